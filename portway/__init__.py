@@ -1,0 +1,1 @@
+"""Portway: load balancers for a TCP message application on AWS."""

@@ -1,0 +1,76 @@
+"""What AWS says about one deployment, as plain immutable values.
+
+Pure: this module calls nothing, reads nothing and holds no secret values.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a node is for; the value of its ``portway:role`` tag."""
+
+    LOAD_BALANCER = "load-balancer"
+    APPLICATION = "application"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A running EC2 instance of the stack."""
+
+    instance_id: str
+    name: str
+    """Unique within the stack: the Name tag, followed by the instance id where
+    several instances carry the same one (as those of a scaling group do)."""
+    role: Role
+    address: str
+    """The primary private IPv4 address."""
+    zone: str
+    subnet_id: str
+    interface_id: str
+    """The primary network interface (eni-…)."""
+    launched_at: datetime
+    preferred_master: bool = False
+    """Whether the tag ``portway:master`` says ``true``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The RDS instance of the stack."""
+
+    identifier: str
+    engine: str
+    address: str
+    port: int
+    name: str
+    master_secret: str
+    """ARN of the secret RDS manages; it holds user name and password only."""
+    application_secret: str
+    """ARN of the generated secret of the application's own user."""
+
+
+@dataclass(frozen=True, slots=True)
+class ElasticIp:
+    """The address that clients connect to, and who holds it now."""
+
+    allocation_id: str
+    address: str
+    holder: str | None
+    """Instance id that AWS associates the address with; None when no one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """One CloudFormation stack and everything Portway needs to know of it."""
+
+    name: str
+    region: str
+    nodes: tuple[Node, ...]
+    database: Database
+    elastic_ip: ElasticIp
+
+    def with_role(self, role: Role) -> tuple[Node, ...]:
+        """The nodes of one role, the longest-running first, ties by instance id."""
+        nodes = (node for node in self.nodes if node.role is role)
+        return tuple(sorted(nodes, key=lambda n: (n.launched_at, n.instance_id)))
