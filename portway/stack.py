@@ -61,6 +61,18 @@ class ElasticIp:
 
 
 @dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports that the stack's security groups open."""
+
+    first_client: int
+    last_client: int
+    health: int
+    """Where application nodes answer health checks."""
+    stats: int
+    """Where load balancers show statistics to operators."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stack:
     """One CloudFormation stack and everything Portway needs to know of it."""
 
@@ -69,6 +81,7 @@ class Stack:
     nodes: tuple[Node, ...]
     database: Database
     elastic_ip: ElasticIp
+    ports: Ports
 
     def with_role(self, role: Role) -> tuple[Node, ...]:
         """The nodes of one role, the longest-running first, ties by instance id."""
