@@ -38,6 +38,10 @@ class Service:
     unit: str
     config: str
     """Path of the managed file that the unit loads."""
+    process: str
+    """Shell command that prints which process serves."""
+    replaced_by_reload: bool
+    """Whether a reload puts another process in its place, or must not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ class FoundNode:
     services: Mapping[str, FoundService] = field(default_factory=dict)
     listeners: Mapping[int, str] = field(default_factory=dict)
     """TCP ports that programs other than HAProxy listen on, and the programs."""
+    interfaces: Mapping[str, str] = field(default_factory=dict)
+    """Network interface of each IPv4 address."""
 
 
 def missing_packages(wanted: WantedNode, found: FoundNode) -> tuple[str, ...]:
@@ -109,11 +115,11 @@ def sysctls_differ(wanted: WantedNode, found: FoundNode) -> bool:
 def service_steps(
     service: Service, wanted: ManagedFile, found: FoundNode
 ) -> tuple[str, ...]:
-    """What brings a unit to the wanted state, in order: some of ``daemon-reload``,
-    ``enable``, then ``start`` or ``reload``.
+    """What brings a unit to the wanted state, in order.
 
-    It is decided by what is running, not by what this run changed: a run that died
-    between writing a config and reloading is mended by the next.
+    Some of ``daemon-reload``, ``enable``, then ``start`` or ``reload``. It is decided
+    by what is running, not by what this run changed: a run that died between writing
+    a config and reloading is mended by the next.
     """
     unit = found.services.get(service.unit)
     if unit is None:

@@ -20,6 +20,10 @@ HAPROXY_CONFIG = "/etc/haproxy/haproxy.cfg"
 KEEPALIVED_CONFIG = "/etc/keepalived/keepalived.conf"
 CHECK_SCRIPT = "/usr/local/lib/portway/check-haproxy"
 ADMIN_SOCKET = "/run/haproxy/admin.sock"
+HAPROXY_WORKER = (
+    f'echo "show info" | timeout 2 socat - UNIX-CONNECT:{ADMIN_SOCKET} 2>/dev/null '
+    "| sed -n 's/^Pid: //p'"
+)
 LOADED_FOLDER = "/run/portway/loaded"
 """Where the hash of the config that each unit loaded is kept, until a reboot."""
 
@@ -32,13 +36,18 @@ LONGEST_SYSCTL = 4_000
 """Characters: the kernel reads one page of such a list."""
 
 
-def load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
-    """Everything that one load balancer should be."""
+def load_balancer(cluster: Cluster, lb: LoadBalancer, interface: str) -> WantedNode:
+    """Everything that one load balancer should be.
+
+    ``interface`` is the device that carries the node's address, which only the node
+    itself knows.
+    """
     context = {
         "cluster": cluster,
         "settings": cluster.settings,
         "ports": cluster.stack.ports,
         "lb": lb,
+        "interface": interface,
         "admin_socket": ADMIN_SOCKET,
         "stats_frontend": STATS_FRONTEND,
         "check_script": CHECK_SCRIPT,
@@ -50,7 +59,7 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
             ManagedFile(
                 HAPROXY_CONFIG,
                 render("haproxy.cfg.j2", **context),
-                validate=("haproxy", "-c", "-q", "-f"),
+                validate=("haproxy", "-c", "-f"),
             ),
             ManagedFile(CHECK_SCRIPT, render("check-haproxy.j2", **context), "755"),
             ManagedFile(
@@ -68,8 +77,13 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
         ),
         sysctls={"net.ipv4.ip_local_reserved_ports": reserved},
         services=(
-            Service("haproxy", HAPROXY_CONFIG),
-            Service("keepalived", KEEPALIVED_CONFIG),
+            Service("haproxy", HAPROXY_CONFIG, HAPROXY_WORKER, replaced_by_reload=True),
+            Service(
+                "keepalived",
+                KEEPALIVED_CONFIG,
+                "systemctl show -p MainPID --value keepalived",
+                replaced_by_reload=False,
+            ),
         ),
     )
 

@@ -1,0 +1,3 @@
+"""Settings of production."""
+
+clients_file = "group_data/clients/prod.json"

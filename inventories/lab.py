@@ -1,0 +1,10 @@
+"""The lab: the same, with the clients that `make demo` shows."""
+
+import os
+
+from portway.inventory import load_balancers as _load_balancers
+
+_stack = os.environ.get("PORTWAY_STACK", "portway-lab")
+_region = os.environ.get("AWS_REGION", "eu-central-1")
+
+load_balancers = _load_balancers(_stack, _region)

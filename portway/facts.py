@@ -1,0 +1,160 @@
+"""What a node has and how it is doing: one fact per question, one round trip each.
+
+Facts change nothing, take no secrets, and succeed on a node that has nothing yet.
+Everything that goes into a command is quoted with ``shlex.quote``.
+"""
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pyinfra.api import FactBase
+
+from portway.changes import FoundFile, FoundNode, FoundService
+from portway.render import ADMIN_SOCKET, LOADED_FOLDER
+
+
+class NodeFacts(FactBase[FoundNode]):
+    """Packages, files, kernel settings, services and listeners of a node."""
+
+    def command(
+        self,
+        packages: Iterable[str],
+        files: Iterable[str],
+        sysctls: Iterable[str],
+        units: Iterable[str],
+    ) -> str:
+        """A script that prints one tab-separated line for each thing it finds."""
+        return _NODE_SCRIPT.format(
+            packages=_words(packages),
+            files=_words(files),
+            sysctls=_words(sysctls),
+            units=_words(units),
+            loaded=LOADED_FOLDER,
+        )
+
+    def process(self, output: list[str]) -> FoundNode:
+        """The node that those lines describe."""
+        rows = [line.split("\t") for line in output]
+
+        def of(kind: str) -> list[list[str]]:
+            return [row[1:] for row in rows if row[0] == kind]
+
+        loaded = dict(of("loaded"))
+        return FoundNode(
+            packages=frozenset(name for (name,) in of("package")),
+            files={path: FoundFile(*rest) for path, *rest in of("file")},
+            sysctls=dict(of("sysctl")),
+            services={
+                unit: FoundService(
+                    active=active in ("active", "reloading"),
+                    enabled=enabled == "enabled",
+                    needs_daemon_reload=reload == "yes",
+                    loaded_sha256=loaded.get(unit),
+                )
+                for unit, active, enabled, reload in of("service")
+            },
+            listeners={int(port): program for port, program in of("listener")},
+            interfaces={address: name for name, address in of("address")},
+        )
+
+    @staticmethod
+    def default() -> FoundNode:
+        """A node without anything."""
+        return FoundNode()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalancerStatus:
+    """How a load balancer is doing."""
+
+    frontends: frozenset[str] = frozenset()
+    """Those that accept connections."""
+    backends: frozenset[str] = frozenset()
+    """Those with at least one server that passed a check."""
+    keepalived_active: bool = False
+    holds_vrrp_address: bool = False
+
+    @property
+    def is_vrrp_master(self) -> bool:
+        """Whether keepalived runs and is master."""
+        return self.keepalived_active and self.holds_vrrp_address
+
+
+class LoadBalancerFacts(FactBase[LoadBalancerStatus]):
+    """What HAProxy says of itself on its socket, and keepalived's state."""
+
+    def command(self, vrrp_address: str) -> str:
+        """A script that never fails; silence means that nothing answers."""
+        return _STATUS_SCRIPT.format(
+            socket=ADMIN_SOCKET, address=shlex.quote(f"{vrrp_address}/32")
+        )
+
+    def process(self, output: list[str]) -> LoadBalancerStatus:
+        """The status that those lines describe."""
+        rows = [line.split(" ") for line in output]
+        return LoadBalancerStatus(
+            frontends=frozenset(row[1] for row in rows if row[0] == "frontend"),
+            backends=frozenset(row[1] for row in rows if row[0] == "backend"),
+            keepalived_active=["keepalived", "active"] in rows,
+            holds_vrrp_address=["vrrp", "master"] in rows,
+        )
+
+    @staticmethod
+    def default() -> LoadBalancerStatus:
+        """A node on which nothing runs."""
+        return LoadBalancerStatus()
+
+
+class FileText(FactBase[str]):
+    """Content of a file that is not secret, to show how it differs."""
+
+    def command(self, path: str) -> str:
+        """Prints nothing for a file that does not exist."""
+        return f"cat -- {shlex.quote(path)} 2>/dev/null || :"
+
+    @staticmethod
+    def default() -> str:
+        """An empty text."""
+        return ""
+
+
+def _words(values: Iterable[Any]) -> str:
+    return " ".join(shlex.quote(str(value)) for value in values)
+
+
+_NODE_SCRIPT = r"""
+t=$(printf '\t')
+dpkg-query -W -f='${{db:Status-Status}} ${{Package}}\n' {packages} 2>/dev/null |
+    sed -n "s/^installed /package$t/p"
+for f in {files}; do
+    if [ -f "$f" ] && [ ! -L "$f" ]; then
+        printf 'file\t%s\t%s\t%s\n' "$f" "$(sha256sum <"$f" | cut -d' ' -f1)" \
+            "$(stat -c "%a$t%U$t%G" "$f")"
+    fi
+done
+for s in {sysctls}; do printf 'sysctl\t%s\t%s\n' "$s" "$(sysctl -n "$s")"; done
+for u in {units}; do
+    printf 'service\t%s\t%s\t%s\t%s\n' "$u" \
+        "$(systemctl show -p ActiveState --value "$u")" \
+        "$(systemctl show -p UnitFileState --value "$u")" \
+        "$(systemctl show -p NeedDaemonReload --value "$u")"
+    [ ! -f {loaded}/"$u" ] ||
+        printf 'loaded\t%s\t%s\n' "$u" "$(cut -d' ' -f1 <{loaded}/"$u")"
+done
+ss -Hltnp | grep -v '"haproxy"' |
+    sed -nE 's/^LISTEN +[0-9]+ +[0-9]+ +[^ ]*:([0-9]+) .*users:..("[^"]*").*/\1 \2/p' |
+    tr -d '"' | sort -u | sed "s/^/listener$t/; s/ /$t/"
+ip -o -4 address show |
+    sed -nE "s/^[0-9]+: +([^ ]+) +inet ([0-9.]+).*/address$t\1$t\2/p"
+"""
+
+_STATUS_SCRIPT = r"""
+echo "show stat" | timeout 10 socat -t10 - UNIX-CONNECT:{socket} 2>/dev/null | awk -F, '
+    $2 == "FRONTEND" && ($18 == "OPEN" || $18 == "FULL") {{ print "frontend", $1 }}
+    $2 == "FRONTEND" || $2 == "BACKEND" {{ next }}
+    $18 ~ /^UP/ && $37 ~ /OK/ && !seen[$1]++ {{ print "backend", $1 }}'
+echo keepalived "$(systemctl is-active keepalived)"
+if ip -o -4 address show dev lo | grep -qF " {address} "; then echo vrrp master; fi
+"""

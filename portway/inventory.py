@@ -1,0 +1,72 @@
+"""The seam between pyinfra and the rest: who to deploy to, and the Cluster of this run.
+
+Inventories call ``load_balancers``; deploys call ``current_cluster``. A run that would
+find nothing to do, or do it in an unsafe order, is refused here.
+"""
+
+from collections.abc import Collection
+from fnmatch import fnmatch
+
+import click
+from pyinfra import host, logger
+
+from portway.aws import read_stack
+from portway.clients import read_clients
+from portway.cluster import Cluster, build_cluster
+from portway.errors import PortwayError
+from portway.settings import settings_from
+from portway.stack import Role, Stack
+
+Hosts = list[tuple[str, dict[str, str]]]
+
+_stack: list[Stack] = []
+_clusters: dict[str, Cluster] = {}
+
+
+def load_balancers(stack: str, region: str) -> Hosts:
+    """The load balancers of a CloudFormation stack, as pyinfra hosts.
+
+    Reads AWS once and keeps what it said for the deploys. Raises PortwayError if the
+    stack is not in a state to be deployed to.
+    """
+    found = read_stack(stack, region, progress=lambda line: logger.info(f"    {line}"))
+    _stack[:] = [found]
+    nodes = found.with_role(Role.LOAD_BALANCER)
+    _refuse_unsafe_options({node.name for node in nodes} | {"load_balancers", "all"})
+    return [(node.name, {"ssh_hostname": node.address}) for node in nodes]
+
+
+def current_cluster() -> Cluster:
+    """The Cluster of this run: what AWS said, joined with the host's settings."""
+    if not _stack:
+        raise PortwayError(
+            "this inventory did not read a stack; use one that calls "
+            "portway.inventory.load_balancers, such as inventories/prod.py"
+        )
+    settings = settings_from(host.data.dict())
+    key = settings.model_dump_json()
+    if key not in _clusters:
+        clients = read_clients(settings.clients_path)
+        _clusters[key] = build_cluster(_stack[0], settings, clients)
+    return _clusters[key]
+
+
+def _refuse_unsafe_options(names: Collection[str]) -> None:
+    """Refuse options of pyinfra that turn a failure into a success or a bad order."""
+    context = click.get_current_context(silent=True)
+    options = context.params if context else {}
+    for option, reason in {
+        "no_wait": "a failing node would not stop the other, and the run would end well",
+        "serial": "nodes would come in random order instead of the standby first",
+        "fail_percent": "the second node must not be touched when the first has failed",
+    }.items():
+        if options.get(option):
+            flag = option.replace("_", "-")
+            raise PortwayError(f"--{flag} cannot be used here: {reason}; leave it out")
+    for option in ("limit", "exclude"):
+        for pattern in options.get(option) or ():
+            if not any(fnmatch(name, pattern) for name in names):
+                known = ", ".join(sorted(names))
+                raise PortwayError(
+                    f"--{option} {pattern} matches no node; there are {known}"
+                )

@@ -1,0 +1,164 @@
+"""Bringing a node to its wanted state.
+
+It knows nothing of AWS or of clients. The security contract: content travels on
+standard input, never in a command line; files are born with mode 0600 beside their
+target and judged by the program that will read them before they take its place;
+every word that goes into a command is quoted, and none begins with a dash.
+"""
+
+import shlex
+from collections.abc import Generator
+from pathlib import PurePosixPath
+
+from pyinfra import host, logger, state
+from pyinfra.api import StringCommand, operation
+
+from portway.changes import (
+    FoundNode,
+    ManagedFile,
+    Service,
+    WantedNode,
+    file_differs,
+    missing_packages,
+    service_steps,
+    sysctls_differ,
+    text_difference,
+)
+from portway.facts import FileText, NodeFacts
+from portway.render import LOADED_FOLDER
+
+Commands = Generator[StringCommand, None, None]
+
+_found: dict[tuple[str, bool], FoundNode] = {}
+
+
+def read_node(wanted: WantedNode) -> FoundNode:
+    """What the current host has of what is wanted, read once until it is changed.
+
+    What was found while preparing is read again after people were asked to confirm;
+    with ``-y`` nobody is asked, and it still holds.
+    """
+    key = host.name, state.is_executing and state.check_for_changes
+    if key not in _found:
+        _found[key] = host.get_fact(
+            NodeFacts,
+            packages=wanted.packages,
+            files=tuple(file.path for file in wanted.files),
+            sysctls=tuple(wanted.sysctls),
+            units=tuple(service.unit for service in wanted.services),
+        )
+    return _found[key]
+
+
+def _change(script: str, stdin: str | None = None) -> Commands:
+    """Run a script as one command, and forget what the node was like before."""
+    yield StringCommand(script, _stdin=stdin) if stdin else StringCommand(script)
+    for key in [key for key in _found if key[0] == host.name]:
+        del _found[key]
+
+
+@operation()
+def install_packages(wanted: WantedNode) -> Commands:
+    """Install what is missing, from the package lists at hand if they suffice."""
+    missing = missing_packages(wanted, read_node(wanted))
+    if not missing:
+        host.noop("all packages are installed")
+        return
+    install = (
+        "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 "
+        "-o Dpkg::Options::=--force-confold install --no-install-recommends "
+        + shlex.join(missing)
+    )
+    yield from _change(
+        "dpkg --configure -a && "
+        f"{{ {install} || {{ apt-get -q update && {install}; }}; }}"
+    )
+
+
+@operation()
+def write_file(file: ManagedFile, wanted: WantedNode) -> Commands:
+    """Put a file in place, whole and judged, or leave the old one as it is."""
+    if not file_differs(file, read_node(wanted)):
+        host.noop(f"{file.path} is as it should be")
+        return
+    _show_difference(file)
+    yield from _change(write_script(file), stdin=file.content)
+
+
+def write_script(file: ManagedFile) -> str:
+    """A script that reads the content and renames it into place if it is good.
+
+    The sum is checked because a connection that breaks looks like the end of the
+    content, and half a file can be valid.
+    """
+    path = PurePosixPath(file.path)
+    new = shlex.quote(str(path.with_name(f".{path.name}.portway-new")))
+    judge = f"{shlex.join(file.validate)} {new}" if file.validate else ":"
+    refuse = f"{{ rm -f {new}; echo {shlex.quote(file.path)}: %s >&2; exit 1; }}"
+    return "\n".join(
+        (
+            f"install -d -m 755 {shlex.quote(str(path.parent))} && umask 077 || exit 1",
+            f"cat >{new} || " + refuse % "could not be written",
+            f'[ "$(sha256sum <{new} | cut -d" " -f1)" = {file.sha256} ] || '
+            + refuse % "arrived incomplete, left as it was",
+            f"chown {file.owner}:{file.group} {new} && chmod {file.mode} {new} || "
+            + refuse % "owner or mode refused",
+            f"{judge} >&2 || " + refuse % "refused by its program, left as it was",
+            f"sync {new} && mv -f {new} {shlex.quote(file.path)}",
+        )
+    )
+
+
+def _show_difference(file: ManagedFile) -> None:
+    """Print the difference under ``--diff``, once: when it is first found."""
+    if not state.config.DIFF or (state.is_executing and state.check_for_changes):
+        return
+    old = "" if file.secret else host.get_fact(FileText, path=file.path)
+    for line in text_difference(old, file.content, file.path, secret=file.secret):
+        logger.info(f"{host.print_prefix}{line}")
+
+
+@operation()
+def apply_sysctls(wanted: WantedNode) -> Commands:
+    """Put kernel settings in force; the file that keeps them is written before."""
+    if not sysctls_differ(wanted, read_node(wanted)):
+        host.noop("kernel settings are in force")
+        return
+    words = shlex.join(f"{name}={value}" for name, value in wanted.sysctls.items())
+    yield from _change(f"sysctl -q -w {words}")
+
+
+@operation()
+def run_service(service: Service, wanted: WantedNode) -> Commands:
+    """Enable, start or reload a unit, whichever it needs."""
+    steps = service_steps(service, wanted.file(service.config), read_node(wanted))
+    if not steps:
+        host.noop(f"{service.unit} runs with its current configuration")
+        return
+    scripts = {
+        "daemon-reload": "systemctl daemon-reload",
+        "enable": f"systemctl -q enable {service.unit}",
+        "start": f"systemctl reset-failed {service.unit}; "
+        f"systemctl start {service.unit}",
+        "reload": reload_script(service),
+    }
+    yield from _change("\n".join(f"{{ {scripts[step]}\n}} || exit 1" for step in steps))
+
+
+def reload_script(service: Service) -> str:
+    """A script that reloads a unit and records what it loaded once it has."""
+    unit, config = service.unit, shlex.quote(service.config)
+    done, pause = ("!=", 0.2) if service.replaced_by_reload else ("=", 1)
+    return f"""digest=$(sha256sum <{config}); before=$({service.process}); n=0
+systemctl reload {unit} || {{ journalctl -n 20 -u {unit} >&2; exit 1; }}
+while sleep {pause}; do
+    after=$({service.process})
+    [ -n "$after" ] && [ "$after" {done} "$before" ] && break
+    n=$((n + 1))
+    if [ "$n" -ge 150 ]; then
+        echo "{unit} did not take its new configuration over" >&2
+        journalctl -n 20 -u {unit} >&2
+        exit 1
+    fi
+done
+mkdir -p {LOADED_FOLDER} && echo "$digest" >{LOADED_FOLDER}/{unit}"""

@@ -1,0 +1,57 @@
+"""Stacks, settings and clients that tests start from."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from portway.clients import Client, Clients
+from portway.cluster import Cluster, build_cluster
+from portway.settings import Settings
+from portway.stack import Database, ElasticIp, Node, Ports, Role, Stack
+
+LAUNCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def node(name: str, role: Role, number: int, **changes: Any) -> Node:
+    plain = Node(
+        instance_id=f"i-{number:017x}",
+        name=name,
+        role=role,
+        address=f"10.60.{number // 250}.{number % 250 + 4}",
+        zone="eu-central-1a",
+        subnet_id="subnet-1",
+        interface_id=f"eni-{number:017x}",
+        launched_at=LAUNCH + timedelta(seconds=number),
+    )
+    return replace(plain, **changes)
+
+
+def stack(app_nodes: int = 2, **changes: Any) -> Stack:
+    balancers = [node(f"lb-{n}", Role.LOAD_BALANCER, n) for n in (1, 2)]
+    applications = [
+        node(f"app-{n}", Role.APPLICATION, 10 + n) for n in range(1, app_nodes + 1)
+    ]
+    plain = Stack(
+        name="portway-test",
+        region="eu-central-1",
+        nodes=(*balancers, *applications),
+        database=Database(
+            "db", "postgres", "db.test", 5432, "messages", "arn:m", "arn:a"
+        ),
+        elastic_ip=ElasticIp("eipalloc-1", "203.0.113.9", None),
+        ports=Ports(1024, 65535, health=8081, stats=8404),
+    )
+    return replace(plain, **changes)
+
+
+def clients(*entries: dict[str, Any]) -> Clients:
+    plain = entries or ({"client_name": "one", "client_port": 9001},)
+    return Clients("clients.json", tuple(map(Client.model_validate, plain)), None)
+
+
+def settings(**changes: Any) -> Settings:
+    return Settings.model_validate({"clients_file": "clients.json", **changes})
+
+
+def cluster(*entries: dict[str, Any], app_nodes: int = 2) -> Cluster:
+    return build_cluster(stack(app_nodes), settings(), clients(*entries))
