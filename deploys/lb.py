@@ -21,11 +21,11 @@ wanted = wanted_load_balancer(cluster, lb)
 
 if not lb.holds_address:  # the standby first …
     apply_load_balancer(wanted)
-    verify_load_balancer(cluster, name="Verify the standby")
+    verify_load_balancer(cluster=cluster, name="Verify the standby")
 if lb.holds_address:  # … and the holder only when that stood up
     apply_load_balancer(wanted)
-    verify_load_balancer(cluster, name="Verify the holder of the address")
+    verify_load_balancer(cluster=cluster, name="Verify the holder of the address")
 
 if is_last(cluster, lb):
-    verify_pair(cluster, name="Verify that exactly one node is VRRP master")
-    associate_address(cluster, name="Associate the Elastic IP")
+    verify_pair(cluster=cluster, name="Verify that exactly one node is VRRP master")
+    associate_address(cluster=cluster, name="Associate the Elastic IP")

@@ -59,6 +59,8 @@ def model_problems(
     found = []
     for detail in error.errors():
         field = ".".join(str(part) for part in detail["loc"])
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # the list is not empty, its items were refused one by one
         if detail["type"] == "extra_forbidden":
             text = unknown_key(field, known)
         elif detail["type"] == "missing":

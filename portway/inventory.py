@@ -43,7 +43,7 @@ def current_cluster() -> Cluster:
             "this inventory did not read a stack; use one that calls "
             "portway.inventory.load_balancers, such as inventories/prod.py"
         )
-    settings = settings_from(host.data.dict())
+    settings = settings_from(host.data.dict())  # type: ignore[no-untyped-call]
     key = settings.model_dump_json()
     if key not in _clusters:
         clients = read_clients(settings.clients_path)
@@ -56,7 +56,7 @@ def _refuse_unsafe_options(names: Collection[str]) -> None:
     context = click.get_current_context(silent=True)
     options = context.params if context else {}
     for option, reason in {
-        "no_wait": "a failing node would not stop the other, and the run would end well",
+        "no_wait": "a failure would not stop the other node, nor fail the run",
         "serial": "nodes would come in random order instead of the standby first",
         "fail_percent": "the second node must not be touched when the first has failed",
     }.items():

@@ -54,12 +54,12 @@ def wanted_load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
 
 def apply_load_balancer(wanted: WantedNode) -> None:
     """Bring the current host to what is wanted, without cutting a stream."""
-    install_packages(wanted, name="Install packages")
+    install_packages(wanted=wanted, name="Install packages")
     for file in wanted.files:
-        write_file(file, wanted, name=f"Write {file.path}")
-    apply_sysctls(wanted, name="Apply kernel settings")
+        write_file(file=file, wanted=wanted, name=f"Write {file.path}")
+    apply_sysctls(wanted=wanted, name="Apply kernel settings")
     for service in wanted.services:
-        run_service(service, wanted, name=f"Run {service.unit}")
+        run_service(service=service, wanted=wanted, name=f"Run {service.unit}")
 
 
 @operation()
@@ -109,8 +109,9 @@ def _associate(cluster: Cluster) -> None:
 
 def is_last(cluster: Cluster, lb: LoadBalancer) -> bool:
     """Whether no other node of this run comes after this one."""
-    active = {h.name for h in inventory.iter_active_hosts()}
-    return [m.name for m in cluster.load_balancers if m.name in active][-1] == lb.name
+    active = {member.name for member in inventory.get_active_hosts()}
+    ours = [m.name for m in cluster.load_balancers if m.name in active]
+    return ours[-1] == lb.name
 
 
 def _ask(cluster: Cluster) -> LoadBalancerStatus:

@@ -1,0 +1,86 @@
+"""Differences between what a node is and what it should be."""
+
+import pytest
+
+from portway.changes import (
+    FoundFile,
+    FoundNode,
+    FoundService,
+    ManagedFile,
+    Service,
+    WantedNode,
+    file_differs,
+    missing_packages,
+    service_steps,
+    sysctls_differ,
+    text_difference,
+)
+
+FILE = ManagedFile("/etc/a.conf", "content\n")
+SERVICE = Service("a", "/etc/a.conf", "echo 1", replaced_by_reload=True)
+WANTED = WantedNode(("a", "b"), (FILE,), {"net.x": "1"}, (SERVICE,))
+GOOD = FoundNode(
+    packages=frozenset({"a", "b"}),
+    files={"/etc/a.conf": FoundFile(FILE.sha256, "600", "root", "root")},
+    sysctls={"net.x": "1"},
+    services={"a": FoundService(True, True, False, FILE.sha256)},
+)
+
+
+def test_node_as_it_should_be_has_no_differences() -> None:
+    assert missing_packages(WANTED, GOOD) == ()
+    assert not file_differs(FILE, GOOD)
+    assert not sysctls_differ(WANTED, GOOD)
+    assert service_steps(SERVICE, FILE, GOOD) == ()
+
+
+def test_empty_node_differs_in_everything() -> None:
+    empty = FoundNode()
+    assert missing_packages(WANTED, empty) == ("a", "b")
+    assert file_differs(FILE, empty)
+    assert sysctls_differ(WANTED, empty)
+    assert service_steps(SERVICE, FILE, empty) == ("daemon-reload", "enable", "start")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        FoundFile("0" * 64, "600", "root", "root"),
+        FoundFile(FILE.sha256, "644", "root", "root"),
+        FoundFile(FILE.sha256, "600", "admin", "root"),
+        FoundFile(FILE.sha256, "600", "root", "admin"),
+    ],
+)
+def test_content_mode_owner_and_group_each_count(found: FoundFile) -> None:
+    assert file_differs(FILE, FoundNode(files={"/etc/a.conf": found}))
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        (FoundService(True, True, False, "old"), ("reload",)),
+        (FoundService(True, True, False, None), ("reload",)),
+        (FoundService(False, True, False, FILE.sha256), ("start",)),
+        (FoundService(True, False, False, FILE.sha256), ("enable",)),
+        (FoundService(True, True, True, FILE.sha256), ("daemon-reload",)),
+        (
+            FoundService(False, False, True, None),
+            ("daemon-reload", "enable", "start"),
+        ),
+    ],
+)
+def test_reload_is_decided_by_what_is_running(
+    service: FoundService, expected: tuple[str, ...]
+) -> None:
+    assert service_steps(SERVICE, FILE, FoundNode(services={"a": service})) == expected
+
+
+def test_difference_is_readable() -> None:
+    lines = list(text_difference("a\nb\n", "a\nc\n", "/etc/a.conf", secret=False))
+    assert "-b" in lines
+    assert "+c" in lines
+
+
+def test_difference_of_a_secret_file_shows_nothing_of_it() -> None:
+    lines = list(text_difference("hunter2\n", "hunter3\n", "/etc/s", secret=True))
+    assert "hunter" not in " ".join(lines)

@@ -1,0 +1,202 @@
+"""Stack, settings and clients joined: roles, backends, and what is refused."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from portway.clients import AppNode
+from portway.cluster import build_cluster, master_of_record
+from portway.errors import PortwayError
+from portway.settings import settings_from
+from portway.stack import ElasticIp, Ports, Role
+from tests.unit.samples import LAUNCH, clients, cluster, node, settings, stack
+
+
+def refusal(*entries: dict[str, Any], **changes: Any) -> str:
+    with pytest.raises(PortwayError) as error:
+        build_cluster(stack(**changes), settings(), clients(*entries))
+    return str(error.value)
+
+
+def test_elder_is_master_of_record() -> None:
+    old = node("lb-2", Role.LOAD_BALANCER, 5)
+    new = node("lb-1", Role.LOAD_BALANCER, 6)
+    assert master_of_record((new, old)) is old
+
+
+def test_equal_launch_times_are_decided_by_instance_id() -> None:
+    first = node("lb-2", Role.LOAD_BALANCER, 5, launched_at=LAUNCH)
+    second = node("lb-1", Role.LOAD_BALANCER, 6, launched_at=LAUNCH)
+    assert master_of_record((second, first)) is first
+
+
+def test_tag_wins_over_age() -> None:
+    old = node("lb-1", Role.LOAD_BALANCER, 1)
+    tagged = node("lb-2", Role.LOAD_BALANCER, 2, preferred_master=True)
+    assert master_of_record((old, tagged)) is tagged
+
+
+def test_both_files_of_a_pair_come_from_one_value() -> None:
+    standby, holder = cluster().load_balancers
+    assert (standby.peer, holder.peer) == (holder.node, standby.node)
+    assert {standby.priority, holder.priority} == {150, 151}
+    assert holder.is_master
+    assert not standby.is_master
+
+
+def test_holder_of_the_address_comes_last() -> None:
+    for holder in ("lb-1", "lb-2"):
+        plain = stack()
+        (instance,) = (n.instance_id for n in plain.nodes if n.name == holder)
+        held = replace(
+            plain, elastic_ip=ElasticIp("eipalloc-1", "203.0.113.9", instance)
+        )
+        pair = build_cluster(held, settings(), clients()).load_balancers
+        assert [lb.holds_address for lb in pair] == [False, True]
+        assert pair[1].name == holder
+
+
+def test_survivor_of_a_replacement_is_master_and_keeps_the_address() -> None:
+    survivor = node("lb-2", Role.LOAD_BALANCER, 2)
+    fresh = node("lb-1", Role.LOAD_BALANCER, 1, launched_at=LAUNCH + timedelta(days=90))
+    assert master_of_record((fresh, survivor)) is survivor
+
+
+def test_clients_with_the_same_needs_share_a_backend() -> None:
+    found = cluster(
+        {"client_name": "a", "client_port": 9001},
+        {"client_name": "b", "client_port": 9002},
+        {"client_name": "c", "client_port": 9003, "mode": "http"},
+    )
+    assert [b.name for b in found.backends] == ["http_leastconn", "tcp_leastconn"]
+    assert all(server.name for b in found.backends for server in b.servers)
+    assert [f.backend for f in found.frontends] == [
+        "tcp_leastconn",
+        "tcp_leastconn",
+        "http_leastconn",
+    ]
+
+
+def test_node_subsets_make_backends_of_their_own() -> None:
+    found = cluster(
+        {"client_name": "a", "client_port": 9001, "nodes": ["app-2"]},
+        {"client_name": "b", "client_port": 9002, "nodes": ["app-1"]},
+    )
+    assert sorted(s.name for b in found.backends for s in b.servers) == [
+        "app-1",
+        "app-2",
+    ]
+
+
+def test_disabled_clients_have_no_frontend() -> None:
+    found = cluster(
+        {"client_name": "a", "client_port": 9001},
+        {"client_name": "b", "client_port": 9002, "enabled": False},
+    )
+    assert [f.name for f in found.frontends] == ["a"]
+
+
+def test_app_nodes_of_the_file_override_discovery() -> None:
+
+    given = clients()
+    override = replace(
+        given,
+        app_nodes=(
+            AppNode.model_validate(
+                {"app_node_name": "node_one", "app_node_ip": "10.0.0.11"}
+            ),
+        ),
+    )
+    found = build_cluster(stack(), settings(), override)
+    assert [s.address for b in found.backends for s in b.servers] == ["10.0.0.11"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ({"client_port": 22}, "client_port 22 is used by SSH; choose another"),
+        ({"client_port": 8404}, "8404 is used by the statistics page"),
+        ({"client_port": 8081}, "8081 is used by the application's health checks"),
+        ({"client_port": 9001, "app_port": 22}, "app_port 22 is used by SSH"),
+        ({"client_port": 80}, "port 80 is outside 1024-65535, the range that the"),
+        ({"client_port": 9001, "nodes": ["app-9"]}, 'no application node "app-9"'),
+        ({"client_port": 9001, "max_connections": 90_000}, "max_connections 90000"),
+        (
+            {"client_port": 9001, "ordered": True, "balance": "source"},
+            "remove balance or ordered",
+        ),
+        ({"client_port": 9001, "enabled": False}, "every client is disabled"),
+        ({"client_port": 9001, "client_name": "Stats"}, "rename it"),
+    ],
+)
+def test_each_mistake_of_a_client_is_named(
+    entry: dict[str, Any], expected: str
+) -> None:
+    assert expected in refusal({"client_name": "one", **entry})
+
+
+def test_reserved_ports_of_the_settings_are_refused() -> None:
+    with pytest.raises(PortwayError, match="9100 is used by reserved_ports"):
+        build_cluster(
+            stack(),
+            settings(reserved_ports=[9100]),
+            clients({"client_name": "one", "client_port": 9100}),
+        )
+
+
+def test_priorities_that_cannot_work_are_refused() -> None:
+    with pytest.raises(PortwayError, match="check_weight -1 cannot move the address"):
+        build_cluster(stack(), settings(check_weight=-1), clients())
+
+
+def test_address_held_by_a_stranger_is_refused() -> None:
+    held = ElasticIp("eipalloc-1", "203.0.113.9", "i-stranger")
+    assert "associated with i-stranger" in refusal(elastic_ip=held)
+
+
+@pytest.mark.parametrize("names", [(), ("lb-1",), ("lb-1", "lb-2", "lb-3")])
+def test_anything_but_a_pair_is_refused(names: tuple[str, ...]) -> None:
+    balancers = tuple(
+        node(name, Role.LOAD_BALANCER, n) for n, name in enumerate(names, 1)
+    )
+    nodes = (*balancers, *stack().with_role(Role.APPLICATION))
+    assert f"but has {len(names)}" in refusal(nodes=nodes)
+
+
+def test_no_application_nodes_are_refused() -> None:
+    nodes = stack().with_role(Role.LOAD_BALANCER)
+    assert "no running application node" in refusal(nodes=nodes)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    message = refusal(
+        {"client_name": "a", "client_port": 22},
+        {"client_name": "b", "client_port": 9001, "nodes": ["app-9"]},
+        nodes=stack().with_role(Role.APPLICATION),
+        ports=Ports(1, 65535, 8081, 8404),
+    )
+    assert message.startswith("3 problems; nothing was touched:")
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({}, 'group_data: "clients_file" is missing'),
+        ({"clients_file": "c", "idle_timout": 5}, 'did you mean "idle_timeout"?'),
+        ({"clients_file": "c", "idle_timeout": "5"}, "idle_timeout: must be a whole"),
+        ({"clients_file": "c", "threads": 0}, "threads: 0 is too small"),
+        ({"clients_file": "c", "health_path": "/a b"}, "health_path: "),
+    ],
+)
+def test_each_mistake_in_the_settings_is_named(
+    data: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(PortwayError) as error:
+        settings_from(data)
+    assert expected in str(error.value)
+
+
+def test_connection_settings_are_left_to_pyinfra() -> None:
+    assert settings_from({"clients_file": "c", "ssh_user": "admin"}).threads == 2

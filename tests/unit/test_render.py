@@ -1,0 +1,138 @@
+"""Rendering: deterministic, whole, and refused with the line when a template is bad."""
+
+import difflib
+import re
+from pathlib import Path
+
+import pytest
+
+from portway import render
+from portway.errors import PortwayError
+from portway.render import HAPROXY_CONFIG, KEEPALIVED_CONFIG, load_balancer
+from tests.unit.samples import cluster
+
+ENTRIES = [
+    {"client_name": f"client_{n}", "client_port": 9000 + 10 * n} for n in range(1, 6)
+]
+
+
+def haproxy(*entries: dict[str, object], app_nodes: int = 2) -> str:
+    found = cluster(*entries, app_nodes=app_nodes)
+    return (
+        load_balancer(found, found.load_balancers[0], "ens5")
+        .file(HAPROXY_CONFIG)
+        .content
+    )
+
+
+def changed_lines(old: str, new: str) -> list[str]:
+    lines = difflib.ndiff(old.splitlines(), new.splitlines())
+    return [line for line in lines if line[0] in "+-" and line[2:].strip()]
+
+
+def test_new_client_changes_only_its_own_lines() -> None:
+    new = {"client_name": "late", "client_port": 9025}
+    changes = changed_lines(haproxy(*ENTRIES), haproxy(new, *ENTRIES))
+    assert changes == [
+        "+ frontend late",
+        "+     mode tcp",
+        "+     bind :9025",
+        "+     option tcplog",
+        "+     default_backend tcp_leastconn",
+    ]
+
+
+def test_new_node_changes_only_its_own_lines() -> None:
+    changes = changed_lines(haproxy(*ENTRIES), haproxy(*ENTRIES, app_nodes=3))
+    assert changes == ["+     server app-3 10.60.0.17"]
+
+
+def test_order_of_the_file_does_not_matter() -> None:
+    assert haproxy(*ENTRIES) == haproxy(*reversed(ENTRIES))
+
+
+def test_files_of_a_pair_mirror_each_other() -> None:
+    found = cluster()
+    texts = [
+        load_balancer(found, lb, "ens5").file(KEEPALIVED_CONFIG).content
+        for lb in found.load_balancers
+    ]
+    mirror = {
+        "lb-1": "lb-2",
+        "lb-2": "lb-1",
+        "10.60.0.5": "10.60.0.6",
+        "10.60.0.6": "10.60.0.5",
+        "priority 150": "priority 151",
+        "priority 151": "priority 150",
+    }
+    words = re.compile("|".join(mirror))
+    assert words.sub(lambda found: mirror[found[0]], texts[0]) == texts[1]
+
+
+def test_keepalived_is_never_told_nopreempt_or_a_fixed_master() -> None:
+    found = cluster()
+    for lb in found.load_balancers:
+        text = load_balancer(found, lb, "ens5").file(KEEPALIVED_CONFIG).content
+        assert "nopreempt" not in text
+        assert "state BACKUP" in text
+        assert "unicast_peer" in text
+
+
+def test_ordered_clients_have_one_active_server() -> None:
+    text = haproxy({"client_name": "a", "client_port": 9001, "ordered": True})
+    servers = [line for line in text.splitlines() if line.strip().startswith("server ")]
+    assert [line.endswith(" backup") for line in servers] == [False, True]
+
+
+def test_statistics_are_bound_to_the_node_s_own_address() -> None:
+    assert "bind 10.60.0.6:8404" in haproxy(*ENTRIES)
+    assert ":8404" not in haproxy(*ENTRIES).replace("10.60.0.6:8404", "")
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("a\n{{ nonsense }}\n", "line 2: 'nonsense' is undefined"),
+        ("{% for x in y %}\n", "line 1: "),
+        ("{{ cluster.nonsense }}\n", "line 1: "),
+    ],
+)
+def test_broken_template_is_named_with_its_line(
+    template: str,
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "haproxy.cfg.j2").write_text(template)
+    monkeypatch.setattr(render, "TEMPLATES", tmp_path)
+    render._environment.cache_clear()
+    try:
+        with pytest.raises(PortwayError) as error:
+            render.render("haproxy.cfg.j2", cluster=cluster())
+    finally:
+        render._environment.cache_clear()
+    assert str(error.value).startswith(f"templates/haproxy.cfg.j2: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("ports", "expected"),
+    [
+        ([9001, 9002], ""),
+        ([40001], "40001"),
+        ([40003, 40001, 40002, 41000], "40001-40003,41000"),
+    ],
+)
+def test_high_client_ports_are_reserved(ports: list[int], expected: str) -> None:
+    assert render.reserved_ports(ports) == expected
+
+
+def test_long_port_lists_are_widened_until_the_kernel_takes_them() -> None:
+    text = render.reserved_ports(range(33_000, 65_000, 7))
+    assert len(text) <= render.LONGEST_SYSCTL
+    assert text.startswith("33000-")
+
+
+def test_every_file_ends_with_a_newline() -> None:
+    found = cluster()
+    wanted = load_balancer(found, found.load_balancers[0], "ens5")
+    assert all(file.content.endswith("\n") for file in wanted.files)

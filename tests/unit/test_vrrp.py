@@ -1,0 +1,71 @@
+"""The VRRP rules, against every check result that a pair can be in."""
+
+import pytest
+from hypothesis import HealthCheck, assume, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from portway.vrrp import Priorities, violations
+
+BASES = st.integers(-5, 260)
+WEIGHTS = st.integers(-300, 300)
+
+
+def winner(p: Priorities, *, master_ok: bool, backup_ok: bool) -> str:
+    """Who is master in the end; on equal priorities whoever is master stays it."""
+    master = p.effective(p.master, healthy=master_ok)
+    backup = p.effective(p.backup, healthy=backup_ok)
+    if master == backup:
+        return "whoever was"
+    return "master" if master > backup else "backup"
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.filter_too_much])
+@given(BASES, BASES, WEIGHTS)
+def test_accepted_priorities_fail_over_recover_and_keep_order(
+    master: int, backup: int, weight: int
+) -> None:
+    priorities = Priorities(master, backup, weight)
+    assume(not violations(priorities))
+    assert winner(priorities, master_ok=True, backup_ok=True) == "master"
+    assert winner(priorities, master_ok=False, backup_ok=True) == "backup"
+    assert winner(priorities, master_ok=True, backup_ok=False) == "master"
+    assert winner(priorities, master_ok=False, backup_ok=False) == "master"
+
+
+@given(st.integers(1, 254), st.integers(1, 254), st.integers(-253, 253))
+def test_refused_priorities_go_wrong_where_nothing_is_clamped(
+    master: int, backup: int, weight: int
+) -> None:
+    priorities = Priorities(master, backup, weight)
+    assume(violations(priorities))
+    assume(min(master, backup) + min(weight, 0) >= 1)
+    assume(max(master, backup) + max(weight, 0) <= 254)
+    right = (
+        winner(priorities, master_ok=True, backup_ok=True) == "master"
+        and winner(priorities, master_ok=False, backup_ok=True) == "backup"
+        and winner(priorities, master_ok=True, backup_ok=False) == "master"
+        and winner(priorities, master_ok=False, backup_ok=False) == "master"
+    )
+    assert not right
+
+
+@pytest.mark.parametrize(
+    ("weight", "word"),
+    [(-1, "cannot move"), (1, "cannot move"), (-150, "below"), (104, "above")],
+)
+def test_weights_known_to_fail_are_refused_with_the_bound(
+    weight: int, word: str
+) -> None:
+    (text,) = violations(Priorities(151, 150, weight))
+    assert word in text
+    assert "use " in text
+
+
+@pytest.mark.parametrize("weight", [-2, -20, -149, 2, 103])
+def test_weights_known_to_work_are_accepted(weight: int) -> None:
+    assert violations(Priorities(151, 150, weight)) == ()
+
+
+def test_equal_priorities_are_refused() -> None:
+    assert "master_priority" in violations(Priorities(150, 150, -20))[0]

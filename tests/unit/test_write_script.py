@@ -1,0 +1,120 @@
+"""The script that changes a file, run for real in a folder of its own."""
+
+import grp
+import os
+import pwd
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from portway.changes import ManagedFile
+from portway.operations import write_script
+
+OLD, NEW = "old\n", "new first line\nnew second line\n"
+
+
+def managed(
+    path: Path, validate: tuple[str, ...] = (), mode: str = "600"
+) -> ManagedFile:
+    return ManagedFile(
+        str(path),
+        NEW,
+        mode,
+        owner=pwd.getpwuid(os.getuid()).pw_name,
+        group=grp.getgrgid(os.getgid()).gr_name,
+        validate=validate,
+    )
+
+
+def run(file: ManagedFile, stdin: str = NEW) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/sh", "-c", write_script(file)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    path = tmp_path / "etc" / "it's a.conf"
+    path.parent.mkdir()
+    path.write_text(OLD)
+    return path
+
+
+def leftovers(target: Path) -> list[str]:
+    return [p.name for p in target.parent.iterdir() if p != target]
+
+
+def test_content_owner_and_mode_are_put_in_place(target: Path) -> None:
+    assert run(managed(target, mode="640")).returncode == 0
+    assert target.read_text() == NEW
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert leftovers(target) == []
+
+
+def test_missing_folder_is_made_for_everyone_to_read(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "c.conf"
+    assert run(managed(path)).returncode == 0
+    assert path.parent.stat().st_mode & 0o777 == 0o755
+
+
+def test_refused_content_leaves_the_old_file_and_the_validator_s_words(
+    target: Path,
+) -> None:
+    judge = ("sh", "-c", "echo line 2 is wrong; exit 1", "judge")
+    result = run(managed(target, judge))
+    assert result.returncode != 0
+    assert "line 2 is wrong" in result.stderr
+    assert f"{target}: refused by its program" in result.stderr
+    assert target.read_text() == OLD
+    assert leftovers(target) == []
+
+
+def test_validator_sees_the_new_content_before_it_is_in_place(target: Path) -> None:
+    judge = ("sh", "-c", f'grep -q second "$0" && grep -q old "{target}"')
+    assert run(managed(target, judge)).returncode == 0
+
+
+@pytest.mark.parametrize("received", ["", NEW[:10], NEW.splitlines(True)[0]])
+def test_broken_connection_leaves_the_old_file(target: Path, received: str) -> None:
+    result = run(managed(target), stdin=received)
+    assert result.returncode != 0
+    assert "arrived incomplete" in result.stderr
+    assert target.read_text() == OLD
+    assert leftovers(target) == []
+
+
+def test_content_is_never_readable_by_others_on_its_way(target: Path) -> None:
+    judge = ("sh", "-c", '[ "$(stat -c %a "$0")" = 600 ]')
+    assert run(managed(target, judge, mode="600")).returncode == 0
+
+
+def test_content_is_in_no_command_line(target: Path) -> None:
+    assert "first line" not in write_script(managed(target))
+
+
+def test_killed_while_writing_leaves_the_old_file_and_the_next_run_mends(
+    target: Path,
+) -> None:
+    file = managed(target)
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", write_script(file)], stdin=subprocess.PIPE, text=True
+    )
+    assert process.stdin
+    process.stdin.write(NEW[:10])
+    process.stdin.flush()
+    new = target.with_name(f".{target.name}.portway-new")
+    while not new.exists() or new.stat().st_size < 10:
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.stdin.close()
+    process.wait()
+    assert target.read_text() == OLD
+    assert run(file).returncode == 0
+    assert target.read_text() == NEW
+    assert leftovers(target) == []
