@@ -1,0 +1,68 @@
+# Two commands: `make demo` shows the main job in the lab, `make test` runs every test.
+# Both do all their own set-up on a Debian machine with root and Python 3.11 or later.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# What the lab is made with, and HAProxy to judge rendered configurations.
+DEBIAN_PACKAGES := python3-venv debian-archive-keyring haproxy iproute2 mmdebstrap \
+    nftables openssh-client socat systemd-container
+
+.PHONY: demo test check format setup lock clean help
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    a stack, its load balancers and real traffic, in the lab; leaves it up"
+	@echo "make test    lint, types and every test: unit, integration, lab"
+	@echo "make check   lint and types only"
+	@echo "make format  put the code in its standard form"
+	@echo "make lock    resolve the dependencies anew into requirements*.txt"
+	@echo "make clean   take the lab down and remove the virtual environment"
+
+demo: setup
+	$(BIN)/python -m lab demo
+
+test: setup check
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/cfn-lint cloudformation/stack.yaml
+
+format: setup
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+setup: $(VENV)/.complete
+	@missing=$$(for p in $(DEBIAN_PACKAGES); do \
+	    dpkg-query -W -f='$${db:Status-Status}\n' $$p 2>/dev/null | grep -qx installed || echo $$p; \
+	done); \
+	if [ -n "$$missing" ]; then \
+	    echo "Installing Debian packages:" $$missing; \
+	    apt-get -q update && DEBIAN_FRONTEND=noninteractive \
+	        apt-get -q -y --no-install-recommends install $$missing; \
+	fi
+
+$(VENV)/.complete: requirements-dev.txt
+	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "Installing Debian packages: python3-venv"; \
+	    apt-get -q update && apt-get -q -y --no-install-recommends install python3-venv; }
+	@echo "Installing the locked dependencies into $(VENV)"
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements-dev.txt
+	touch $@
+
+lock: setup
+	$(BIN)/python -m pip --quiet install uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-emit-index-url --output-file requirements.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-emit-index-url --extra dev --constraint requirements.txt \
+	    --output-file requirements-dev.txt pyproject.toml
+
+clean:
+	[ ! -x $(BIN)/python ] || $(BIN)/python -m lab down
+	rm -rf $(VENV)

@@ -1,0 +1,19 @@
+"""Says at the end how many tests ran at each level."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+LEVELS = ("unit", "integration", "lab")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line: the tests that were run, by level."""
+    counts: Counter[str] = Counter()
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            counts[Path(report.nodeid).parts[1]] += 1
+    line = ", ".join(f"{level} {counts[level]}" for level in LEVELS)
+    terminalreporter.write_line(f"Tests run at each level: {line}")
