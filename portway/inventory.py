@@ -31,6 +31,7 @@ def load_balancers(stack: str, region: str) -> Hosts:
     """
     found = read_stack(stack, region, progress=lambda line: logger.info(f"    {line}"))
     _stack[:] = [found]
+    _show_stack(found)
     nodes = found.with_role(Role.LOAD_BALANCER)
     _refuse_unsafe_options({node.name for node in nodes} | {"load_balancers", "all"})
     return [(node.name, {"ssh_hostname": node.address}) for node in nodes]
@@ -48,7 +49,31 @@ def current_cluster() -> Cluster:
     if key not in _clusters:
         clients = read_clients(settings.clients_path)
         _clusters[key] = build_cluster(_stack[0], settings, clients)
+        _show_roles(_clusters[key])
     return _clusters[key]
+
+
+def _show_stack(stack: Stack) -> None:
+    logger.info(f"    Stack {stack.name} in {stack.region}:")
+    for node in stack.nodes:
+        logger.info(
+            f"    {node.name:<10} {node.address:<15} {node.role:<13} "
+            f"{node.zone}  {node.instance_id}"
+        )
+
+
+def _show_roles(cluster: Cluster) -> None:
+    elastic_ip = cluster.stack.elastic_ip
+    for lb in cluster.load_balancers:
+        role = "master" if lb.is_master else "backup"
+        holds = ""
+        if lb.node.instance_id == elastic_ip.holder:
+            holds = f", holds {elastic_ip.address}"
+        logger.info(f"    {lb.name}: {role} (priority {lb.priority}){holds}")
+    logger.info(
+        f"    {len(cluster.frontends)} clients on "
+        f"{len(cluster.backends)} shared backends"
+    )
 
 
 def _refuse_unsafe_options(names: Collection[str]) -> None:
