@@ -3,9 +3,10 @@
 Pure: this module calls nothing, reads nothing and holds no secret values.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 
 class Role(StrEnum):
@@ -87,3 +88,32 @@ class Stack:
         """The nodes of one role, the longest-running first, ties by instance id."""
         nodes = (node for node in self.nodes if node.role is role)
         return tuple(sorted(nodes, key=lambda n: (n.launched_at, n.instance_id)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The stack as JSON can hold it; ``from_dict`` is the way back."""
+        saved = asdict(self)
+        for node in saved["nodes"]:
+            node["launched_at"] = node["launched_at"].isoformat()
+        return saved | {"nodes": list(saved["nodes"])}
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> "Stack":
+        """The stack that ``to_dict`` saved. KeyError or TypeError if it did not."""
+        nodes = tuple(
+            Node(
+                **node
+                | {
+                    "role": Role(node["role"]),
+                    "launched_at": datetime.fromisoformat(node["launched_at"]),
+                }
+            )
+            for node in saved["nodes"]
+        )
+        return cls(
+            name=saved["name"],
+            region=saved["region"],
+            nodes=nodes,
+            database=Database(**saved["database"]),
+            elastic_ip=ElasticIp(**saved["elastic_ip"]),
+            ports=Ports(**saved["ports"]),
+        )
