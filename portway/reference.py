@@ -44,7 +44,7 @@ def updated(text: str) -> str:
             raise ValueError(f"the marks {start} and {end} are missing")
         pattern = re.escape(start) + ".*?" + re.escape(end)
         marked = f"{start}\n{table(model, written)}\n{end}"
-        text = re.sub(pattern, lambda _, m=marked: m, text, flags=re.DOTALL)
+        text = re.sub(pattern, marked.replace("\\", r"\\"), text, flags=re.DOTALL)
     return text
 
 

@@ -96,13 +96,8 @@ class System:
 
     def ask(self, port: int, source: str = "", address: str = "") -> str:
         """What answers one line sent to a client's port; "" if nothing does."""
-        code = (
-            "import socket\n"
-            f"s = socket.create_connection(({address or self.elastic_ip!r}, {port}), 3)\n"
-            "s.settimeout(3); s.sendall(b'hello\\n')\n"
-            "print(s.makefile().readline().strip())\n"
-        )
-        result = self.customer(sys.executable, "-c", code, source=source, check=False)
+        words = (sys.executable, "-c", ASK, address or self.elastic_ip, str(port))
+        result = self.customer(*words, source=source, check=False)
         return result.stdout.strip() if result.returncode == 0 else ""
 
     def answering_nodes(self, port: int, tries: int = 6) -> set[str]:
@@ -144,6 +139,14 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.2)
 
+
+ASK = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)
+s.settimeout(3)
+s.sendall(b"hello\\n")
+print(s.makefile().readline().strip())
+"""
 
 STREAM = """
 import socket, sys, time

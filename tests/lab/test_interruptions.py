@@ -75,7 +75,7 @@ def test_run_killed_at_any_moment_leaves_whole_files(
 ) -> None:
     write_clients(clients_file, 9100 + seed)
     process = start_deploy(settled, clients_file)
-    time.sleep(random.Random(seed).uniform(0.5, 5))  # noqa: S311 - any moment
+    time.sleep(random.Random(seed).uniform(0.5, 5))
     process.kill()
     process.communicate()
     check = f"haproxy -c -f {CONFIGS[0]} && keepalived -t -f {CONFIGS[1]}"
