@@ -71,6 +71,31 @@ class System:
     def elastic_ip(self) -> str:
         return str(self.status()["elastic_ip"]["address"])
 
+    @property
+    def holder(self) -> str:
+        """The node that AWS associates the Elastic IP with; "" for none."""
+        nodes = self.status()["nodes"]
+        return next((str(n["node"]) for n in nodes if n["elastic_ip"]), "")
+
+    @property
+    def standby(self) -> str:
+        """The load balancer that does not hold the address."""
+        return {"lb-1": "lb-2", "lb-2": "lb-1"}[self.holder]
+
+    def addresses(self, role: str) -> dict[str, str]:
+        """Private address of each node of a role."""
+        nodes = self.status()["nodes"]
+        return {n["node"]: n["address"] for n in nodes if n["role"] == role}
+
+    def masters(self) -> list[str]:
+        """The load balancers that think themselves VRRP master."""
+        address = self.elastic_ip
+        return [
+            node
+            for node in ("lb-1", "lb-2")
+            if address in self.node(node, "ip -4 address show dev lo").stdout
+        ]
+
     def operator(self, *words: str, check: bool = True) -> Result:
         return self.call("run", "--", *words, check=check)
 
