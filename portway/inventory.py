@@ -4,11 +4,13 @@ Inventories call ``load_balancers``; deploys call ``current_cluster``. A run tha
 find nothing to do, or do it in an unsafe order, is refused here.
 """
 
+import signal
+import sys
 from collections.abc import Collection
 from fnmatch import fnmatch
 
 import click
-from pyinfra import host, logger
+from pyinfra import host, logger, state
 
 from portway.aws import read_stack
 from portway.clients import read_clients
@@ -29,6 +31,7 @@ def load_balancers(stack: str, region: str) -> Hosts:
     Reads AWS once and keeps what it said for the deploys. Raises PortwayError if the
     stack is not in a state to be deployed to.
     """
+    _stop_at_the_first_failure()
     found = read_stack(stack, region, progress=lambda line: logger.info(f"    {line}"))
     _stack[:] = [found]
     _show_stack(found)
@@ -74,6 +77,21 @@ def _show_roles(cluster: Cluster) -> None:
         f"    {len(cluster.frontends)} clients on "
         f"{len(cluster.backends)} shared backends"
     )
+
+
+def _stop_at_the_first_failure() -> None:
+    """Make every failure and interruption end the run, with a status that says so.
+
+    pyinfra would ask whether to go on to the next node after a failure, and would
+    exit with status 0 when interrupted.
+    """
+    state.should_raise_failed_hosts = None
+
+    def interrupted(number: int, _: object) -> None:
+        click.echo("Interrupted; run it again to finish what was begun.", err=True)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGINT, interrupted)
 
 
 def _refuse_unsafe_options(names: Collection[str]) -> None:
