@@ -3,9 +3,9 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,13 +19,16 @@ COMMAND = (
     "inventories/prod.py",
     "deploys/lb.py",
     "-y",
+    # Whatever happens, nothing is contacted outside of this machine.
+    "--data",
+    "ssh_hostname=127.0.0.1",
 )
 
 
 def run(*options: str, **environment: str) -> str:
     """Everything printed by a run that must fail with one plain paragraph."""
     result = subprocess.run(
-        (*COMMAND, *options),
+        (*COMMAND, "--data", "ssh_port=1", *options),
         cwd=PROJECT,
         env={**os.environ, "PORTWAY_STACK": STACK, **environment},
         stdin=subprocess.DEVNULL,
@@ -69,21 +72,21 @@ def test_limit_that_matches_nothing_is_refused(stack: Account) -> None:
 
 
 def test_interruption_is_not_success(stack: Account) -> None:
-    process = subprocess.Popen(
-        COMMAND,
-        cwd=PROJECT,
-        env={**os.environ, "PORTWAY_STACK": STACK},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout
-    for line in process.stdout:
-        if "Connecting to hosts" in line:  # which are nowhere: it waits
-            break
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    rest = process.communicate(timeout=30)[0]
-    assert process.returncode == 128 + signal.SIGINT, rest
-    assert "Interrupted" in rest
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # a host that never speaks
+        port = silent.getsockname()[1]
+        process = subprocess.Popen(
+            (*COMMAND, "--data", f"ssh_port={port}"),
+            cwd=PROJECT,
+            env={**os.environ, "PORTWAY_STACK": STACK},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        silent.settimeout(30)
+        connection, _ = silent.accept()
+        with connection:
+            process.send_signal(signal.SIGINT)
+            text = process.communicate(timeout=30)[0]
+    assert process.returncode == 128 + signal.SIGINT, text
+    assert "Interrupted" in text
