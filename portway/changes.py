@@ -42,6 +42,8 @@ class Service:
     """Shell command that prints which process serves."""
     replaced_by_reload: bool
     """Whether a reload puts another process in its place, or must not."""
+    before_reload: str = ":"
+    """Shell command that gives the running process what the unit file would."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,13 @@ Inventories call ``load_balancers``; deploys call ``current_cluster``. A run tha
 find nothing to do, or do it in an unsafe order, is refused here.
 """
 
+import signal
+import sys
 from collections.abc import Collection
 from fnmatch import fnmatch
 
 import click
-from pyinfra import host, logger
+from pyinfra import host, logger, state
 
 from portway.aws import read_stack
 from portway.clients import read_clients
@@ -29,8 +31,10 @@ def load_balancers(stack: str, region: str) -> Hosts:
     Reads AWS once and keeps what it said for the deploys. Raises PortwayError if the
     stack is not in a state to be deployed to.
     """
+    _stop_at_the_first_failure()
     found = read_stack(stack, region, progress=lambda line: logger.info(f"    {line}"))
     _stack[:] = [found]
+    _show_stack(found)
     nodes = found.with_role(Role.LOAD_BALANCER)
     _refuse_unsafe_options({node.name for node in nodes} | {"load_balancers", "all"})
     return [(node.name, {"ssh_hostname": node.address}) for node in nodes]
@@ -48,7 +52,46 @@ def current_cluster() -> Cluster:
     if key not in _clusters:
         clients = read_clients(settings.clients_path)
         _clusters[key] = build_cluster(_stack[0], settings, clients)
+        _show_roles(_clusters[key])
     return _clusters[key]
+
+
+def _show_stack(stack: Stack) -> None:
+    logger.info(f"    Stack {stack.name} in {stack.region}:")
+    for node in stack.nodes:
+        logger.info(
+            f"    {node.name:<10} {node.address:<15} {node.role:<13} "
+            f"{node.zone}  {node.instance_id}"
+        )
+
+
+def _show_roles(cluster: Cluster) -> None:
+    elastic_ip = cluster.stack.elastic_ip
+    for lb in cluster.load_balancers:
+        role = "master" if lb.is_master else "backup"
+        holds = ""
+        if lb.node.instance_id == elastic_ip.holder:
+            holds = f", holds {elastic_ip.address}"
+        logger.info(f"    {lb.name}: {role} (priority {lb.priority}){holds}")
+    logger.info(
+        f"    {len(cluster.frontends)} clients on "
+        f"{len(cluster.backends)} shared backends"
+    )
+
+
+def _stop_at_the_first_failure() -> None:
+    """Make every failure and interruption end the run, with a status that says so.
+
+    pyinfra would ask whether to go on to the next node after a failure, and would
+    exit with status 0 when interrupted.
+    """
+    state.should_raise_failed_hosts = None
+
+    def interrupted(number: int, _: object) -> None:
+        click.echo("Interrupted; run it again to finish what was begun.", err=True)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGINT, interrupted)
 
 
 def _refuse_unsafe_options(names: Collection[str]) -> None:

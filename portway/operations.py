@@ -150,6 +150,7 @@ def reload_script(service: Service) -> str:
     unit, config = service.unit, shlex.quote(service.config)
     done, pause = ("!=", 0.2) if service.replaced_by_reload else ("=", 1)
     return f"""digest=$(sha256sum <{config}); before=$({service.process}); n=0
+{service.before_reload}
 systemctl reload {unit} || {{ journalctl -n 20 -u {unit} >&2; exit 1; }}
 while sleep {pause}; do
     after=$({service.process})

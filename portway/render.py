@@ -77,7 +77,17 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer, interface: str) -> WantedN
         ),
         sysctls={"net.ipv4.ip_local_reserved_ports": reserved},
         services=(
-            Service("haproxy", HAPROXY_CONFIG, HAPROXY_WORKER, replaced_by_reload=True),
+            Service(
+                "haproxy",
+                HAPROXY_CONFIG,
+                HAPROXY_WORKER,
+                replaced_by_reload=True,
+                # A process that was started before its unit had the limit gets it
+                # without a restart, which would cut every stream.
+                before_reload="prlimit --nofile={0}:{0} --pid {1}".format(
+                    DESCRIPTORS, "$(systemctl show -p MainPID --value haproxy)"
+                ),
+            ),
             Service(
                 "keepalived",
                 KEEPALIVED_CONFIG,

@@ -38,9 +38,9 @@ class Settings(BaseModel):
         description="Seconds an application node may take to accept a connection.",
     )
     max_connections: Annotated[int, Field(ge=100, le=500_000)] = Field(
-        default=20_000,
+        default=8_000,
         description="Connections that one load balancer serves at once, all clients "
-        "together.",
+        "together; each takes two descriptors and its buffers.",
     )
     threads: Annotated[int, Field(ge=1, le=64)] = Field(
         default=2, description="Threads of HAProxy; memory grows with them."

@@ -33,7 +33,7 @@ ENTRIES = st.fixed_dictionaries(
         "mode": st.sampled_from(["tcp", "http"]),
         "app_port": st.integers(1, 65535),
         "allow": st.lists(NETWORKS, min_size=1, max_size=70),
-        "max_connections": st.integers(1, 20_000),
+        "max_connections": st.integers(1, 8_000),
         "balance": st.sampled_from(
             ["leastconn", "roundrobin", "static-rr", "source", "random"]
         ),

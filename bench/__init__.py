@@ -1,0 +1,1 @@
+"""Measurements, each against a peer measured in the same run."""

@@ -1,0 +1,220 @@
+"""The lab as tests drive it: through its own command line, as people do."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).parents[2]
+PYINFRA = str(Path(sys.executable).with_name("pyinfra"))
+
+CONFIGS = (
+    "/etc/haproxy/haproxy.cfg",
+    "/etc/keepalived/keepalived.conf",
+    "/etc/systemd/system/haproxy.service.d/portway.conf",
+    "/etc/systemd/system/keepalived.service.d/portway.conf",
+    "/etc/sysctl.d/60-portway.conf",
+    "/usr/local/lib/portway/check-haproxy",
+)
+
+Result = subprocess.CompletedProcess[str]
+
+
+@dataclass(frozen=True)
+class System:
+    """One lab, by name."""
+
+    name: str
+
+    def command(self, *words: str) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "lab",
+            *words[:1],
+            "--name",
+            self.name,
+            *words[1:],
+        ]
+
+    def call(self, *words: str, check: bool = True, timeout: float = 300) -> Result:
+        result = subprocess.run(
+            self.command(*words),
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check:
+            assert result.returncode == 0, shown(result)
+        return result
+
+    def up(self, *options: str) -> None:
+        self.call("up", *options, timeout=600)
+
+    def down(self) -> None:
+        self.call("down")
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.call("status", "--json").stdout)
+        return found
+
+    @property
+    def elastic_ip(self) -> str:
+        return str(self.status()["elastic_ip"]["address"])
+
+    @property
+    def holder(self) -> str:
+        """The node that AWS associates the Elastic IP with; "" for none."""
+        nodes = self.status()["nodes"]
+        return next((str(n["node"]) for n in nodes if n["elastic_ip"]), "")
+
+    @property
+    def standby(self) -> str:
+        """The load balancer that does not hold the address."""
+        return {"lb-1": "lb-2", "lb-2": "lb-1"}[self.holder]
+
+    def addresses(self, role: str) -> dict[str, str]:
+        """Private address of each node of a role."""
+        nodes = self.status()["nodes"]
+        return {n["node"]: n["address"] for n in nodes if n["role"] == role}
+
+    def masters(self) -> list[str]:
+        """The load balancers that think themselves VRRP master."""
+        address = self.elastic_ip
+        return [
+            node
+            for node in ("lb-1", "lb-2")
+            if address in self.node(node, "ip -4 address show dev lo").stdout
+        ]
+
+    def operator(self, *words: str, check: bool = True) -> Result:
+        return self.call("run", "--", *words, check=check)
+
+    def deploy(
+        self,
+        *options: str,
+        inventory: str = "inventories/lab.py",
+        check: bool = True,
+        project: Path = PROJECT,
+    ) -> Result:
+        """Run deploys/lb.py as the operator, from a copy of the project if asked."""
+        words = (PYINFRA, inventory, "deploys/lb.py", *(options or ("-y",)))
+        if project != PROJECT:
+            words = ("env", "-C", str(project), *words)
+        return self.operator(*words, check=check)
+
+    def customer(self, *words: str, source: str = "", check: bool = True) -> Result:
+        options = ("--from", source) if source else ()
+        return self.call("client", *options, "--", *words, check=check)
+
+    def node(self, name: str, script: str, check: bool = True) -> Result:
+        return self.call("exec", name, "--", "sh", "-c", script, check=check)
+
+    def ask(self, port: int, source: str = "", address: str = "") -> str:
+        """What answers one line sent to a client's port; "" if nothing does."""
+        words = (sys.executable, "-c", ASK, address or self.elastic_ip, str(port))
+        result = self.customer(*words, source=source, check=False)
+        return result.stdout.strip() if result.returncode == 0 else ""
+
+    def answering_nodes(self, port: int, tries: int = 6) -> set[str]:
+        """The nodes that answer when a client connects several times."""
+        return {self.ask(port).split(" ")[0] for _ in range(tries)}
+
+    def file_states(self) -> dict[str, str]:
+        """Content, mode, time and inode of every managed file on both nodes."""
+        script = (
+            f"sha256sum {' '.join(CONFIGS)}; stat -c '%n %a %Y %i' {' '.join(CONFIGS)}"
+        )
+        return {n: self.node(n, script).stdout for n in ("lb-1", "lb-2")}
+
+    def loaded(self, node: str) -> tuple[str, str]:
+        """Hashes of the HAProxy configuration on disk and of the one in force."""
+        script = f"sha256sum <{CONFIGS[0]}; cat /run/portway/loaded/haproxy"
+        disk, loaded = self.node(node, script).stdout.split()[0::2]
+        return disk, loaded
+
+
+def shown(result: Result) -> str:
+    return f"{result.args}\nexit {result.returncode}\n{result.stdout}\n{result.stderr}"
+
+
+def output(result: Result) -> str:
+    """All that a run printed, without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", result.stdout + result.stderr)
+
+
+def changes(result: Result) -> int:
+    """How many operations changed something, counted from what pyinfra printed."""
+    return len(re.findall(r"\] +Success$", output(result), re.MULTILINE))
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Look until a condition holds; fail with ``what`` when the time is up."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.2)
+
+
+ASK = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)
+s.settimeout(3)
+s.sendall(b"hello\\n")
+print(s.makefile().readline().strip())
+"""
+
+STREAM = """
+import socket, sys, time
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)
+lines = s.makefile()
+for number in range(1_000_000):
+    s.sendall(b"%d\\n" % number)
+    answer = lines.readline().split()
+    if answer[1:] != [sys.argv[2], str(number)]:
+        sys.exit(f"line {number} was answered {answer}")
+    print(number, answer[0], flush=True)
+    time.sleep(0.02)
+"""
+
+
+@contextmanager
+def stream(system: System, port: int) -> Iterator[Callable[[], int]]:
+    """A connection held open that exchanges numbered lines and misses none.
+
+    Yields a function that returns the last number that came back, and fails if the
+    stream has ended.
+    """
+    words = (sys.executable, "-c", STREAM, system.elastic_ip, str(port))
+    process = subprocess.Popen(
+        system.command("client", "--", *words),
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stderr
+
+    def last() -> int:
+        assert process.stdout
+        assert process.stderr
+        line = process.stdout.readline()
+        assert line, f"the stream ended: {process.stderr.read()}"
+        return int(line.split()[0])
+
+    try:
+        last()
+        yield last
+    finally:
+        process.terminate()
+        process.communicate()

@@ -1,0 +1,142 @@
+"""Killed, failing and divided: what a run leaves behind, and what the next one does."""
+
+import json
+import random
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.lab.system import (
+    CONFIGS,
+    PROJECT,
+    PYINFRA,
+    System,
+    output,
+    wait_until,
+)
+
+
+def start_deploy(system: System, clients_file: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        system.command(
+            "run",
+            "--",
+            PYINFRA,
+            "inventories/lab.py",
+            "deploys/lb.py",
+            "-y",
+            "--data",
+            f"clients_file={clients_file}",
+        ),
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def write_clients(path: Path, port: int) -> None:
+    entries = [
+        {"client_name": "client_one", "client_port": 9001},
+        {"client_name": "changing", "client_port": port},
+    ]
+    path.write_text(json.dumps({"clients": entries}))
+
+
+def test_run_killed_between_writing_and_reloading_is_mended_by_the_next(
+    settled: System, clients_file: Path
+) -> None:
+    write_clients(clients_file, 9031)
+    process = start_deploy(settled, clients_file)
+    assert process.stdout
+    # The first file to be put in place is HAProxy's, on the standby.
+    for line in process.stdout:
+        if "Success" in line:
+            process.kill()
+            break
+    process.communicate()
+    torn = {n: settled.loaded(n) for n in ("lb-1", "lb-2")}
+    assert any(disk != loaded for disk, loaded in torn.values()), torn
+    assert settled.ask(9001).startswith("app-")
+
+    settled.deploy("-y", "--data", f"clients_file={clients_file}")
+    for node in ("lb-1", "lb-2"):
+        disk, loaded = settled.loaded(node)
+        assert disk == loaded
+    assert settled.ask(9031).startswith("app-")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_run_killed_at_any_moment_leaves_whole_files(
+    settled: System, clients_file: Path, seed: int
+) -> None:
+    write_clients(clients_file, 9100 + seed)
+    process = start_deploy(settled, clients_file)
+    time.sleep(random.Random(seed).uniform(0.5, 5))
+    process.kill()
+    process.communicate()
+    check = f"haproxy -c -f {CONFIGS[0]} && keepalived -t -f {CONFIGS[1]}"
+    for node in ("lb-1", "lb-2"):
+        settled.node(node, check)
+        ports = settled.node(node, f"grep -c ^frontend {CONFIGS[0]}").stdout
+        assert ports.strip() in {"3", "5"}
+    assert settled.ask(9001).startswith("app-")
+
+    settled.deploy("-y", "--data", f"clients_file={clients_file}")
+    assert settled.ask(9100 + seed).startswith("app-")
+
+
+def test_first_node_that_does_not_come_up_stops_the_run(
+    settled: System, clients_file: Path
+) -> None:
+    write_clients(clients_file, 9041)
+    holder, standby = settled.holder, settled.standby
+    settled.node(standby, "systemctl mask --runtime --now haproxy")
+    before = settled.file_states()
+    try:
+        result = settled.deploy(
+            "-y", "--data", f"clients_file={clients_file}", check=False
+        )
+        assert result.returncode != 0
+        assert standby in output(result)
+        assert settled.file_states()[holder] == before[holder]
+        assert settled.ask(9001).startswith("app-")
+        assert settled.ask(9041) == ""
+    finally:
+        settled.node(standby, "systemctl unmask --runtime haproxy")
+    settled.deploy("-y", "--data", f"clients_file={clients_file}")
+    assert settled.ask(9041).startswith("app-")
+
+
+def test_standby_without_a_healthy_server_fails_verification(settled: System) -> None:
+    standby = settled.standby
+    addresses = settled.addresses("application").values()
+    routes = " ".join(f"ip route add unreachable {a}/32;" for a in addresses)
+    settled.node(standby, routes)
+    try:
+        result = settled.deploy("-y", "--data", "verify_timeout=8", check=False)
+        assert result.returncode != 0
+        assert "backends without a healthy server: " in output(result)
+        assert settled.ask(9001).startswith("app-")
+    finally:
+        settled.node(standby, routes.replace("add", "del"))
+    settled.deploy()
+
+
+def test_two_masters_fail_the_run(settled: System) -> None:
+    (master,) = settled.masters()
+    addresses = settled.addresses("load-balancer")
+    peer = addresses[{"lb-1": "lb-2", "lb-2": "lb-1"}[master]]
+    settled.node(master, f"ip route add unreachable {peer}/32")
+    try:
+        wait_until(lambda: len(settled.masters()) == 2, 15, "both masters")
+        result = settled.deploy("-y", "--data", "verify_timeout=5", check=False)
+        assert result.returncode != 0
+        assert "are VRRP master" in output(result)
+    finally:
+        settled.node(master, f"ip route del unreachable {peer}/32")
+    wait_until(lambda: settled.masters() == [master], 15, "one master")
+    settled.deploy()

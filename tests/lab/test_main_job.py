@@ -1,0 +1,150 @@
+"""The main job: a stack is made, one command makes its load balancers route."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.lab.system import System, changes, output, stream, wait_until
+
+CLIENTS = {"client_one": 9001, "client_two": 9002, "client_two_orders": 9003}
+
+
+def test_every_client_reaches_a_node_on_its_own_port(deployed: System) -> None:
+    for port in CLIENTS.values():
+        name, seen, line = deployed.ask(port).split(" ")
+        assert name.startswith("app-")
+        assert (seen, line) == (str(port), "hello")
+
+
+def test_http_client_reaches_a_node_on_its_own_port(deployed: System) -> None:
+    url = f"http://{deployed.elastic_ip}:9004/"
+    body = deployed.customer("curl", "-sS", "--max-time", "5", url).stdout
+    assert re.fullmatch(r"app-\d 9004\n", body)
+
+
+def test_connections_are_spread_over_the_nodes(deployed: System) -> None:
+    assert deployed.answering_nodes(9001) == {"app-1", "app-2"}
+
+
+def test_ordered_client_has_one_node(deployed: System) -> None:
+    assert len(deployed.answering_nodes(9003)) == 1
+
+
+@pytest.mark.parametrize("inventory", ["inventories/lab.py", "inventories/prod.py"])
+def test_second_run_changes_nothing(deployed: System, inventory: str) -> None:
+    deployed.deploy(inventory=inventory)
+    before = deployed.file_states()
+    second = deployed.deploy(inventory=inventory)
+    assert changes(second) == 0, output(second)
+    assert "No changes" in output(second)
+    assert deployed.file_states() == before
+    deployed.deploy()
+
+
+def test_second_run_takes_at_most_four_commands_a_node(deployed: System) -> None:
+    text = output(deployed.deploy("-y", "--debug"))
+    for node in ("lb-1", "lb-2"):
+        commands = re.findall(rf"Running command on {node}: ", text)
+        assert 0 < len(commands) <= 4, text
+
+
+def test_exactly_one_node_is_master_and_holds_the_address(deployed: System) -> None:
+    assert deployed.masters() == [deployed.holder]
+
+
+def test_allow_list_admits_its_own_and_refuses_others(
+    deployed: System, clients_file: Path
+) -> None:
+    inside, outside = deployed.status()["customers"][:2]
+    entry = {"client_name": "vpn", "client_port": 9011, "allow": [f"{inside}/32"]}
+    clients_file.write_text(json.dumps({"clients": [entry]}))
+    deployed.deploy("-y", "--data", f"clients_file={clients_file}")
+    assert deployed.ask(9011, source=inside).startswith("app-")
+    assert deployed.ask(9011, source=outside) == ""
+
+
+def test_thousand_clients_each_have_their_port(
+    deployed: System, clients_file: Path
+) -> None:
+    entries = [
+        {"client_name": f"client-{n}", "client_port": 9000 + n} for n in range(1, 1001)
+    ]
+    clients_file.write_text(json.dumps({"clients": entries}))
+    deployed.deploy("-y", "--data", f"clients_file={clients_file}")
+    for port in (9001, 9051, 10_000):
+        name, seen, _ = deployed.ask(port).split(" ")
+        assert name.startswith("app-")
+        assert seen == str(port)
+    second = deployed.deploy("-y", "--data", f"clients_file={clients_file}")
+    assert changes(second) == 0
+
+
+def test_stopped_node_gets_no_connections_until_it_is_back(deployed: System) -> None:
+    deployed.node("app-1", "systemctl stop message-app")
+    try:
+        wait_until(
+            lambda: deployed.answering_nodes(9001, 4) == {"app-2"}, 30, "only app-2"
+        )
+    finally:
+        deployed.node("app-1", "systemctl start message-app")
+    wait_until(
+        lambda: deployed.answering_nodes(9001, 4) == {"app-1", "app-2"}, 30, "both"
+    )
+
+
+def test_dry_run_shows_and_touches_nothing(
+    deployed: System, clients_file: Path
+) -> None:
+    entry = {"client_name": "late", "client_port": 9025}
+    clients_file.write_text(json.dumps({"clients": [entry]}))
+    before = deployed.file_states()
+    data = ("--data", f"clients_file={clients_file}")
+    text = output(deployed.deploy("--dry", "--diff", *data))
+    assert "+frontend late" in text
+    assert "-frontend client_one" in text
+    assert deployed.file_states() == before
+    plan = json.loads(deployed.deploy("--dry", "--json", *data).stdout)
+    changing = [
+        step["name"] if "name" in step else step["names"]
+        for step in plan["plan"]
+        if step["hosts_with_change"]
+    ]
+    assert any("haproxy.cfg" in str(name) for name in changing)
+
+
+def test_limit_touches_one_node_and_renders_the_whole_cluster(
+    deployed: System, clients_file: Path
+) -> None:
+    entry = {"client_name": "late", "client_port": 9025}
+    clients_file.write_text(json.dumps({"clients": [entry]}))
+    before = deployed.file_states()
+    data = ("--data", f"clients_file={clients_file}")
+    deployed.deploy("-y", "--limit", "lb-1", *data)
+    after = deployed.file_states()
+    assert after["lb-2"] == before["lb-2"]
+    config = deployed.node("lb-1", "cat /etc/haproxy/haproxy.cfg").stdout
+    assert "frontend late" in config
+    assert "server app-2" in config
+    peer = deployed.node("lb-1", "cat /etc/keepalived/keepalived.conf").stdout
+    assert deployed.addresses("load-balancer")["lb-2"] in peer
+
+
+def test_new_application_node_changes_only_backends_and_cuts_no_stream(
+    deployed: System,
+) -> None:
+    deployed.deploy()
+    before = deployed.node("lb-1", "cat /etc/haproxy/haproxy.cfg").stdout
+    with stream(deployed, 9001) as last:
+        deployed.up("--app-nodes", "3")
+        first_of_run = last()
+        deployed.deploy()
+        while last() < first_of_run + 50:
+            pass
+        wait_until(lambda: "app-3" in deployed.answering_nodes(9001), 30, "app-3")
+        assert last() > first_of_run
+    after = deployed.node("lb-1", "cat /etc/haproxy/haproxy.cfg").stdout
+    added = [line for line in after.splitlines() if line not in before.splitlines()]
+    assert all(line.strip().startswith("server app-3 ") for line in added)
+    assert set(before.splitlines()) <= set(after.splitlines())

@@ -1,0 +1,126 @@
+"""Wrong input: refused by name, no file changed on any node, traffic flows."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.system import PROJECT, System, output
+
+ONE = {"client_name": "one", "client_port": 9001}
+
+MISTAKES: dict[str, tuple[Any, str]] = {
+    "duplicate name": ([ONE, {**ONE, "client_port": 9002}], "name one is already"),
+    "duplicate port": ([ONE, {**ONE, "client_name": "two"}], "two: port 9001"),
+    "port out of range": ([{**ONE, "client_port": 70000}], "one: client_port: 70000"),
+    "SSH's port": ([{**ONE, "client_port": 22}], "one: client_port 22 is used by SSH"),
+    "statistics' port": ([{**ONE, "client_port": 8404}], "one: client_port 8404"),
+    "check's port": ([{**ONE, "client_port": 8081}], "one: client_port 8081"),
+    "closed port": ([{**ONE, "client_port": 30000}], "one: port 30000 is outside"),
+    "bad name": ([{**ONE, "client_name": "a b"}], '"a b" cannot be a name'),
+    "injection": ([{**ONE, "client_name": "a\n bind :1"}], "cannot be a name"),
+    "bad CIDR": ([{**ONE, "allow": ["10.0.0.300/8"]}], "one: allow.0"),
+    "unknown key": ([{**ONE, "alow": []}], 'did you mean "allow"?'),
+    "no such node": ([{**ONE, "nodes": ["app-9"]}], 'no application node "app-9"'),
+    "empty list": ([], '"clients": is an empty list'),
+    "wrong type": ([{**ONE, "client_port": "9001"}], "one: client_port: must be"),
+}
+
+
+def assert_refused(
+    deployed: System, expected: str, *options: str, project: Path = PROJECT
+) -> str:
+    before = deployed.file_states()
+    result = deployed.deploy("-y", *options, project=project, check=False)
+    text = output(result)
+    assert result.returncode != 0, text
+    assert expected in text
+    assert "Traceback" not in text
+    assert deployed.file_states() == before
+    assert deployed.ask(9001).startswith("app-")
+    return text
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistake_in_the_clients_file(
+    settled: System, clients_file: Path, mistake: str
+) -> None:
+    clients, expected = MISTAKES[mistake]
+    clients_file.write_text(json.dumps({"clients": clients}))
+    assert_refused(settled, expected, "--data", f"clients_file={clients_file}")
+
+
+def test_clients_file_that_is_not_json(settled: System, clients_file: Path) -> None:
+    clients_file.write_text('{"clients": [')
+    assert_refused(
+        settled, "is not valid JSON", "--data", f"clients_file={clients_file}"
+    )
+
+
+def test_port_that_another_program_listens_on(
+    settled: System, clients_file: Path
+) -> None:
+    code = 'import socket,time;s=socket.create_server((\\"\\",9055));time.sleep(600)'
+    settled.node(
+        "lb-2",
+        f'systemd-run --unit=squatter --collect python3 -c "{code}"; '
+        "until ss -Hltn | grep -q :9055; do sleep 0.1; done",
+    )
+    clients_file.write_text(
+        json.dumps({"clients": [{"client_name": "late", "client_port": 9055}]})
+    )
+    try:
+        assert_refused(
+            settled,
+            "late: port 9055 is used by python3",
+            "--data",
+            f"clients_file={clients_file}",
+        )
+    finally:
+        settled.node("lb-2", "systemctl stop squatter")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the project whose templates may be broken."""
+    target = tmp_path / "copy"
+    ignored = shutil.ignore_patterns(
+        ".git", ".venv", ".*_cache", "__pycache__", "tests"
+    )
+    shutil.copytree(PROJECT, target, ignore=ignored)
+    return target
+
+
+def edit(copy: Path, template: str, old: str, new: str) -> None:
+    path = copy / "templates" / template
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_template_with_an_undefined_variable(settled: System, copy: Path) -> None:
+    edit(copy, "haproxy.cfg.j2", "{{ frontend.port }}", "{{ frontend.prot }}")
+    text = assert_refused(settled, "templates/haproxy.cfg.j2: line", project=copy)
+    assert "prot" in text
+
+
+def test_template_that_haproxy_refuses(settled: System, copy: Path) -> None:
+    edit(copy, "haproxy.cfg.j2", "option tcplog", "option tcplgo")
+    text = assert_refused(settled, "refused by its program", project=copy)
+    assert "tcplgo" in text
+
+
+def test_template_that_keepalived_refuses(settled: System, copy: Path) -> None:
+    edit(copy, "keepalived.conf.j2", "virtual_router_id", "virtual_ruoter_id")
+    assert_refused(settled, "/etc/keepalived/keepalived.conf: refused by", project=copy)
+
+
+def test_limit_that_matches_no_node(settled: System) -> None:
+    assert_refused(settled, "--limit lb-9 matches no node", "--limit", "lb-9")
+
+
+@pytest.mark.parametrize("option", ["--no-wait", "--serial"])
+def test_options_that_undo_the_order(settled: System, option: str) -> None:
+    assert_refused(settled, f"{option} cannot be used here", option)
