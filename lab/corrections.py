@@ -16,6 +16,7 @@ from moto.ec2.models import (
     elastic_network_interfaces,
 )
 from moto.ec2.models.instances import Instance
+from moto.ec2.models.subnets import Subnet
 from moto.ec2.responses import elastic_network_interfaces as interface_responses
 from moto.rds.models import DBInstance
 
@@ -46,6 +47,20 @@ def _public_addresses_can_be_routed() -> None:
 
     elastic_ip_addresses.random_ip = next_address
     elastic_network_interfaces.random_public_ip = next_address
+
+
+def _subnets_keep_their_setting() -> None:
+    """Moto's CloudFormation ignores a subnet's MapPublicIpOnLaunch."""
+    original = Subnet.create_from_cloudformation_json.__func__
+
+    def create(cls: Any, name: str, resource: Any, *args: Any, **kwargs: Any) -> Any:
+        subnet = original(cls, name, resource, *args, **kwargs)
+        wanted = resource["Properties"].get("MapPublicIpOnLaunch", False)
+        subnet.map_public_ip_on_launch = str(wanted).lower() == "true"
+        subnet.default_for_az = False
+        return subnet
+
+    Subnet.create_from_cloudformation_json = classmethod(create)
 
 
 def _instances_follow_their_subnet() -> None:
@@ -204,6 +219,7 @@ def _place_database(backend: Any, database: Any) -> None:
 
 CORRECTIONS: tuple[Callable[[], None], ...] = (
     _public_addresses_can_be_routed,
+    _subnets_keep_their_setting,
     _instances_follow_their_subnet,
     _elastic_ip_leaves_its_old_interface,
     _private_address_has_one_interface,
