@@ -33,9 +33,6 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-SYNCHRONIZE = "/lab/synchronize"
-"""A request of the lab's own: bring the router up to date with hosts just built."""
-
 
 class Cloud:
     """A WSGI application around moto: what AWS changes, the network follows."""
@@ -60,12 +57,12 @@ class Cloud:
             return start_response(status, *rest)
 
         with self._lock:
-            if environ["PATH_INFO"] == SYNCHRONIZE:
+            if environ["PATH_INFO"] == plan.SYNCHRONIZE:
                 note("204 No Content", [])
                 body: list[bytes] = []
             else:
                 body = list(self._aws(environ, note))
-            self._synchronize(anew=environ["PATH_INFO"] == SYNCHRONIZE)
+            self._synchronize(anew=environ["PATH_INFO"] == plan.SYNCHRONIZE)
         milliseconds = (time.monotonic() - started) * 1000
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         print(
@@ -104,7 +101,10 @@ def serve(lab: Lab) -> None:
     """Serve AWS and the metadata service until killed."""
     correct(plan.REGION)
     aws = DomainDispatcherApplication(create_backend_app)
-    cloud = Cloud(aws, Router(lab), lab)
+    router = Router(lab)
+    # Before the first connection: one that began without rules would be cut by them.
+    router.apply(observe.network(state.hosts(lab)))
+    cloud = Cloud(aws, router, lab)
     metadata = make_server(
         METADATA, 80, Metadata(), threaded=True, request_handler=_Quiet
     )

@@ -185,7 +185,7 @@ def inside(lab: Lab, host: Host, command: list[str]) -> list[str]:
         f"--target={pid}",
         "--all",
         "--root",
-        "--wd=/",
+        "--wdns=/",
         "--",
         "/usr/bin/env",
         "-i",

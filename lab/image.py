@@ -128,7 +128,7 @@ def _mmdebstrap(
         # The lists are those of the repository that the script makes.
         "--skip=cleanup/apt/lists",
         *(f"--aptopt={option}" for option in _apt_options()),
-        f'--customize-hook=copy-in {script} /tmp',
+        f"--customize-hook=copy-in {script} /tmp",
         f'--customize-hook=chroot "$1" sh /tmp/{script.name} {packages}',
         f'--customize-hook=rm "$1/tmp/{script.name}"',
         wanted.suite,

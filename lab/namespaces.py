@@ -136,7 +136,10 @@ def _make(lab: Lab, thing: str) -> None:
     name = lab.namespace(thing)
     shell.output(["ip", "netns", "add", name])
     shell.output(["ip", "-n", name, "link", "set", "lo", "up"])
-    settings = ["net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"]
+    settings = [
+        "net.ipv6.conf.all.disable_ipv6=1",
+        "net.ipv6.conf.default.disable_ipv6=1",
+    ]
     if Path("/proc/sys/net/ipv6").is_dir():
         shell.output([*inside(lab, thing), "sysctl", "-q", "-w", *settings])
 

@@ -128,9 +128,9 @@ def table_number(route_table: str) -> int:
 def render_routes(network: Network) -> tuple[frozenset[Route], frozenset[Lookup]]:
     """The router's routes: an address leads only to the interface that holds it."""
     main = 254
-    routes = {
-        Route(main, address, AWS_DEVICE) for address in network.aws_addresses
-    } | {Route(main, outsider.address, outsider.device) for outsider in network.outsiders}
+    routes = {Route(main, address, AWS_DEVICE) for address in network.aws_addresses} | {
+        Route(main, outsider.address, outsider.device) for outsider in network.outsiders
+    }
     for interface in network.interfaces:
         routes.add(Route(main, interface.address, interface.device))
         # The host may not have configured it yet: deliver as AWS does, unasked.
@@ -141,7 +141,9 @@ def render_routes(network: Network) -> tuple[frozenset[Route], frozenset[Lookup]
     for route in sorted(network.routes, key=lambda r: r.table, reverse=True):
         for table in (table_number(route.table), _OUTSIDE_TABLE):
             routes = {
-                r for r in routes if (r.table, r.destination) != (table, route.destination)
+                r
+                for r in routes
+                if (r.table, r.destination) != (table, route.destination)
             }
             routes.add(Route(table, route.destination, route.device, route.via))
     lookups = {
@@ -191,7 +193,10 @@ def _maps(network: Network) -> Iterator[str]:
             for interface in network.interfaces
             for address in interface.addresses
         ]
-        + [f'"{outsider.device}" . {outsider.address}' for outsider in network.outsiders],
+        + [
+            f'"{outsider.device}" . {outsider.address}'
+            for outsider in network.outsiders
+        ],
     )
 
 

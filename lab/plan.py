@@ -43,17 +43,26 @@ AWS_ADDRESSES = (AWS.address, METADATA)
 
 ENDPOINT = f"http://{AWS.address}:{API_PORT}"
 
+SYNCHRONIZE = "/lab/synchronize"
+"""A request of the lab's own to AWS: bring the router up to date with the hosts."""
+
 OUTSIDERS = (
     Outsider(OPERATOR_STATION.thing, OPERATOR_STATION.address, by_internet=False),
     *(Outsider(c.thing, c.address, by_internet=True) for c in CUSTOMERS),
 )
 
 
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "AKIALABOPERATOR00000",
+    "AWS_SECRET_ACCESS_KEY": "only-the-lab-takes-this",
+}
+"""The operator's, of no use anywhere else."""
+
+
 def operator_environment(lab: Lab) -> dict[str, str]:
     """What a command needs to act as the operator."""
     return {
-        "AWS_ACCESS_KEY_ID": "AKIALABOPERATOR00000",
-        "AWS_SECRET_ACCESS_KEY": "only-the-lab-takes-this",
+        **CREDENTIALS,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL": ENDPOINT,

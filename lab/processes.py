@@ -12,13 +12,20 @@ from lab.names import Lab
 
 KILL_SECONDS = 10.0
 
+_TOP = "portway-lab"
+
+
+def _hierarchies(wanted: str) -> list[Path]:
+    """Where this machine has cgroups of a version mounted."""
+    mounts = [
+        line.split() for line in Path("/proc/self/mounts").read_text().splitlines()
+    ]
+    return [Path(where) for _, where, kind, *_ in mounts if kind == wanted]
+
 
 def _unified_hierarchy() -> Path:
-    """Where this machine has cgroup v2 mounted, alone or beside v1."""
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, where, kind, *_ = line.split()
-        if kind == "cgroup2":
-            return Path(where)
+    for path in _hierarchies("cgroup2"):
+        return path
     raise LabError(
         "this machine has no cgroup2 mounted; mount one with "
         "'mount -t cgroup2 none /sys/fs/cgroup/unified'"
@@ -27,7 +34,7 @@ def _unified_hierarchy() -> Path:
 
 def cgroup(lab: Lab, thing: str = "") -> Path:
     """The cgroup of one of the lab's things, or of the whole lab."""
-    return _unified_hierarchy() / "portway-lab" / lab.name / thing
+    return _unified_hierarchy() / _TOP / lab.name / thing
 
 
 def in_cgroup(group: Path) -> list[int]:
@@ -63,14 +70,27 @@ def _is_init(pid: int) -> bool:
 
 def kill(group: Path) -> None:
     """End everything in a cgroup and remove it; nothing to do if there is none."""
-    if not group.is_dir():
-        return
+    if group.is_dir():
+        _end(group)
+        _remove(group)
+    # systemd-nspawn makes the same groups beside v1, where machines still have it.
+    relative = group.relative_to(_unified_hierarchy())
+    for hierarchy in _hierarchies("cgroup"):
+        _remove(hierarchy / relative)
+
+
+def _end(group: Path) -> None:
     (group / "cgroup.kill").write_text("1")
     deadline = time.monotonic() + KILL_SECONDS
     while in_cgroup(group):
         if time.monotonic() > deadline:
             raise LabError(f"processes {in_cgroup(group)} do not end: see {group}")
         time.sleep(0.02)
+
+
+def _remove(group: Path) -> None:
+    if not group.is_dir():
+        return
     below = [path for path in group.rglob("*") if path.is_dir()]
     for directory in [*sorted(below, reverse=True), group]:
         directory.rmdir()

@@ -53,16 +53,16 @@ def start(
     *,
     cgroup: Path,
     env: Mapping[str, str] | None = None,
-) -> int:
+) -> subprocess.Popen[bytes]:
     """Start a program that outlives this one, in a cgroup of its own.
 
     It moves itself into the cgroup before it becomes the program, so nothing
-    that it starts can be outside. Returns its pid.
+    that it starts can be outside.
     """
     cgroup.mkdir(parents=True, exist_ok=True)
     join = 'echo $$ >"$0" && exec "$@"'
     with log.open("ab") as sink:
-        process = subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(  # noqa: S603
             ["/bin/sh", "-c", join, cgroup / "cgroup.procs", *argv],
             stdin=subprocess.DEVNULL,
             stdout=sink,
@@ -70,4 +70,3 @@ def start(
             env=env,
             start_new_session=True,
         )
-    return process.pid
