@@ -22,9 +22,6 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-# What a command does not need it does not import: run and exec are called often.
-
-
 def _up(lab: Lab, options: argparse.Namespace) -> None:
     from lab import lifecycle, status
 

@@ -31,8 +31,15 @@ DATABASE_INTERFACE = "RDSNetworkInterface"
 DATABASE_TAG = "lab:database"
 
 
+_backend: Any = EC2Backend
+_subnet: Any = Subnet
+_instance: Any = Instance
+_database: Any = DBInstance
+_responses: Any = interface_responses.ElasticNetworkInterfaces
+
+
 def correct(region: str) -> None:
-    """Put moto right, before it answers its first request."""
+    """Put moto right, before it answers its first request; once per process."""
     correct_moto(region)
     for correction in CORRECTIONS:
         correction()
@@ -45,34 +52,37 @@ def _public_addresses_can_be_routed() -> None:
     def next_address() -> str:
         return str(next(unused))
 
-    elastic_ip_addresses.random_ip = next_address
-    elastic_network_interfaces.random_public_ip = next_address
+    for module, name in (
+        (elastic_ip_addresses, "random_ip"),
+        (elastic_network_interfaces, "random_public_ip"),
+    ):
+        setattr(module, name, next_address)
 
 
 def _subnets_keep_their_setting() -> None:
     """Moto's CloudFormation ignores a subnet's MapPublicIpOnLaunch."""
-    original = Subnet.create_from_cloudformation_json.__func__
+    original = _subnet.create_from_cloudformation_json.__func__
 
-    def create(cls: Any, name: str, resource: Any, *args: Any, **kwargs: Any) -> Any:
+    def create(cls: Any, /, name: str, resource: Any, *args: Any, **kwargs: Any) -> Any:
         subnet = original(cls, name, resource, *args, **kwargs)
         wanted = resource["Properties"].get("MapPublicIpOnLaunch", False)
         subnet.map_public_ip_on_launch = str(wanted).lower() == "true"
         subnet.default_for_az = False
         return subnet
 
-    Subnet.create_from_cloudformation_json = classmethod(create)
+    _subnet.create_from_cloudformation_json = classmethod(create)
 
 
 def _instances_follow_their_subnet() -> None:
     """Moto honours MapPublicIpOnLaunch only for instances of a scaling group."""
-    original = EC2Backend.run_instances
+    original = _backend.run_instances
 
     def run_instances(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not kwargs.get("associate_public_ip"):
             kwargs["associate_public_ip"] = None
         return original(self, *args, **kwargs)
 
-    EC2Backend.run_instances = run_instances
+    _backend.run_instances = run_instances
 
 
 def _elastic_ip_leaves_its_old_interface() -> None:
@@ -81,7 +91,7 @@ def _elastic_ip_leaves_its_old_interface() -> None:
     On AWS the old holder gets back an address of the subnet's if it had one, and
     the address names its instance however it was associated.
     """
-    original = EC2Backend.associate_address
+    original = _backend.associate_address
 
     def associate_address(self: Any, *args: Any, **kwargs: Any) -> Any:
         before = {eip.allocation_id: eip.eni for eip in self.addresses}
@@ -93,7 +103,7 @@ def _elastic_ip_leaves_its_old_interface() -> None:
         eip.instance = eip.eni.instance
         return eip
 
-    EC2Backend.associate_address = associate_address
+    _backend.associate_address = associate_address
 
 
 def _private_address_has_one_interface() -> None:
@@ -101,10 +111,8 @@ def _private_address_has_one_interface() -> None:
 
     It also takes addresses outside the subnet and without AllowReassignment.
     """
-    original = EC2Backend.assign_private_ip_addresses
-    original_response = (
-        interface_responses.ElasticNetworkInterfaces.assign_private_ip_addresses
-    )
+    original = _backend.assign_private_ip_addresses
+    original_response = _responses.assign_private_ip_addresses
 
     def respond(self: Any) -> Any:
         wanted = self._get_param("PrivateIpAddresses", [])
@@ -124,8 +132,8 @@ def _private_address_has_one_interface() -> None:
                 ]
         return original(self, eni_id, addresses, count)
 
-    interface_responses.ElasticNetworkInterfaces.assign_private_ip_addresses = respond
-    EC2Backend.assign_private_ip_addresses = assign
+    _responses.assign_private_ip_addresses = respond
+    _backend.assign_private_ip_addresses = assign
 
 
 def _refuse_wrong_addresses(
@@ -153,7 +161,7 @@ def _refuse_wrong_addresses(
 
 def _terminated_instances_let_go() -> None:
     """Moto leaves a terminated instance its interface, address and Elastic IP."""
-    original = Instance.terminate
+    original = _instance.terminate
 
     def terminate(self: Any) -> Any:
         previous = original(self)
@@ -168,18 +176,18 @@ def _terminated_instances_let_go() -> None:
                 nic.subnet.del_subnet_ip(item["PrivateIpAddress"])
         return previous
 
-    Instance.terminate = terminate
+    _instance.terminate = terminate
 
 
 def _subnets_get_their_route_table() -> None:
     """Moto's CloudFormation notes an association but never makes it."""
-    original = EC2Backend.create_subnet_association
+    original = _backend.create_subnet_association
 
     def associate(self: Any, route_table_id: str, subnet_id: str) -> Any:
         self.associate_route_table(route_table_id, subnet_id=subnet_id)
         return original(self, route_table_id, subnet_id)
 
-    EC2Backend.create_subnet_association = associate
+    _backend.create_subnet_association = associate
 
 
 def _databases_have_an_interface() -> None:
@@ -187,10 +195,10 @@ def _databases_have_an_interface() -> None:
 
     Its CloudFormation also ignores VPCSecurityGroups.
     """
-    original = DBInstance.create_from_cloudformation_json.__func__
+    original = _database.create_from_cloudformation_json.__func__
 
     def create(
-        cls: Any, name: str, resource: Any, account: str, region: str, **kwargs: Any
+        cls: Any, /, name: str, resource: Any, account: str, region: str, **kwargs: Any
     ) -> Any:
         database = original(cls, name, resource, account, region, **kwargs)
         groups = resource["Properties"].get("VPCSecurityGroups")
@@ -199,7 +207,7 @@ def _databases_have_an_interface() -> None:
         _place_database(ec2_backends[account][region], database)
         return database
 
-    DBInstance.create_from_cloudformation_json = classmethod(create)
+    _database.create_from_cloudformation_json = classmethod(create)
 
 
 def _place_database(backend: Any, database: Any) -> None:

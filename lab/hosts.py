@@ -45,9 +45,10 @@ def make(lab: Lab, host: Host) -> None:
     mount = ["mount", "-t", "overlay", lab.namespace(host.node), "-o", options]
     shell.output([*mount, directory / "root"])
     _identify(lab, host)
-    namespaces.make(
-        lab, host.node, host.device, host.address, host.prefix, host.gateway, host.mac
+    link = namespaces.Link(
+        host.device, host.address, host.prefix, host.gateway, host.mac
     )
+    namespaces.make(lab, host.node, link)
     save(lab, host)
 
 

@@ -30,7 +30,6 @@ from lab.network import METADATA
 from lab.progress import say, step
 from lab.state import Host
 
-
 START_SECONDS = 30.0
 
 _SUITE = "suite"
@@ -91,15 +90,10 @@ def _remember_suite(lab: Lab, suite: str | None) -> str:
 def _make_network(lab: Lab) -> None:
     namespaces.make_router(lab)
     for station in plan.STATIONS:
-        namespaces.make(
-            lab,
-            station.thing,
-            station.thing,
-            station.address,
-            station.prefix,
-            station.gateway,
-            mac="",
+        link = namespaces.Link(
+            station.thing, station.address, station.prefix, station.gateway
         )
+        namespaces.make(lab, station.thing, link)
     aws = lab.namespace(AWS)
     shell.output(["ip", "-n", aws, "address", "replace", f"{METADATA}/32", "dev", "lo"])
     for address in plan.AWS_ADDRESSES:

@@ -7,6 +7,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from lab import shell
@@ -96,9 +97,19 @@ def make_router(lab: Lab) -> None:
     shell.output([*inside(lab, ROUTER), "sysctl", "-q", "-w", *settings])
 
 
-def make(
-    lab: Lab, thing: str, device: str, address: str, prefix: int, gateway: str, mac: str
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A machine's only link: to the router."""
+
+    device: str
+    """The router's end."""
+    address: str
+    prefix: int
+    gateway: str
+    mac: str = ""
+
+
+def make(lab: Lab, thing: str, link: Link) -> None:
     """A namespace with one link to the router, its ``eth0``.
 
     Made anew if it was half made: the default route is the last step.
@@ -109,27 +120,26 @@ def make(
         remove(lab, thing)
     _make(lab, thing)
     router, own = lab.namespace(ROUTER), lab.namespace(thing)
-    hardware = f"address {mac} " if mac else ""
+    hardware = f"address {link.mac} " if link.mac else ""
     shell.output(
         ["ip", "-n", own, "-batch", "-"],
-        stdin=f"link add eth0 {hardware}type veth peer name {device} netns {router}\n"
-        f"address add {address}/{prefix} dev eth0\n"
+        stdin=f"link add eth0 {hardware}type veth "
+        f"peer name {link.device} netns {router}\n"
+        f"address add {link.address}/{link.prefix} dev eth0\n"
         "link set eth0 up\n",
     )
-    shell.output(
-        [*inside(lab, ROUTER), "sysctl", "-q", "-w"]
-        + [
-            # The router answers for every address it knows a way to, at once.
-            f"net.ipv4.conf.{device}.proxy_arp=1",
-            f"net.ipv4.neigh.{device}.proxy_delay=0",
-            f"net.ipv4.conf.{device}.rp_filter=0",
-        ]
+    settings = (
+        # The router answers for every address it knows a way to, at once.
+        f"net.ipv4.conf.{link.device}.proxy_arp=1",
+        f"net.ipv4.neigh.{link.device}.proxy_delay=0",
+        f"net.ipv4.conf.{link.device}.rp_filter=0",
     )
+    shell.output([*inside(lab, ROUTER), "sysctl", "-q", "-w", *settings])
     shell.output(
         ["ip", "-n", router, "-batch", "-"],
-        stdin=f"address replace {gateway}/32 dev lo\nlink set {device} up\n",
+        stdin=f"address replace {link.gateway}/32 dev lo\nlink set {link.device} up\n",
     )
-    shell.output(["ip", "-n", own, "route", "add", "default", "via", gateway])
+    shell.output(["ip", "-n", own, "route", "add", "default", "via", link.gateway])
 
 
 def _make(lab: Lab, thing: str) -> None:

@@ -19,10 +19,8 @@ def key(lab: Lab) -> str:
     public = private.with_suffix(".pub")
     if not public.exists():
         private.unlink(missing_ok=True)
-        shell.output(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f"]
-            + [str(private)]
-        )
+        what = ["-q", "-t", "ed25519", "-N", "", "-C", "operator"]
+        shell.output(["ssh-keygen", *what, "-f", private])
     return public.read_text()
 
 

@@ -10,12 +10,14 @@ import asyncio
 import os
 import socket
 from argparse import ArgumentParser
+from asyncio import StreamReader, StreamWriter
 
 METHODS = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ")
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - security groups say who may connect
 NODE = socket.gethostname().encode()
 
 
-async def serve(reader, writer):
+async def serve(reader: StreamReader, writer: StreamWriter) -> None:
     """Answer one connection until its end."""
     port = str(writer.get_extra_info("sockname")[1]).encode()
     try:
@@ -31,7 +33,7 @@ async def serve(reader, writer):
         writer.close()
 
 
-async def serve_health(reader, writer):
+async def serve_health(reader: StreamReader, writer: StreamWriter) -> None:
     """Answer health checks, of HTTP or of anything else that sends a line."""
     try:
         while line := await reader.readline():
@@ -43,7 +45,9 @@ async def serve_health(reader, writer):
         writer.close()
 
 
-async def answer_http(reader, writer, request, body):
+async def answer_http(
+    reader: StreamReader, writer: StreamWriter, request: bytes, body: bytes
+) -> None:
     """Read the rest of a request and answer it; the connection can go on."""
     length = 0
     while (header := await reader.readline()) not in (b"\r\n", b"\n", b""):
@@ -57,7 +61,7 @@ async def answer_http(reader, writer, request, body):
         writer.write(body)
 
 
-def tell_systemd():
+def tell_systemd() -> None:
     """Say that all ports are open."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
@@ -66,7 +70,7 @@ def tell_systemd():
             notify.send(b"READY=1")
 
 
-async def main():
+async def main() -> None:
     """Open every port and serve until stopped."""
     parser = ArgumentParser()
     parser.add_argument("first", type=int)
@@ -74,8 +78,8 @@ async def main():
     parser.add_argument("health", type=int)
     wanted = parser.parse_args()
     for port in range(wanted.first, wanted.last + 1):
-        await asyncio.start_server(serve, "0.0.0.0", port, backlog=256)
-    await asyncio.start_server(serve_health, "0.0.0.0", wanted.health)
+        await asyncio.start_server(serve, EVERYWHERE, port, backlog=256)
+    await asyncio.start_server(serve_health, EVERYWHERE, wanted.health)
     tell_systemd()
     await asyncio.Event().wait()
 
