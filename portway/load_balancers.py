@@ -88,10 +88,12 @@ def verify_load_balancer(cluster: Cluster) -> Commands:
 
 @operation()
 def verify_pair(cluster: Cluster) -> Commands:
-    """Wait until exactly one node is VRRP master, or fail with what is wrong."""
+    """Wait until exactly the right node is VRRP master, or fail with what is wrong."""
     if not state.is_executing:
         return
-    wrong = _wait_until_none(cluster, lambda: pair_shortcomings(_ask_pair(cluster)))
+    wrong = _wait_until_none(
+        cluster, lambda: pair_shortcomings(cluster, _ask_pair(cluster))
+    )
     if wrong:
         yield _failure(
             f"the pair is not right: {'; '.join(wrong)}. Both must reach each other by "
