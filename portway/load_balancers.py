@@ -63,6 +63,18 @@ def apply_load_balancer(wanted: WantedNode) -> None:
 
 
 @operation()
+def verify_standby(cluster: Cluster, lb: LoadBalancer) -> Commands:
+    """Let no operation of the holder begin before the standby has done and serves.
+
+    pyinfra orders operations only along each host's own list; those of hosts that
+    share none run side by side. So both hosts have this one: the standby behind its
+    other operations, the holder, for whom it does nothing, before all of its own.
+    """
+    if not lb.holds_address:
+        yield from verify_load_balancer._inner(cluster)
+
+
+@operation()
 def verify_load_balancer(cluster: Cluster) -> Commands:
     """Wait until the current host serves every client, or fail with what is missing."""
     if not state.is_executing:
