@@ -137,7 +137,9 @@ def _nspawn(lab: Lab, host: Host) -> list[str]:
         f"--machine={lab.namespace(host.node)}",
         f"--hostname={host.node}",
         f"--network-namespace-path={lab.namespace_path(host.node)}",
-        "--capability=CAP_NET_ADMIN",
+        # What a machine's own root has and a container's does not.
+        "--capability=CAP_NET_ADMIN,CAP_SYS_RESOURCE",
+        "--rlimit=RLIMIT_NOFILE=1024:1048576",
         "--console=pipe",
         "--boot",
     ]

@@ -89,7 +89,8 @@ def _routes(backend: Any, devices: dict[str, str]) -> Iterator[VpcRoute]:
             if eni is not None and eni.id in devices and route.destination_cidr_block:
                 yield VpcRoute(
                     table=table.id,
-                    destination=route.destination_cidr_block,
+                    # The kernel shows a single address without its length.
+                    destination=route.destination_cidr_block.removesuffix("/32"),
                     device=devices[eni.id],
                     via=eni.private_ip_address,
                 )
