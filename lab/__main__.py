@@ -36,6 +36,13 @@ def _down(lab: Lab, options: argparse.Namespace) -> None:
     lifecycle.down(lab)
 
 
+def _demo(lab: Lab, options: argparse.Namespace) -> None:
+    from lab import demo
+
+    del options
+    demo.run(lab)
+
+
 def _status(lab: Lab, options: argparse.Namespace) -> None:
     from lab import status
 
@@ -100,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("trixie", "bookworm"),
         help="the hosts' Debian: trixie (13, the default) or bookworm (12)",
     )
+    add("demo", _demo, "show the main job: a stack, one command, and real traffic")
     add("down", _down, "remove the lab and everything of it but the disk images")
     status = add("status", _status, "show what is there")
     status.add_argument("--json", action="store_true", help="for programs")
