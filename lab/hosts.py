@@ -203,6 +203,9 @@ def inside(lab: Lab, host: Host, command: list[str]) -> list[str]:
 def stop(lab: Lab, node: str) -> None:
     """Cut a host's power."""
     processes.kill(processes.cgroup(lab, node))
+    # systemd-nspawn, killed with its guest, leaves an empty directory of each kind.
+    for left_over in Path("/run/systemd/nspawn").glob(f"*/{lab.namespace(node)}"):
+        left_over.rmdir()
 
 
 def remove(lab: Lab, node: str) -> None:

@@ -119,7 +119,13 @@ def _build(wanted: Recipe, image: Path) -> None:
         lambda: _last_line(log),
     ):
         try:
-            status = shell.start(command, log, cgroup=processes.image_cgroup()).wait()
+            process = shell.start(
+                command,
+                log,
+                cgroup=processes.image_cgroup(),
+                env={**os.environ, "TMPDIR": str(scratch)},
+            )
+            status = process.wait()
         finally:
             processes.kill(processes.image_cgroup())
         if status != 0:

@@ -58,6 +58,8 @@ def up(lab: Lab, application_nodes: int | None, suite: str | None) -> None:
 def down(lab: Lab) -> None:
     """Remove everything of a lab, whatever state it is in."""
     with _alone(lab):
+        for path in sorted(lab.hosts.glob("*")):
+            hosts.remove(lab, path.name)
         processes.kill(processes.cgroup(lab))
         for thing in namespaces.listed(lab):
             namespaces.remove(lab, thing)

@@ -472,7 +472,8 @@ def test_down_leaves_nothing_and_up_recovers_from_a_killed_up() -> None:
         assert other.run("ssh", "lb-1", "hostname").strip() == "lb-1"
     finally:
         other.lab("down")
-    assert not list(Path("/run/netns").glob(f"{other.name}-*"))
+    for directory in ("netns", "systemd/nspawn/propagate"):
+        assert not list(Path("/run", directory).glob(f"{other.name}-*"))
     assert other.name not in Path("/proc/self/mounts").read_text()
     assert not Path(other.status()["home"]).exists()
     assert other.name not in subprocess.check_output(["ps", "-eo", "args"], text=True)
