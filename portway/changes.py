@@ -38,6 +38,8 @@ class Service:
     unit: str
     config: str
     """Path of the managed file that the unit loads."""
+    override: str
+    """Path of the managed file that adds to the unit."""
     process: str
     """Shell command that prints which process serves."""
     replaced_by_reload: bool
@@ -78,6 +80,9 @@ class FoundService:
     active: bool
     enabled: bool
     needs_daemon_reload: bool
+    """systemd's own word; it does not notice the first override of a unit."""
+    overrides: tuple[str, ...]
+    """Paths of those that systemd has read."""
     loaded_sha256: str | None
     """Hash of the config that the running process loaded; None if unknown."""
 
@@ -127,7 +132,7 @@ def service_steps(
     if unit is None:
         return ("daemon-reload", "enable", "start")
     steps = []
-    if unit.needs_daemon_reload:
+    if unit.needs_daemon_reload or service.override not in unit.overrides:
         steps.append("daemon-reload")
     if not unit.enabled:
         steps.append("enable")

@@ -51,9 +51,10 @@ class NodeFacts(FactBase[FoundNode]):
                     active=active in ("active", "reloading"),
                     enabled=enabled == "enabled",
                     needs_daemon_reload=reload == "yes",
+                    overrides=tuple(overrides.split()),
                     loaded_sha256=loaded.get(unit),
                 )
-                for unit, active, enabled, reload in of("service")
+                for unit, active, enabled, reload, overrides in of("service")
             },
             listeners={int(port): program for port, program in of("listener")},
             interfaces={address: name for name, address in of("address")},
@@ -136,10 +137,11 @@ for f in {files}; do
 done
 for s in {sysctls}; do printf 'sysctl\t%s\t%s\n' "$s" "$(sysctl -n "$s")"; done
 for u in {units}; do
-    printf 'service\t%s\t%s\t%s\t%s\n' "$u" \
+    printf 'service\t%s\t%s\t%s\t%s\t%s\n' "$u" \
         "$(systemctl show -p ActiveState --value "$u")" \
         "$(systemctl show -p UnitFileState --value "$u")" \
-        "$(systemctl show -p NeedDaemonReload --value "$u")"
+        "$(systemctl show -p NeedDaemonReload --value "$u")" \
+        "$(systemctl show -p DropInPaths --value "$u")"
     [ ! -f {loaded}/"$u" ] ||
         printf 'loaded\t%s\t%s\n' "$u" "$(cut -d' ' -f1 <{loaded}/"$u")"
 done

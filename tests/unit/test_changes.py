@@ -17,13 +17,14 @@ from portway.changes import (
 )
 
 FILE = ManagedFile("/etc/a.conf", "content\n")
-SERVICE = Service("a", "/etc/a.conf", "echo 1", replaced_by_reload=True)
+OVERRIDE = "/etc/systemd/system/a.service.d/portway.conf"
+SERVICE = Service("a", "/etc/a.conf", OVERRIDE, "echo 1", replaced_by_reload=True)
 WANTED = WantedNode(("a", "b"), (FILE,), {"net.x": "1"}, (SERVICE,))
 GOOD = FoundNode(
     packages=frozenset({"a", "b"}),
     files={"/etc/a.conf": FoundFile(FILE.sha256, "600", "root", "root")},
     sysctls={"net.x": "1"},
-    services={"a": FoundService(True, True, False, FILE.sha256)},
+    services={"a": FoundService(True, True, False, (OVERRIDE,), FILE.sha256)},
 )
 
 
@@ -58,13 +59,14 @@ def test_content_mode_owner_and_group_each_count(found: FoundFile) -> None:
 @pytest.mark.parametrize(
     ("service", "expected"),
     [
-        (FoundService(True, True, False, "old"), ("reload",)),
-        (FoundService(True, True, False, None), ("reload",)),
-        (FoundService(False, True, False, FILE.sha256), ("start",)),
-        (FoundService(True, False, False, FILE.sha256), ("enable",)),
-        (FoundService(True, True, True, FILE.sha256), ("daemon-reload",)),
+        (FoundService(True, True, False, (OVERRIDE,), "old"), ("reload",)),
+        (FoundService(True, True, False, (OVERRIDE,), None), ("reload",)),
+        (FoundService(False, True, False, (OVERRIDE,), FILE.sha256), ("start",)),
+        (FoundService(True, False, False, (OVERRIDE,), FILE.sha256), ("enable",)),
+        (FoundService(True, True, True, (OVERRIDE,), FILE.sha256), ("daemon-reload",)),
+        (FoundService(True, True, False, (), FILE.sha256), ("daemon-reload",)),
         (
-            FoundService(False, False, True, None),
+            FoundService(False, False, True, (OVERRIDE,), None),
             ("daemon-reload", "enable", "start"),
         ),
     ],
