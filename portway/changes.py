@@ -4,9 +4,8 @@ Pure. Differences can be printed, counted and masked; the operations that make t
 go away are in ``portway.operations``.
 """
 
-import difflib
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -141,12 +140,3 @@ def service_steps(
     elif unit.loaded_sha256 != wanted.sha256:
         steps.append("reload")
     return tuple(steps)
-
-
-def text_difference(old: str, new: str, path: str, *, secret: bool) -> Iterable[str]:
-    """A unified diff for people; of a secret file only that it differs."""
-    if secret:
-        return [f"{path}: content differs (not shown)"]
-    return difflib.unified_diff(
-        old.splitlines(), new.splitlines(), path, path, "on the node", "wanted", 2, ""
-    )

@@ -108,17 +108,26 @@ class LoadBalancerFacts(FactBase[LoadBalancerStatus]):
         return LoadBalancerStatus()
 
 
-class FileText(FactBase[str]):
-    """Content of a file that is not secret, to show how it differs."""
+class FileDifference(FactBase[list[str]]):
+    """How a file on the node differs from the content given as ``_stdin``.
+
+    The node compares, because its diff does at once what takes Python a minute with
+    10,000 clients. Not for secret files: the lines are shown.
+    """
 
     def command(self, path: str) -> str:
-        """Prints nothing for a file that does not exist."""
-        return f"cat -- {shlex.quote(path)} 2>/dev/null || :"
+        """Prints a unified diff; a file that does not exist counts as empty."""
+        name = shlex.quote(path)
+        return f"diff -u -N --label {name} --label wanted -- {name} - || :"
+
+    def process(self, output: list[str]) -> list[str]:
+        """The lines of the diff."""
+        return output
 
     @staticmethod
-    def default() -> str:
-        """An empty text."""
-        return ""
+    def default() -> list[str]:
+        """No difference."""
+        return []
 
 
 def _words(values: Iterable[Any]) -> str:

@@ -13,7 +13,6 @@ from portway.changes import (
     missing_packages,
     service_steps,
     sysctls_differ,
-    text_difference,
 )
 
 FILE = ManagedFile("/etc/a.conf", "content\n")
@@ -75,14 +74,3 @@ def test_reload_is_decided_by_what_is_running(
     service: FoundService, expected: tuple[str, ...]
 ) -> None:
     assert service_steps(SERVICE, FILE, FoundNode(services={"a": service})) == expected
-
-
-def test_difference_is_readable() -> None:
-    lines = list(text_difference("a\nb\n", "a\nc\n", "/etc/a.conf", secret=False))
-    assert "-b" in lines
-    assert "+c" in lines
-
-
-def test_difference_of_a_secret_file_shows_nothing_of_it() -> None:
-    lines = list(text_difference("hunter2\n", "hunter3\n", "/etc/s", secret=True))
-    assert "hunter" not in " ".join(lines)
