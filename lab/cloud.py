@@ -20,7 +20,7 @@ from moto.moto_server.werkzeug_app import (
     MotoRequestHandler,
     create_backend_app,
 )
-from werkzeug.serving import make_server
+from werkzeug.serving import BaseWSGIServer, make_server
 
 from lab import observe, plan, state
 from lab.corrections import correct
@@ -105,15 +105,22 @@ def serve(lab: Lab) -> None:
     # Before the first connection: one that began without rules would be cut by them.
     router.apply(observe.network(state.hosts(lab)))
     cloud = Cloud(aws, router, lab)
-    metadata = make_server(
-        METADATA, 80, Metadata(), threaded=True, request_handler=_Quiet
-    )
+    metadata = _server(METADATA, 80, Metadata())
     Thread(target=metadata.serve_forever, daemon=True).start()
-    api = make_server(
-        plan.AWS.address, plan.API_PORT, cloud, threaded=True, request_handler=_Quiet
+    _server(plan.AWS.address, plan.API_PORT, cloud).serve_forever()
+
+
+def _server(address: str, port: int, application: Application) -> BaseWSGIServer:
+    # Bound here, for werkzeug would look up the address's name, where no one answers.
+    listener = socket.create_server((address, port), backlog=256)
+    return make_server(
+        address,
+        port,
+        application,
+        threaded=True,
+        request_handler=_Quiet,
+        fd=listener.detach(),
     )
-    api.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    api.serve_forever()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import time
 import uuid
 from pathlib import Path
 
-from lab import namespaces, processes, shell
+from lab import mounts, namespaces, processes, shell
 from lab.errors import LabError
 from lab.names import Lab
 from lab.state import Host, save, write_whole
@@ -209,26 +209,4 @@ def remove(lab: Lab, node: str) -> None:
     """Remove a host whatever state it is in, and everything of it."""
     stop(lab, node)
     namespaces.remove(lab, node)
-    unmount_below(lab.host(node))
-    if lab.host(node).exists():
-        shutil.rmtree(lab.host(node))
-
-
-def unmount_below(directory: Path) -> None:
-    """Unmount everything mounted in a directory, the innermost first."""
-    for _ in range(10):
-        mounted = _mounted_below(directory)
-        if not mounted:
-            return
-        for path in mounted:
-            shell.output(["umount", path])
-    raise LabError(f"mounts keep coming back: {mounted}")
-
-
-def _mounted_below(directory: Path) -> list[Path]:
-    mounted = []
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        path = Path(line.split()[1].encode().decode("unicode_escape"))
-        if path.is_relative_to(directory):
-            mounted.append(path)
-    return sorted(mounted, reverse=True)
+    mounts.remove_tree(lab.host(node))

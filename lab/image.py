@@ -7,14 +7,14 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lab import progress, shell
+from lab import mounts, processes, progress, shell
 from lab.errors import LabError
 
 SUITES = ("trixie", "bookworm")
@@ -41,6 +41,9 @@ INSTALLABLE = ("haproxy", "keepalived", "socat")
 """What hosts can install without a network, dependencies included."""
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+KEEP_DAYS = 7
+"""How long an image stays that this checkout's recipe no longer makes."""
 
 APT_OPTIONS = ("Acquire::Check-Valid-Until", "Acquire::Check-Date")
 """Settings of this machine's apt that its mirror may need."""
@@ -78,11 +81,11 @@ def ensure(suite: str) -> Path:
     """The image of a suite, built first if its recipe was never built before."""
     wanted = recipe(suite)
     image = cache_directory() / f"{suite}-{wanted.digest()}"
-    if image.is_dir():
-        return image
-    with _locked(cache_directory()):
-        if not image.is_dir():
-            _build(wanted, image)
+    if not image.is_dir():
+        with _locked(cache_directory()):
+            if not image.is_dir():
+                _build(wanted, image)
+    _last_use(image).touch()
     return image
 
 
@@ -90,40 +93,67 @@ def ensure(suite: str) -> Path:
 def _locked(directory: Path) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:
-        with progress.step("waiting for another build of a lab image"):
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with progress.step("waiting for another build of a lab image"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _build(wanted: Recipe, image: Path) -> None:
     """Build beside the final place, so that a half-built image is never used."""
+    # A build that was killed leaves its scratch and its processes behind.
+    processes.kill(processes.image_cgroup())
     for left_over in image.parent.glob(".building-*"):
-        shutil.rmtree(left_over)
+        mounts.remove_tree(left_over)
     scratch = Path(tempfile.mkdtemp(prefix=".building-", dir=image.parent))
     root = scratch / "root"
     script = scratch / "customize-image.sh"
     script.write_text(wanted.customize)
     log = image.parent / f"{wanted.suite}-build.log"
+    log.unlink(missing_ok=True)
+    command = _mmdebstrap(wanted, root, script)
     with progress.step(
         f"building the image for Debian {wanted.suite} (once per recipe)",
         lambda: _last_line(log),
     ):
-        shell.output(_mmdebstrap(wanted, root, script, log))
+        try:
+            status = shell.start(command, log, cgroup=processes.image_cgroup()).wait()
+        finally:
+            processes.kill(processes.image_cgroup())
+        if status != 0:
+            raise LabError(f"the image could not be built: see {log}")
         root.chmod(0o755)
         root.rename(image)
-    shutil.rmtree(scratch)
+    mounts.remove_tree(scratch)
+    _prune(image)
 
 
-def _mmdebstrap(
-    wanted: Recipe, root: Path, script: Path, log: Path
-) -> list[str | Path]:
+def _last_use(image: Path) -> Path:
+    """A file whose time says when the image was last asked for."""
+    return image.with_name(f"{image.name}.used")
+
+
+def _prune(newest: Path) -> None:
+    """Remove images of older recipes that no host uses and nobody will ask for."""
+    suite = newest.name.partition("-")[0]
+    in_use = Path("/proc/self/mounts").read_text()
+    for stamp in newest.parent.glob(f"{suite}-*.used"):
+        image = stamp.with_suffix("")
+        old = time.time() - stamp.stat().st_mtime > KEEP_DAYS * 86400
+        if old and image != newest and str(image) not in in_use:
+            mounts.remove_tree(image)
+            stamp.unlink()
+
+
+def _mmdebstrap(wanted: Recipe, root: Path, script: Path) -> list[str | Path]:
     packages = " ".join(wanted.installable)
     return [
         "mmdebstrap",
         "--mode=root",
         "--variant=minbase",
         f"--keyring={KEYRING}",
-        f"--logfile={log}",
         f"--include={','.join(wanted.installed)}",
         # The lists are those of the repository that the script makes.
         "--skip=cleanup/apt/lists",

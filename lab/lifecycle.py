@@ -1,7 +1,6 @@
 """Bringing a lab up, step by step from what is there, and taking all of it down."""
 
 import fcntl
-import shutil
 import socket
 import sys
 import time
@@ -16,6 +15,7 @@ from lab import (
     ground,
     hosts,
     image,
+    mounts,
     namespaces,
     operator,
     plan,
@@ -61,9 +61,7 @@ def down(lab: Lab) -> None:
         processes.kill(processes.cgroup(lab))
         for thing in namespaces.listed(lab):
             namespaces.remove(lab, thing)
-        hosts.unmount_below(lab.directory)
-        if lab.directory.exists():
-            shutil.rmtree(lab.directory)
+        mounts.remove_tree(lab.directory)
         say(f"lab {lab.name} is down")
 
 

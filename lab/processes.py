@@ -37,6 +37,11 @@ def cgroup(lab: Lab, thing: str = "") -> Path:
     return _unified_hierarchy() / _TOP / lab.name / thing
 
 
+def image_cgroup() -> Path:
+    """The cgroup of whoever builds an image; its name cannot be a lab's."""
+    return _unified_hierarchy() / _TOP / "image.build"
+
+
 def in_cgroup(group: Path) -> list[int]:
     """The pids in a cgroup and all below it, the oldest group first."""
     pids: list[int] = []

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 from lab import namespaces, shell
 from lab.names import ROUTER, Lab
-from lab.network import Lookup, Network, Route, render_routes, render_ruleset
+from lab.network import Lookup, Network, Route, render_routes
+from lab.ruleset import render_ruleset
 
 
 class _Line(Protocol):
