@@ -1,4 +1,4 @@
-"""A lab for the tests: brought up once, used by all, taken down at the end."""
+"""Labs for the tests: brought up once, taken down at the end."""
 
 import json
 import os
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.lab.system import System
 
 CHECKOUT = Path(__file__).parent.parent.parent
 
@@ -72,7 +74,7 @@ class LabUnderTest:
         return self.lab("client", *chosen, "--", *command, check=False).stdout
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab() -> Iterator[LabUnderTest]:
     """A lab with two load balancers, two application nodes and a database host."""
     under_test = LabUnderTest(NAME)
@@ -80,3 +82,40 @@ def lab() -> Iterator[LabUnderTest]:
     under_test.lab("up", "--app-nodes", "2", "--suite", "trixie")
     yield under_test
     under_test.lab("down")
+
+
+@pytest.fixture(scope="session")
+def trixie() -> Iterator[System]:
+    """Debian 13 hosts: two load balancers, two application nodes, nothing deployed."""
+    system = System(f"{NAME}13")
+    system.down()
+    system.up("--app-nodes", "2", "--suite", "trixie")
+    yield system
+    system.down()
+
+
+@pytest.fixture(scope="session")
+def first_deployed(trixie: System) -> System:
+    """The lab after its first deploy."""
+    trixie.deploy()
+    return trixie
+
+
+@pytest.fixture
+def deployed(first_deployed: System) -> Iterator[System]:
+    """A lab that is deployed, and deployed again as it was when the test is over."""
+    yield first_deployed
+    first_deployed.deploy()
+
+
+@pytest.fixture(scope="module")
+def settled(first_deployed: System) -> System:
+    """A lab that is deployed as its settings say, for tests that must not change it."""
+    first_deployed.deploy()
+    return first_deployed
+
+
+@pytest.fixture
+def clients_file(tmp_path: Path) -> Path:
+    """Where a test writes the clients it deploys."""
+    return tmp_path / "clients.json"

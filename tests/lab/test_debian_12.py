@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab.conftest import NAME
 from tests.lab.system import System, changes, output, stream
 
 
 @pytest.fixture(scope="module")
 def bookworm() -> Iterator[System]:
-    system = System("portwaytest12")
+    system = System(f"{NAME}12")
     system.down()
     system.up("--app-nodes", "2", "--suite", "bookworm")
     yield system
