@@ -43,11 +43,13 @@ class System:
             *words[1:],
         ]
 
-    def call(self, *words: str, check: bool = True, timeout: float = 300) -> Result:
+    def call(
+        self, *words: str, check: bool = True, timeout: float = 300, stdin: str = ""
+    ) -> Result:
         result = subprocess.run(
             self.command(*words),
             cwd=PROJECT,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -96,6 +98,10 @@ class System:
             if address in self.node(node, "ip -4 address show dev lo").stdout
         ]
 
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """The nodes of the status by name."""
+        return {node["node"]: node for node in self.status()["nodes"]}
+
     def operator(self, *words: str, check: bool = True) -> Result:
         return self.call("run", "--", *words, check=check)
 
@@ -118,6 +124,22 @@ class System:
 
     def node(self, name: str, script: str, check: bool = True) -> Result:
         return self.call("exec", name, "--", "sh", "-c", script, check=check)
+
+    def run(self, *words: str, check: bool = True) -> str:
+        """What a command of the operator's prints."""
+        return self.operator(*words, check=check).stdout
+
+    def python(self, program: str, *arguments: str) -> str:
+        """What a Python program of the operator's prints."""
+        return self.run("python", "-c", program, *arguments)
+
+    def execute(self, name: str, *words: str, check: bool = True) -> str:
+        """What a command of root's on a node prints."""
+        return self.call("exec", name, "--", *words, check=check).stdout
+
+    def client(self, *words: str, source: str | None = None) -> str:
+        """What a customer's command prints, whatever its status."""
+        return self.customer(*words, source=source or "", check=False).stdout
 
     def ask(self, port: int, source: str = "", address: str = "") -> str:
         """What answers one line sent to a client's port; "" if nothing does."""

@@ -1,20 +1,6 @@
 """The main job on Debian 12: older HAProxy, keepalived and systemd."""
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.lab.conftest import NAME
 from tests.lab.system import System, changes, output, stream
-
-
-@pytest.fixture(scope="module")
-def bookworm() -> Iterator[System]:
-    system = System(f"{NAME}12")
-    system.down()
-    system.up("--app-nodes", "2", "--suite", "bookworm")
-    yield system
-    system.down()
 
 
 def test_main_job_on_debian_12(bookworm: System) -> None:

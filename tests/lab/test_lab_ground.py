@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.conftest import CHECKOUT, NAME, LabUnderTest
+from tests.lab.conftest import NAME
+from tests.lab.system import PROJECT, System
 
 ASSOCIATE = """
 import boto3, sys
@@ -55,16 +56,16 @@ def until(condition: Callable[[], bool], seconds: float = 15) -> None:
         time.sleep(0.1)
 
 
-def fetch(lab: LabUnderTest, url: str, source: str | None = None) -> str:
+def fetch(lab: System, url: str, source: str | None = None) -> str:
     return lab.client("curl", "--silent", "--max-time", "2", url, source=source)
 
 
-def wait_for_port(lab: LabUnderTest, node: str, port: int) -> None:
+def wait_for_port(lab: System, node: str, port: int) -> None:
     until(lambda: f":{port} " in lab.execute(node, "ss", "-ltn"))
 
 
 @pytest.fixture(scope="module")
-def web(lab: LabUnderTest) -> Iterator[None]:
+def web(lab: System) -> Iterator[None]:
     """Each load balancer answers on ports 9001 and 7001 with its name."""
     units = []
     for node in ("lb-1", "lb-2"):
@@ -80,7 +81,7 @@ def web(lab: LabUnderTest) -> Iterator[None]:
 
 
 @pytest.fixture
-def elastic_ip(lab: LabUnderTest) -> Iterator[str]:
+def elastic_ip(lab: System) -> Iterator[str]:
     """The Elastic IP, held by lb-1 at first and by nobody at the end."""
     status = lab.status()
     allocation = status["elastic_ip"]["allocation_id"]
@@ -90,7 +91,7 @@ def elastic_ip(lab: LabUnderTest) -> Iterator[str]:
 
 
 def test_operator_logs_in_as_admin_and_becomes_root_without_a_question(
-    lab: LabUnderTest,
+    lab: System,
 ) -> None:
     for node in lab.nodes().values():
         if node["role"] == "database":
@@ -100,14 +101,14 @@ def test_operator_logs_in_as_admin_and_becomes_root_without_a_question(
             assert done.split() == ["admin", "root"]
 
 
-def test_root_cannot_log_in(lab: LabUnderTest) -> None:
-    done = lab.lab(
+def test_root_cannot_log_in(lab: System) -> None:
+    done = lab.call(
         "run", "--", "ssh", "-o", "BatchMode=yes", "root@lb-1", "true", check=False
     )
     assert done.returncode == 255
 
 
-def test_host_with_another_key_is_refused(lab: LabUnderTest) -> None:
+def test_host_with_another_key_is_refused(lab: System) -> None:
     known = Path(lab.status()["home"]) / ".ssh" / "known_hosts"
     right = known.read_text()
     lines = right.splitlines()
@@ -117,19 +118,19 @@ def test_host_with_another_key_is_refused(lab: LabUnderTest) -> None:
     ]
     try:
         known.write_text("\n".join(swapped) + "\n")
-        done = lab.lab("run", "--", "ssh", "lb-1", "true", check=False)
+        done = lab.call("run", "--", "ssh", "lb-1", "true", check=False)
     finally:
         known.write_text(right)
     assert done.returncode == 255
     assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in done.stderr
 
 
-def test_every_host_starts_all_of_its_units(lab: LabUnderTest) -> None:
+def test_every_host_starts_all_of_its_units(lab: System) -> None:
     for node in lab.nodes():
         assert lab.execute(node, "systemctl", "is-system-running").strip() == "running"
 
 
-def test_stand_in_answers_on_first_and_last_client_port(lab: LabUnderTest) -> None:
+def test_stand_in_answers_on_first_and_last_client_port(lab: System) -> None:
     application = lab.nodes()["app-1"]
     talk = """
 import socket, sys
@@ -146,7 +147,7 @@ for port in sys.argv[2:]:
     assert said.splitlines() == expected
 
 
-def test_stand_in_answers_http_and_its_health_port(lab: LabUnderTest) -> None:
+def test_stand_in_answers_http_and_its_health_port(lab: System) -> None:
     status = lab.status()
     address = lab.nodes()["app-2"]["address"]
     port, health = status["client_ports"][0], status["outputs"]["HealthPort"]
@@ -158,7 +159,7 @@ def test_stand_in_answers_http_and_its_health_port(lab: LabUnderTest) -> None:
 
 
 def test_security_group_refuses_what_the_stack_does_not_allow(
-    lab: LabUnderTest, web: None, elastic_ip: str
+    lab: System, web: None, elastic_ip: str
 ) -> None:
     assert fetch(lab, f"http://{elastic_ip}:9001").startswith("lb-1")
     assert fetch(lab, f"http://{elastic_ip}:7001") == ""
@@ -166,7 +167,7 @@ def test_security_group_refuses_what_the_stack_does_not_allow(
     assert fetch(lab, f"http://{application}:9000") == ""
 
 
-def test_database_is_reached_from_application_nodes_only(lab: LabUnderTest) -> None:
+def test_database_is_reached_from_application_nodes_only(lab: System) -> None:
     listen = ["systemd-run", "--quiet", "--collect", "--unit=answer-db"]
     listen += ["python3", "-c", ANSWER_WITH_NAME, "5432"]
     lab.execute("db-1", *listen)
@@ -185,7 +186,7 @@ def test_database_is_reached_from_application_nodes_only(lab: LabUnderTest) -> N
 
 
 def test_elastic_ip_follows_its_association(
-    lab: LabUnderTest, web: None, elastic_ip: str
+    lab: System, web: None, elastic_ip: str
 ) -> None:
     customer = lab.status()["customers"][0]
     url = f"http://{elastic_ip}:9001"
@@ -196,14 +197,12 @@ def test_elastic_ip_follows_its_association(
     assert lab.nodes()["lb-2"]["elastic_ip"] == elastic_ip
 
 
-def test_elastic_ip_of_nobody_leads_nowhere(lab: LabUnderTest, web: None) -> None:
+def test_elastic_ip_of_nobody_leads_nowhere(lab: System, web: None) -> None:
     address = lab.status()["elastic_ip"]["address"]
     assert fetch(lab, f"http://{address}:9001") == ""
 
 
-def test_much_data_passes_the_elastic_ip_unharmed(
-    lab: LabUnderTest, elastic_ip: str
-) -> None:
+def test_much_data_passes_the_elastic_ip_unharmed(lab: System, elastic_ip: str) -> None:
     start = ["systemd-run", "--quiet", "--collect", "--unit=blob"]
     lab.execute("lb-1", *start, "python3", "-c", BLOB, "9005")
     wait_for_port(lab, "lb-1", 9005)
@@ -220,14 +219,14 @@ print(len(data), data == bytes(range(256)) * 40960)
 
 
 def test_customers_differ_by_source_address(
-    lab: LabUnderTest, web: None, elastic_ip: str
+    lab: System, web: None, elastic_ip: str
 ) -> None:
     for source in lab.status()["customers"]:
         said = fetch(lab, f"http://{elastic_ip}:9001", source=source)
         assert said == f"lb-1 sees {source}"
 
 
-def test_spoofed_source_is_dropped(lab: LabUnderTest, web: None) -> None:
+def test_spoofed_source_is_dropped(lab: System, web: None) -> None:
     nodes = lab.nodes()
     other = "10.60.0.77"
     ask = ["curl", "-s", "-m", "2", "--interface", other]
@@ -239,7 +238,7 @@ def test_spoofed_source_is_dropped(lab: LabUnderTest, web: None) -> None:
         lab.execute("lb-1", "ip", "address", "delete", f"{other}/32", "dev", "lo")
 
 
-def test_secondary_address_follows_its_assignment(lab: LabUnderTest) -> None:
+def test_secondary_address_follows_its_assignment(lab: System) -> None:
     assign = """
 import boto3, sys
 boto3.client("ec2").assign_private_ip_addresses(
@@ -283,7 +282,7 @@ boto3.client("ec2").assign_private_ip_addresses(
 
 
 def test_overlay_address_follows_its_route_and_needs_the_check_off(
-    lab: LabUnderTest, web: None
+    lab: System, web: None
 ) -> None:
     overlay = "10.99.0.10"
     route = """
@@ -315,7 +314,7 @@ ec2.modify_network_interface_attribute(
         lab.execute(node, "ip", "address", "delete", f"{overlay}/32", "dev", "lo")
 
 
-def test_metadata_needs_a_token_and_knows_who_asks(lab: LabUnderTest) -> None:
+def test_metadata_needs_a_token_and_knows_who_asks(lab: System) -> None:
     ask = """
 set -u
 url=http://169.254.169.254/latest
@@ -332,7 +331,7 @@ get meta-data/tags/instance/Name
         assert said == ["401", node["instance_id"], name]
 
 
-def test_node_acts_as_its_role(lab: LabUnderTest) -> None:
+def test_node_acts_as_its_role(lab: System) -> None:
     ask = """
 import boto3
 print(boto3.client("sts").get_caller_identity()["Arn"])
@@ -351,7 +350,7 @@ print(boto3.client("sts").get_caller_identity()["Arn"])
     assert said.strip().endswith(lab.nodes()["lb-1"]["instance_id"])
 
 
-def test_nothing_leads_to_the_world(lab: LabUnderTest) -> None:
+def test_nothing_leads_to_the_world(lab: System) -> None:
     connect = """
 import socket
 s = socket.socket()
@@ -368,7 +367,7 @@ except OSError:
     assert lab.client("python", "-c", connect).strip() == "nowhere"
 
 
-def test_broadcast_and_multicast_reach_nobody(lab: LabUnderTest) -> None:
+def test_broadcast_and_multicast_reach_nobody(lab: System) -> None:
     shout = ["ping", "-c", "2", "-W", "1"]
     said = lab.execute("lb-1", *shout, "224.0.0.18", check=False)
     assert "0 received" in said
@@ -376,31 +375,31 @@ def test_broadcast_and_multicast_reach_nobody(lab: LabUnderTest) -> None:
     assert "0 received" in said
 
 
-def test_customer_has_no_credentials(lab: LabUnderTest) -> None:
+def test_customer_has_no_credentials(lab: System) -> None:
     assert "AWS_" not in lab.client("env")
 
 
 def test_command_keeps_its_directory_status_and_input(
-    lab: LabUnderTest, tmp_path: Path
+    lab: System, tmp_path: Path
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "lab", "run", "--", "sh", "-c", "pwd; cat; exit 7"],
         check=False,
         cwd=tmp_path,
-        env={**os.environ, "PORTWAY_LAB": lab.name, "PYTHONPATH": str(CHECKOUT)},
+        env={**os.environ, "PORTWAY_LAB": lab.name, "PYTHONPATH": str(PROJECT)},
         input="through\n",
         capture_output=True,
         text=True,
         timeout=30,
     )
     assert (done.stdout, done.returncode) == (f"{tmp_path}\nthrough\n", 7)
-    inside = lab.lab(
+    inside = lab.call(
         "exec", "lb-1", "--", "sh", "-c", "cat; exit 9", check=False, stdin="x"
     )
     assert (inside.stdout, inside.returncode) == ("x", 9)
 
 
-def test_rebooted_host_comes_back_with_its_disk(lab: LabUnderTest) -> None:
+def test_rebooted_host_comes_back_with_its_disk(lab: System) -> None:
     lab.execute("app-2", "touch", "/etc/kept")
     before = lab.nodes()["app-2"]["pid"]
     lab.execute("app-2", "systemctl", "reboot", check=False)
@@ -416,7 +415,7 @@ def test_rebooted_host_comes_back_with_its_disk(lab: LabUnderTest) -> None:
 
 
 def test_hosts_install_packages_without_a_network_and_set_their_kernel(
-    lab: LabUnderTest,
+    lab: System,
 ) -> None:
     node = "lb-2"
     lab.execute(node, "apt-get", "update", "-q")
@@ -430,48 +429,48 @@ def test_hosts_install_packages_without_a_network_and_set_their_kernel(
     assert int(said) >= min(1048576, here)
 
 
-def test_up_again_changes_nothing(lab: LabUnderTest) -> None:
+def test_up_again_changes_nothing(lab: System) -> None:
     before = lab.status()
-    lab.lab("up")
+    lab.call("up")
     after = lab.status()
     assert json.dumps(before) == json.dumps(after)
 
 
-def test_group_grows_and_shrinks_without_touching_the_others(lab: LabUnderTest) -> None:
+def test_group_grows_and_shrinks_without_touching_the_others(lab: System) -> None:
     before = lab.nodes()
-    lab.lab("up", "--app-nodes", "3")
+    lab.call("up", "--app-nodes", "3")
     grown = lab.nodes()
     assert set(grown) - set(before) == {"app-3"}
-    lab.lab("up", "--app-nodes", "2")
+    lab.call("up", "--app-nodes", "2")
     assert lab.nodes() == before
     assert {name: grown[name] for name in before} == before
 
 
-def test_up_starts_a_host_that_lost_its_power(lab: LabUnderTest) -> None:
+def test_up_starts_a_host_that_lost_its_power(lab: System) -> None:
     before = lab.nodes()["app-1"]["pid"]
     lab.execute("app-1", "sh", "-c", "systemctl poweroff --force --force", check=False)
     until(lambda: lab.nodes()["app-1"]["state"] == "off")
-    lab.lab("up")
+    lab.call("up")
     assert lab.nodes()["app-1"]["pid"] not in (None, before)
 
 
 def test_down_leaves_nothing_and_up_recovers_from_a_killed_up() -> None:
-    other = LabUnderTest(f"{NAME[:11]}gone")
+    other = System(f"{NAME[:11]}gone")
     environment = {**os.environ, "PORTWAY_LAB": other.name}
     up = [sys.executable, "-m", "lab", "up", "--app-nodes", "1"]
     try:
         for seconds in (0.3, 1.0, 3.0, 4.5):
             process = subprocess.Popen(
-                up, cwd=CHECKOUT, env=environment, stderr=subprocess.DEVNULL
+                up, cwd=PROJECT, env=environment, stderr=subprocess.DEVNULL
             )
             time.sleep(seconds)
             process.kill()
             process.wait()
-        other.lab("up", "--app-nodes", "1")
+        other.call("up", "--app-nodes", "1")
         assert set(other.nodes()) == {"app-1", "db-1", "lb-1", "lb-2"}
         assert other.run("ssh", "lb-1", "hostname").strip() == "lb-1"
     finally:
-        other.lab("down")
+        other.call("down")
     for directory in ("netns", "systemd/nspawn/propagate"):
         assert not list(Path("/run", directory).glob(f"{other.name}-*"))
     assert other.name not in Path("/proc/self/mounts").read_text()
@@ -480,13 +479,13 @@ def test_down_leaves_nothing_and_up_recovers_from_a_killed_up() -> None:
     assert not list(Path("/sys/fs/cgroup").glob(f"**/portway-lab/{other.name}"))
 
 
-def test_commands_say_what_is_wrong(lab: LabUnderTest) -> None:
+def test_commands_say_what_is_wrong(lab: System) -> None:
     for arguments, words in (
         (["exec", "lb-9", "--", "true"], "lb-1"),
         (["run", "--", "no-such-command"], "no-such-command"),
         (["client", "--from", "192.0.2.99", "--", "true"], "198.51.100.10"),
     ):
-        done = lab.lab(*arguments, check=False)
+        done = lab.call(*arguments, check=False)
         assert done.returncode == 1
         assert words in done.stderr
         assert "Traceback" not in done.stderr
