@@ -4,16 +4,46 @@ Pure. Settings are the variables of the files in ``group_data/``; this is the on
 place where they are declared.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 from portway.clients import Balance, Port, Seconds
 from portway.errors import model_problems, refuse_if_any
 
 SOURCE = "group_data"
+RESERVED_SCHEMAS = (
+    "information_schema",
+    "mysql",
+    "performance_schema",
+    "portway",
+    "rdsadmin",
+    "sys",
+)
+
+
+def _schema_name(value: str) -> str:
+    """The name, if every engine takes it as it is and none keeps it for itself."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", value):
+        raise ValueError(
+            f'"{value}" is not a schema name; use up to 63 small letters, digits and '
+            "underscores, the first a letter"
+        )
+    if value in RESERVED_SCHEMAS or value.startswith("pg_"):
+        raise ValueError(
+            f'"{value}" is kept by the database or Portway; choose another'
+        )
+    return value
 
 
 class Settings(BaseModel):
@@ -90,6 +120,32 @@ class Settings(BaseModel):
     verify_timeout: Annotated[int, Field(ge=5, le=600)] = Field(
         default=30,
         description="Seconds a changed load balancer may take to serve all clients.",
+    )
+
+    database_ca_file: str | None = Field(
+        default=None,
+        description="File with the authorities that the database's TLS certificate may "
+        "be from, which `db.py` needs; for RDS `global-bundle.pem`, to which AWS's "
+        "documentation on TLS with RDS links.",
+    )
+    database_schema: Annotated[str, AfterValidator(_schema_name)] = Field(
+        default="messages",
+        description="The application's schema in the database; with MySQL and MariaDB, "
+        "which have none, the database itself.",
+    )
+    database_app_creates_tables: bool = Field(
+        default=False,
+        description="Whether the application makes tables by itself, so that its user "
+        "may create them in its schema. Otherwise only the SQL files make tables.",
+    )
+    database_sql_dir: str | None = Field(
+        default=None,
+        description="Folder of the vendor's SQL files (`*.sql`), relative to the "
+        "project's folder; each is applied once, in the order of their names.",
+    )
+    database_sql_timeout: Annotated[int, Field(ge=1, le=86_400)] = Field(
+        default=3_600,
+        description="Seconds that one statement of an SQL file may take.",
     )
 
     @property
