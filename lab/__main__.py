@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _up(lab: Lab, options: argparse.Namespace) -> None:
     from lab import lifecycle, status
 
-    lifecycle.up(lab, options.app_nodes, options.suite)
+    lifecycle.up(lab, options.app_nodes, options.suite, options.database)
     print(status.table(status.read(lab)), end="")
 
 
@@ -106,6 +106,11 @@ def _parser() -> argparse.ArgumentParser:
         "--suite",
         choices=("trixie", "bookworm"),
         help="the hosts' Debian: trixie (13, the default) or bookworm (12)",
+    )
+    up.add_argument(
+        "--database",
+        choices=("postgres", "mariadb"),
+        help="the database's engine, when the stack is created: postgres by default",
     )
     add("demo", _demo, "show the main job: a stack, one command, and real traffic")
     add("down", _down, "remove the lab and everything of it but the disk images")

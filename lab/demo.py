@@ -37,7 +37,7 @@ and take it down:
 
 def run(lab: Lab) -> None:
     """Bring the lab up, deploy to it, and show which node answers each client."""
-    lifecycle.up(lab, None, None)
+    lifecycle.up(lab)
     print(status.table(status.read(lab)), flush=True)
     _run(lab, "run", "pyinfra", "inventories/lab.py", "deploys/lb.py", "-y")
     address = str(status.read(lab)["elastic_ip"]["address"])

@@ -40,6 +40,9 @@ INSTALLED = (
 INSTALLABLE = ("haproxy", "keepalived", "socat")
 """What hosts can install without a network, dependencies included."""
 
+DATABASE_SERVERS = ("mariadb-server", "postgresql")
+"""What the database's host has besides; which of them runs is said when it is built."""
+
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 KEEP_DAYS = 7
@@ -65,11 +68,12 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def recipe(suite: str) -> Recipe:
-    """The recipe of a suite as this checkout has it."""
+def recipe(suite: str, *more: str) -> Recipe:
+    """The recipe of a suite, with more packages, as this checkout has it."""
     if suite not in SUITES:
         raise LabError(f"no lab hosts with {suite!r}: choose {' or '.join(SUITES)}")
-    return Recipe(suite, customize=(FILES / "customize-image.sh").read_text())
+    customize = (FILES / "customize-image.sh").read_text()
+    return Recipe(suite, installed=(*INSTALLED, *more), customize=customize)
 
 
 def cache_directory() -> Path:
@@ -77,9 +81,9 @@ def cache_directory() -> Path:
     return Path(os.environ.get("PORTWAY_LAB_CACHE", "/var/cache/portway-lab"))
 
 
-def ensure(suite: str) -> Path:
+def ensure(suite: str, *more: str) -> Path:
     """The image of a suite, built first if its recipe was never built before."""
-    wanted = recipe(suite)
+    wanted = recipe(suite, *more)
     image = cache_directory() / f"{suite}-{wanted.digest()}"
     if not image.is_dir():
         with _locked(cache_directory()):

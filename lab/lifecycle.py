@@ -12,6 +12,7 @@ from pathlib import Path
 import requests
 
 from lab import (
+    database,
     ground,
     hosts,
     image,
@@ -24,6 +25,7 @@ from lab import (
     stack,
     state,
 )
+from lab.certificates import Authority
 from lab.errors import LabError
 from lab.names import AWS, OPERATOR, ROUTER, Lab
 from lab.network import METADATA
@@ -36,22 +38,34 @@ _SUITE = "suite"
 _APPLICATION_UNIT = "message-app.service"
 
 
-def up(lab: Lab, application_nodes: int | None, suite: str | None) -> None:
+def up(
+    lab: Lab,
+    application_nodes: int | None = None,
+    suite: str | None = None,
+    engine: str | None = None,
+) -> None:
     """Bring a lab to what is asked, whatever of it is there already."""
     ground.check()
     with _alone(lab):
         lab.directory.mkdir(parents=True, exist_ok=True)
-        disk_image = image.ensure(_remember_suite(lab, suite))
+        chosen = _remember_suite(lab, suite)
+        database_image = image.ensure(chosen, *image.DATABASE_SERVERS)
+        images = {state.DATABASE_ROLE: database_image}
+        disk_image = image.ensure(chosen)
         with step("network and AWS"):
             _make_network(lab)
             _start_aws(lab)
         with namespaces.within(lab, OPERATOR):
             with step("the stack"):
-                done = stack.ensure(application_nodes)
+                done = stack.ensure(application_nodes, engine)
                 stack.name_instances()
                 machines = stack.machines()
             say(f"stack {plan.STACK} {done}: {', '.join(m.node for m in machines)}")
-            _reconcile(lab, machines, disk_image)
+            wanted = {
+                machine.node: machine.host(images.get(machine.role, disk_image))
+                for machine in machines
+            }
+            _reconcile(lab, machines, wanted)
         say(f"lab {lab.name} is up")
 
 
@@ -134,9 +148,10 @@ def _answers() -> bool:
         return False
 
 
-def _reconcile(lab: Lab, machines: Sequence[stack.Machine], disk_image: Path) -> None:
+def _reconcile(
+    lab: Lab, machines: Sequence[stack.Machine], wanted: dict[str, Host]
+) -> None:
     """Make the hosts those of the stack: what differs goes, what is missing comes."""
-    wanted = {machine.node: machine.host(disk_image) for machine in machines}
     keep = {
         host.node
         for host in state.hosts(lab)
@@ -158,6 +173,8 @@ def _reconcile(lab: Lab, machines: Sequence[stack.Machine], disk_image: Path) ->
 def _build(lab: Lab, new: Sequence[Host]) -> None:
     public_key = operator.key(lab)
     outputs = stack.outputs()
+    authority = Authority(lab.directory / "authority")
+    authority.ensure()
 
     def build(host: Host) -> None:
         hosts.remove(lab, host.node)
@@ -165,6 +182,9 @@ def _build(lab: Lab, new: Sequence[Host]) -> None:
         hosts.authorize(lab, host, public_key)
         if host.role == "application":
             _install_application(lab, host, outputs)
+        if host.role == state.DATABASE_ROLE:
+            engine = stack.database(host.instance_id)["Engine"]
+            database.configure(lab, host, engine, authority)
 
     with ThreadPoolExecutor(max_workers=4) as pool:
         list(pool.map(build, new))
@@ -212,10 +232,13 @@ def _power(
             hosts.stop(lab, machine.node)
     on = [present[machine.node] for machine in machines if machine.on]
     off = [host for host in on if not hosts.is_running(lab, host)]
-    if not off:
-        return
-    with step(f"booting {len(off)} hosts"):
-        for host in off:
-            hosts.start(lab, host)
-        with ThreadPoolExecutor(max_workers=len(off)) as pool:
-            list(pool.map(lambda host: hosts.wait(lab, host), off))
+    if off:
+        with step(f"booting {len(off)} hosts"):
+            for host in off:
+                hosts.start(lab, host)
+            with ThreadPoolExecutor(max_workers=len(off)) as pool:
+                list(pool.map(lambda host: hosts.wait(lab, host), off))
+    for host in on:
+        if host.role == state.DATABASE_ROLE:
+            engine = stack.database(host.instance_id)["Engine"]
+            database.provision(lab, host, engine)

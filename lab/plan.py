@@ -68,5 +68,6 @@ def operator_environment(lab: Lab) -> dict[str, str]:
         "AWS_ENDPOINT_URL": ENDPOINT,
         "PORTWAY_STACK": STACK,
         "PORTWAY_LAB": lab.name,
+        "PORTWAY_DATABASE_CA": str(lab.directory / "authority" / "authority.pem"),
         "HOME": str(lab.home),
     }

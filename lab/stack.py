@@ -69,7 +69,7 @@ def client(service: str) -> Any:
     )
 
 
-def ensure(application_nodes: int | None) -> str:
+def ensure(application_nodes: int | None, engine: str | None) -> str:
     """Create the stack, or update it where it differs; returns what was done."""
     formation = client("cloudformation")
     template = TEMPLATE.read_text()
@@ -78,11 +78,15 @@ def ensure(application_nodes: int | None) -> str:
     if application_nodes is not None:
         wanted["ApplicationNodes"] = str(application_nodes)
     if present is None:
+        if engine is not None:
+            wanted["DatabaseEngine"] = engine
         _carry_out(formation.create_stack, template, wanted)
         return "created"
     set_before = {p["ParameterKey"]: p["ParameterValue"] for p in present["Parameters"]}
-    if "ApplicationNodes" in set_before:
-        wanted = {"ApplicationNodes": set_before["ApplicationNodes"]} | wanted
+    if engine not in (None, set_before.get("DatabaseEngine", "postgres")):
+        raise LabError("a stack keeps its database's engine: take the lab down first")
+    kept = ("ApplicationNodes", "DatabaseEngine")
+    wanted = {k: v for k, v in set_before.items() if k in kept} | wanted
     same_template = formation.get_template(StackName=plan.STACK)["TemplateBody"]
     if same_template == template and wanted.items() <= set_before.items():
         return "unchanged"
@@ -197,11 +201,22 @@ def _database_machines(ec2: Any, subnets: dict[str, str]) -> Iterator[Machine]:
         )
 
 
+def database(identifier: str) -> dict[str, Any]:
+    """What RDS says of a database."""
+    found = client("rds").describe_db_instances(DBInstanceIdentifier=identifier)
+    return dict(found["DBInstances"][0])
+
+
 def database_endpoint(identifier: str) -> tuple[str, int]:
     """The name and port under which RDS offers a database."""
-    found = client("rds").describe_db_instances(DBInstanceIdentifier=identifier)
-    endpoint = found["DBInstances"][0]["Endpoint"]
+    endpoint = database(identifier)["Endpoint"]
     return endpoint["Address"], endpoint["Port"]
+
+
+def secret(arn: str) -> str:
+    """The text of a secret."""
+    answer = client("secretsmanager").get_secret_value(SecretId=arn)
+    return str(answer["SecretString"])
 
 
 def elastic_ip(allocation_id: str) -> dict[str, Any]:

@@ -32,6 +32,11 @@ systemctl mask --quiet \
     dev-hugepages.mount dev-mqueue.mount rpc_pipefs.target
 systemctl set-default --quiet multi-user.target
 
+# Of the database servers, if they are in the image, a host runs the one it is told to.
+for unit in mariadb postgresql; do
+    [ ! -e "/usr/lib/systemd/system/$unit.service" ] || systemctl disable --quiet "$unit"
+done
+
 # A repository in the image itself: apt-get update and apt-get install both work
 # on a host without a network, and offer exactly what is in it.
 apt-get install --yes --download-only --quiet=2 "$@"
