@@ -111,7 +111,7 @@ def _provision_mariadb(
     lab: Lab, host: Host, user: str, database: str, password: str
 ) -> None:
     shell.output(
-        hosts.inside(lab, host, ["mariadb"]),
+        hosts.inside(lab, host, ["mariadb", "--skip-ssl"]),
         stdin=f"CREATE USER IF NOT EXISTS {user}@'%' "
         f"IDENTIFIED BY {_literal(password)};\n"
         f"GRANT {_MARIADB_RIGHTS} ON *.* TO {user}@'%' WITH GRANT OPTION;\n"
