@@ -1,0 +1,131 @@
+"""Text from a Cluster and one application node of it: every file that the node gets.
+
+Pure but for reading ``templates/`` and the node's program.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from portway.changes import ManagedFile, Service, WantedNode
+from portway.cluster import Cluster
+from portway.listeners import listeners
+from portway.releases import Release
+from portway.render import LOADED_FOLDER, render
+from portway.settings import Settings
+from portway.stack import Node
+
+INSTALLER = "/usr/local/lib/portway/install-release"
+INSTALLER_SOURCE = Path(__file__).parent / "node" / "install_release.py"
+SUM_FILE = ".portway-sha256"
+"""In each release: the sum of the archive that it was unpacked from."""
+
+DESCRIPTORS = 65_536
+"""Enough for 10,000 listeners and 50,000 connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseUser:
+    """Who the application is to its database."""
+
+    name: str
+    password: SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Everything that one application node should be."""
+
+    release: Release
+    folder: str
+    """Where its releases are."""
+    node: WantedNode
+    loaded_sha256: str
+    """Hash of all that a process started now would load."""
+    token: SecretStr | None = field(repr=False)
+    """Artifactory's, if it asks for one."""
+
+    @property
+    def installer(self) -> ManagedFile:
+        """The program that installs releases."""
+        return self.node.file(INSTALLER)
+
+    @property
+    def own_files(self) -> tuple[ManagedFile, ...]:
+        """The files that the application reads."""
+        return tuple(file for file in self.node.files if file.path != INSTALLER)
+
+
+def application(
+    cluster: Cluster,
+    node: Node,
+    release: Release,
+    user: DatabaseUser,
+    authority: str,
+    token: SecretStr | None,
+) -> Application:
+    """Everything that one application node should be.
+
+    ``authority`` is the text of the certificates that the database's must come from.
+    """
+    settings = cluster.settings
+    name = settings.app_name
+    folder = f"/opt/{name}"
+    ca_file = f"/etc/{name}/database-ca.pem"
+    config_file = f"/etc/{name}/{name}.conf"
+    config = render(
+        "message-app.conf.j2",
+        cluster=cluster,
+        node=node,
+        database=cluster.stack.database,
+        schema=settings.database_schema,
+        user=user,
+        ca_file=ca_file,
+        listeners=listeners(cluster, node),
+    )
+    loads = (
+        ManagedFile(ca_file, authority, "644"),
+        ManagedFile(config_file, config, "600", secret=True),
+        _unit(settings, folder, ca_file, config_file),
+    )
+    installer = ManagedFile(INSTALLER, INSTALLER_SOURCE.read_text(), "755")
+    return Application(
+        release=release,
+        folder=folder,
+        node=WantedNode(
+            packages=("python3",),
+            files=(installer, *loads),
+            sysctls={},
+            services=(Service(name, config_file, "", replaced_by_reload=True),),
+        ),
+        loaded_sha256=_loaded(release, loads),
+        token=token,
+    )
+
+
+def _unit(
+    settings: Settings, folder: str, ca_file: str, config_file: str
+) -> ManagedFile:
+    path = f"/etc/systemd/system/{settings.app_name}.service"
+    content = render(
+        "message-app.service.j2",
+        name=settings.app_name,
+        folder=folder,
+        command=settings.app_command.replace("{config}", config_file),
+        loaded=(f"{folder}/current/{SUM_FILE}", ca_file, config_file, path),
+        loaded_folder=LOADED_FOLDER,
+        descriptors=DESCRIPTORS,
+        writable=settings.app_writable_folders,
+        capabilities=settings.app_capabilities,
+    )
+    return ManagedFile(path, content, "644")
+
+
+def _loaded(release: Release, files: tuple[ManagedFile, ...]) -> str:
+    """What the unit's ``ExecStartPre`` records: the sum file and the files together."""
+    digest = hashlib.sha256(f"{release.sha256}\n".encode())
+    for file in files:
+        digest.update(file.content.encode())
+    return digest.hexdigest()
