@@ -5,9 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# What the lab is made with, and HAProxy to judge rendered configurations.
-DEBIAN_PACKAGES := python3-venv debian-archive-keyring haproxy iproute2 mmdebstrap \
-    nftables openssh-client socat systemd-container
+# What the lab is made with, HAProxy to judge rendered configurations, and database
+# servers that tests start for themselves.
+DEBIAN_PACKAGES := python3-venv debian-archive-keyring haproxy iproute2 mariadb-server \
+    mmdebstrap nftables openssh-client postgresql socat systemd-container
 
 .PHONY: demo test check format setup lock clean help
 .DEFAULT_GOAL := help

@@ -2,9 +2,11 @@
 
 import os
 
+from portway.inventory import app_nodes as _app_nodes
 from portway.inventory import load_balancers as _load_balancers
 
 _stack = os.environ.get("PORTWAY_STACK", "portway-lab")
 _region = os.environ.get("AWS_REGION", "eu-central-1")
 
 load_balancers = _load_balancers(_stack, _region)
+app_nodes = _app_nodes(_stack, _region)

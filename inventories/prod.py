@@ -1,10 +1,12 @@
-"""Production: the load balancers of one CloudFormation stack."""
+"""Production: the nodes of one CloudFormation stack."""
 
 import os
 
+from portway.inventory import app_nodes as _app_nodes
 from portway.inventory import load_balancers as _load_balancers
 
 _stack = os.environ.get("PORTWAY_STACK", "portway-prod")
 _region = os.environ.get("AWS_REGION", "eu-central-1")
 
 load_balancers = _load_balancers(_stack, _region)
+app_nodes = _app_nodes(_stack, _region)

@@ -1,11 +1,15 @@
-"""The only module that calls AWS: reads a stack, and associates its Elastic IP.
+"""The only module that calls AWS: a stack, its secrets, its Elastic IP.
 
-Every failure leaves here as a PortwayError. No secret value is read.
+Every failure leaves here as a PortwayError. Secret values leave here as what
+``read_secret`` returns and in no error and no log, at whatever level.
 """
 
+import json
+import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import boto3
@@ -163,6 +167,50 @@ def associate_elastic_ip(region: str, allocation_id: str, instance_id: str) -> b
             raise
         return False
     return True
+
+
+def read_secret(region: str, secret_id: str) -> dict[str, str]:
+    """The fields of a secret in Secrets Manager, such as username and password.
+
+    The caller wraps what is secret so that it prints as asterisks. Raises
+    PortwayError, which names the secret and never tells of its content.
+    """
+    aws = _Aws(region)
+    about = f"secret {secret_id}"
+    with _responses_unlogged():
+        try:
+            answer = aws.call(
+                "secretsmanager", "get_secret_value", about, SecretId=secret_id
+            )
+        except AwsCallError as error:
+            if error.code != "ResourceNotFoundException":
+                raise
+            raise PortwayError(
+                f"{about}: there is no such secret in {region}; if it was deleted, "
+                "restore it (aws secretsmanager restore-secret) or update the stack"
+            ) from None
+    try:
+        fields = json.loads(answer.get("SecretString") or "")
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise PortwayError(
+            f"{about}: its value is not a JSON object; give it one with the keys "
+            '"username" and "password"'
+        )
+    return {key: value for key, value in fields.items() if isinstance(value, str)}
+
+
+@contextmanager
+def _responses_unlogged() -> Iterator[None]:
+    """Keep botocore from logging what it receives; at debug level it logs it all."""
+    logger = logging.getLogger("botocore")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _read_once(aws: _Aws, name: str, progress: Callable[[str], None]) -> Stack:

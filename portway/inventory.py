@@ -1,11 +1,12 @@
 """The seam between pyinfra and the rest: who to deploy to, and the Cluster of this run.
 
-Inventories call ``load_balancers``; deploys call ``current_cluster``. A run that would
-find nothing to do, or do it in an unsafe order, is refused here.
+Inventories call ``load_balancers`` and ``app_nodes``; deploys call ``current_cluster``.
+A run that would find nothing to do, or do it in an unsafe order, is refused here.
 """
 
 from collections.abc import Collection
 from fnmatch import fnmatch
+from pathlib import PurePath
 
 import click
 from pyinfra import host, logger
@@ -23,18 +24,54 @@ _stack: list[Stack] = []
 _clusters: dict[str, Cluster] = {}
 
 
+GROUPS = {Role.LOAD_BALANCER: "load_balancers", Role.APPLICATION: "app_nodes"}
+"""What an inventory calls the nodes of a role."""
+DEPLOYS = {"lb.py": (Role.LOAD_BALANCER,), "db.py": (Role.APPLICATION,)}
+"""Deploys that need only some of the nodes; pyinfra connects to all it is given."""
+
+
 def load_balancers(stack: str, region: str) -> Hosts:
     """The load balancers of a CloudFormation stack, as pyinfra hosts.
 
-    Reads AWS once and keeps what it said for the deploys. Raises PortwayError if the
-    stack is not in a state to be deployed to.
+    None if no deploy of this run needs them. Raises PortwayError if the stack is not
+    in a state to be deployed to.
     """
-    found = read_stack(stack, region, progress=lambda line: logger.info(f"    {line}"))
-    _stack[:] = [found]
-    _show_stack(found)
-    nodes = found.with_role(Role.LOAD_BALANCER)
-    _refuse_unsafe_options({node.name for node in nodes} | {"load_balancers", "all"})
-    return [(node.name, {"ssh_hostname": node.address}) for node in nodes]
+    return _hosts(stack, region, Role.LOAD_BALANCER)
+
+
+def app_nodes(stack: str, region: str) -> Hosts:
+    """The application nodes of a CloudFormation stack, in the same way."""
+    return _hosts(stack, region, Role.APPLICATION)
+
+
+def _hosts(stack: str, region: str, role: Role) -> Hosts:
+    found = _read_stack_once(stack, region)
+    needed = _needed_roles()
+    names = {n.name for needed_role in needed for n in found.with_role(needed_role)}
+    _refuse_unsafe_options(names | {GROUPS[r] for r in needed} | {"all"})
+    if role not in needed:
+        return []
+    return [(n.name, {"ssh_hostname": n.address}) for n in found.with_role(role)]
+
+
+def _read_stack_once(name: str, region: str) -> Stack:
+    """What AWS says of a stack, kept for the other groups and for the deploys."""
+    if not _stack or (_stack[0].name, _stack[0].region) != (name, region):
+        found = read_stack(
+            name, region, progress=lambda line: logger.info(f"    {line}")
+        )
+        _stack[:] = [found]
+        _show_stack(found)
+    return _stack[0]
+
+
+def _needed_roles() -> tuple[Role, ...]:
+    """The roles of the nodes that the deploys on pyinfra's command line are for."""
+    context = click.get_current_context(silent=True)
+    operations = context.params.get("operations", ()) if context else ()
+    deploys = [PurePath(str(operation)).name for operation in operations]
+    roles = {role for d in deploys for role in DEPLOYS.get(d, tuple(Role))}
+    return tuple(role for role in Role if role in roles or not roles)
 
 
 def current_cluster() -> Cluster:
@@ -51,6 +88,10 @@ def current_cluster() -> Cluster:
         _clusters[key] = build_cluster(_stack[0], settings, clients)
         _show_roles(_clusters[key])
     return _clusters[key]
+
+
+def _show(line: str) -> None:
+    logger.info(f"    {line}")
 
 
 def _show_stack(stack: Stack) -> None:

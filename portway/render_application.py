@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from portway.changes import ManagedFile, Service, WantedNode
 from portway.cluster import Cluster
+from portway.database_session import Login
 from portway.listeners import listeners
 from portway.releases import Release
 from portway.render import LOADED_FOLDER, render
@@ -24,14 +25,6 @@ SUM_FILE = ".portway-sha256"
 
 DESCRIPTORS = 65_536
 """Enough for 10,000 listeners and 50,000 connections."""
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseUser:
-    """Who the application is to its database."""
-
-    name: str
-    password: SecretStr
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +55,7 @@ def application(
     cluster: Cluster,
     node: Node,
     release: Release,
-    user: DatabaseUser,
+    login: Login,
     authority: str,
     token: SecretStr | None,
 ) -> Application:
@@ -81,7 +74,7 @@ def application(
         node=node,
         database=cluster.stack.database,
         schema=settings.database_schema,
-        user=user,
+        login=login,
         ca_file=ca_file,
         listeners=listeners(cluster, node),
     )

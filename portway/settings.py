@@ -4,11 +4,13 @@ Pure. Settings are the variables of the files in ``group_data/``; this is the on
 place where they are declared.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -31,6 +33,28 @@ from portway.setting_types import (
 )
 
 SOURCE = "group_data"
+RESERVED_SCHEMAS = (
+    "information_schema",
+    "mysql",
+    "performance_schema",
+    "portway",
+    "rdsadmin",
+    "sys",
+)
+
+
+def _schema_name(value: str) -> str:
+    """The name, if every engine takes it as it is and none keeps it for itself."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", value):
+        raise ValueError(
+            f'"{value}" is not a schema name; use up to 63 small letters, digits and '
+            "underscores, the first a letter"
+        )
+    if value in RESERVED_SCHEMAS or value.startswith("pg_"):
+        raise ValueError(
+            f'"{value}" is kept by the database or Portway; choose another'
+        )
+    return value
 
 
 class Settings(BaseModel):
@@ -180,6 +204,32 @@ class Settings(BaseModel):
     keep_releases: Annotated[int, Field(ge=2, le=100)] = Field(
         default=3,
         description="Releases kept on a node, the current and the previous among them.",
+    )
+
+    database_ca_file: str | None = Field(
+        default=None,
+        description="File with the authorities that the database's TLS certificate may "
+        "be from, which `db.py` needs; for RDS `global-bundle.pem`, to which AWS's "
+        "documentation on TLS with RDS links.",
+    )
+    database_schema: Annotated[str, AfterValidator(_schema_name)] = Field(
+        default="messages",
+        description="The application's schema in the database; with MySQL and MariaDB, "
+        "which have none, the database itself.",
+    )
+    database_app_creates_tables: bool = Field(
+        default=False,
+        description="Whether the application makes tables by itself, so that its user "
+        "may create them in its schema. Otherwise only the SQL files make tables.",
+    )
+    database_sql_dir: str | None = Field(
+        default=None,
+        description="Folder of the vendor's SQL files (`*.sql`), relative to the "
+        "project's folder; each is applied once, in the order of their names.",
+    )
+    database_sql_timeout: Annotated[int, Field(ge=1, le=86_400)] = Field(
+        default=3_600,
+        description="Seconds that one statement of an SQL file may take.",
     )
 
     @property

@@ -1,0 +1,183 @@
+"""Reading a database and putting right what differs, over sessions with it.
+
+It knows nothing of AWS, SSH or pyinfra. Nothing that it raises or returns holds a
+password.
+"""
+
+import secrets
+import string
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from portway import mysql, postgres, postgres_catalog
+from portway.applied_files import apply_file, read_record
+from portway.database import (
+    MARIADB,
+    POSTGRES,
+    AppliedFile,
+    Dialect,
+    Difference,
+    FoundDatabase,
+    WantedDatabase,
+    differences,
+)
+from portway.database_errors import (
+    LoginRefused,
+    NoSuchDatabase,
+    PermissionDenied,
+)
+from portway.database_session import (
+    STATEMENT_SECONDS,
+    Login,
+    Server,
+    Session,
+    connect,
+)
+from portway.password_hashes import caching_sha2, mysql_native, scram_sha_256
+
+ROTATION_ATTEMPTS = 6
+ROTATION_PAUSE = 5.0
+READING = "reading what is there"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A server and the two users that Portway logs in as."""
+
+    server: Server
+    read_master: Callable[[], Login]
+    """Reads the master user's secret anew; RDS rotates it."""
+    application: Login
+    progress: Callable[[str], None]
+
+
+def dialect_of(engine: str) -> Dialect:
+    """The dialect of an engine."""
+    return postgres.Postgres() if engine == POSTGRES else mysql.MySql(engine)
+
+
+def find_differences(
+    wanted: WantedDatabase, found: FoundDatabase
+) -> tuple[Difference, ...]:
+    """What is not as it should be, in the order in which to put it right."""
+    return differences(dialect_of(wanted.engine), wanted, found)
+
+
+@contextmanager
+def master_session(
+    access: Access, database: str, seconds: float = STATEMENT_SECONDS
+) -> Iterator[Session]:
+    """A session of the master user.
+
+    While RDS rotates its password the secret and the database disagree for a moment,
+    so a refused one is read and tried again, up to half a minute.
+    """
+    for attempt in range(1, ROTATION_ATTEMPTS + 1):
+        try:
+            session = connect(access.server, access.read_master(), database, seconds)
+            break
+        except LoginRefused as refused:
+            if attempt == ROTATION_ATTEMPTS:
+                raise LoginRefused(
+                    f"{refused.message}, also after {attempt} attempts with its "
+                    "secret read anew; if RDS is rotating it, run again in a minute; "
+                    "otherwise the master password was changed outside RDS: have RDS "
+                    "rotate it (aws rds modify-db-instance "
+                    "--rotate-master-user-password)"
+                ) from None
+            access.progress(
+                "the database refuses the master password; RDS may be rotating it, "
+                f"so it is read again in {ROTATION_PAUSE:.0f} s"
+            )
+            access.server.sleep(ROTATION_PAUSE)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def read_database(access: Access, wanted: WantedDatabase) -> FoundDatabase:
+    """What is there, with as few questions as possible."""
+    if wanted.engine == POSTGRES:
+        return _read_postgres(access, wanted)
+    with master_session(access, "") as session:
+        names = [
+            tuple(row) for row in session.rows(mysql.names_question(wanted), READING)
+        ]
+        rights = [
+            tuple(row) for row in session.rows(mysql.rights_question(wanted), READING)
+        ]
+        roles = [row[0] for row in session.rows(mysql.roles_question(wanted), READING)]
+        applied = None
+        if wanted.files and ("record", "sql_files") in names:
+            applied = read_record(session, wanted)
+    works = bool(rights) and _password_works(access, "")
+    return mysql.found_database(
+        wanted, names, rights, roles, applied, password_works=works
+    )
+
+
+def _read_postgres(access: Access, wanted: WantedDatabase) -> FoundDatabase:
+    try:
+        answer, applied = _ask_postgres(access, wanted, wanted.database)
+    except NoSuchDatabase:
+        elsewhere = postgres_catalog.MAINTENANCE_DATABASE
+        answer, applied = _ask_postgres(access, wanted, elsewhere)
+    works = answer["user"] is not None and _password_works(access, answer["database"])
+    return postgres_catalog.found_database(
+        wanted, answer, applied, password_works=works
+    )
+
+
+def _ask_postgres(
+    access: Access, wanted: WantedDatabase, database: str
+) -> tuple[Mapping[str, Any], Mapping[str, AppliedFile] | None]:
+    with master_session(access, database) as session:
+        answer = session.rows(postgres_catalog.question(wanted), READING)[0][0]
+        if not (wanted.files and answer["record"]):
+            return answer, None
+        return answer, read_record(session, wanted)
+
+
+def _password_works(access: Access, database: str) -> bool:
+    """Whether the password in the application's secret logs it in."""
+    try:
+        connect(access.server, access.application, database).close()
+    except LoginRefused:
+        return False
+    except PermissionDenied:
+        return True  # it logged in, and was then kept out of the database
+    return True
+
+
+def put_right(
+    access: Access, wanted: WantedDatabase, difference: Difference, file_seconds: float
+) -> None:
+    """Make one difference go away; ``file_seconds`` is what an SQL file may take."""
+    on_postgres = wanted.engine == POSTGRES
+    if difference.file is not None:
+        database = wanted.database
+        with master_session(access, database, file_seconds) as session:
+            apply_file(session, wanted, difference.file)
+        return
+    outside = postgres_catalog.MAINTENANCE_DATABASE if on_postgres else ""
+    database = wanted.database if difference.inside and on_postgres else outside
+    hashed = _hashed_password(access, wanted.engine)
+    about = difference.description
+    with master_session(access, database) as session:
+        whole = on_postgres and len(difference.statements) > 1
+        steps = ("BEGIN", *difference.statements, "COMMIT")
+        for statement in steps if whole else difference.statements:
+            session.run(statement, about, hashed)
+
+
+def _hashed_password(access: Access, engine: str) -> str:
+    password = access.application.password.get_secret_value()
+    if engine == POSTGRES:
+        return scram_sha_256(password, secrets.token_bytes(16))
+    if engine == MARIADB:
+        return mysql_native(password)
+    letters = string.ascii_letters + string.digits
+    return caching_sha2(password, "".join(secrets.choice(letters) for _ in range(20)))

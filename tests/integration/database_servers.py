@@ -1,0 +1,339 @@
+"""Real database servers for tests: on loopback, in a folder of their own, with TLS."""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pg8000.native
+import pymysql
+from pydantic import SecretStr
+
+from portway.database import MARIADB, POSTGRES, SqlFile, WantedDatabase
+from portway.database_admin import Access
+from portway.database_session import Login, Server
+from tests.integration.certificates import Authority
+
+HOST = "db.test"
+MASTER = "portway"
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A database server, and how its all-powerful user asks it things."""
+
+    engine: str
+    port: int
+    folder: Path
+    socket: Path
+    authority: Authority
+    master_password: str
+    log: Path
+
+    def ask(self, statement: str, database: str = "") -> Sequence[Sequence[Any]]:
+        """Run a statement as the server's own superuser, past all of Portway."""
+        if self.engine == POSTGRES:
+            pg = pg8000.native.Connection(
+                "super", database=database or "postgres", unix_sock=str(self.socket)
+            )
+            try:
+                return list(pg.run(statement) or ())
+            finally:
+                pg.close()
+        with (
+            pymysql.connect(
+                unix_socket=str(self.socket), user="root", autocommit=True
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            if database:
+                cursor.execute(f"USE `{database}`")
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    def new_place(self, **changes: Any) -> "Place":
+        """A database as RDS makes one for a stack, and what is wanted of it."""
+        number = next(_numbers)
+        database = f"messages{number}"
+        owner = f" OWNER {MASTER}" if self.engine == POSTGRES else ""
+        self.ask(f"CREATE DATABASE {database}{owner}")
+        wanted = WantedDatabase(
+            engine=self.engine,
+            database=database,
+            schema="messages" if self.engine == POSTGRES else database,
+            user=f"application{number}",
+        )
+        return Place(self, replace(wanted, **changes), secrets.token_hex(20))
+
+
+@dataclass
+class Place:
+    """One test's own database and application user on a server."""
+
+    server: RunningServer
+    wanted: WantedDatabase
+    password: str
+
+    def access(self, **changes: Any) -> Access:
+        """What Portway is given to reach it, with parts replaced for a test."""
+        server = Server(
+            engine=self.server.engine,
+            address=HOST,
+            port=self.server.port,
+            ca_file=self.server.authority.file,
+            via="app-1",
+            open_stream=lambda: socket.create_connection(
+                ("127.0.0.1", self.server.port), 5
+            ),
+            sleep=lambda _: None,
+        )
+        given = {"master_password": self.server.master_password} | changes
+        master = Login(MASTER, SecretStr(given.pop("master_password")))
+        progress: list[str] = []
+        return Access(
+            server=replace(server, **given),
+            read_master=lambda: master,
+            application=Login(self.wanted.user, SecretStr(self.password)),
+            progress=progress.append,
+        )
+
+    def as_application(self, statement: str, database: str | None = None) -> Any:
+        """Run a statement as the application does; raises what its driver raises."""
+        database = self.wanted.database if database is None else database
+        if self.server.engine == POSTGRES:
+            pg = pg8000.native.Connection(
+                self.wanted.user,
+                host="127.0.0.1",
+                port=self.server.port,
+                database=database,
+                password=self.password,
+                ssl_context=True,
+            )
+            try:
+                return pg.run(statement)
+            finally:
+                pg.close()
+        with (
+            pymysql.connect(
+                host="127.0.0.1",
+                port=self.server.port,
+                user=self.wanted.user,
+                password=self.password,
+                database=database or None,
+                autocommit=True,
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement)
+            return cursor.fetchall()
+
+
+def sql_file(name: str, text: str) -> SqlFile:
+    """A vendor's file; its sum here only has to differ when its text does."""
+    return SqlFile(name, secrets_free_sum(text), text)
+
+
+def secrets_free_sum(text: str) -> str:
+    """A stand-in for a checksum."""
+    return f"{hash(text) & (1 << 60) - 1:064x}"
+
+
+@contextmanager
+def _folder_for(user: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A folder that a user can reach, and what makes a process run as that user.
+
+    Database servers refuse to run as root.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="portway-db-"))
+    as_user: dict[str, Any] = {}
+    try:
+        folder.chmod(0o755)
+        if os.geteuid() == 0:
+            as_user = {"user": user, "group": user, "extra_groups": []}
+            shutil.chown(folder, user, user)
+        yield folder, as_user
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _running(
+    command: Sequence[str], log: Path, as_user: dict[str, Any]
+) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, cwd=log.parent, **as_user
+        )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _certificate(folder: Path, user: str) -> tuple[Authority, Path, Path]:
+    authority = Authority(folder, "test-authority")
+    certificate, key = authority.issue(HOST, folder)
+    if os.geteuid() == 0:
+        shutil.chown(key, user, user)
+    return authority, certificate, key
+
+
+def _wait_until_it_answers(
+    server: RunningServer, process: subprocess.Popen[bytes]
+) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            server.ask("SELECT 1")
+            return
+        except (pg8000.native.InterfaceError, pg8000.native.DatabaseError):
+            pass
+        except pymysql.err.MySQLError:
+            pass
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(f"no server: {server.log.read_text()}")
+        time.sleep(0.05)
+
+
+@contextmanager
+def running_postgres() -> Iterator[RunningServer]:
+    """A PostgreSQL server whose master may do what RDS's may: no superuser."""
+    programs = max(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name)
+    )
+    with _folder_for("postgres") as (folder, as_user):
+        authority, certificate, key = _certificate(folder, "postgres")
+        data, port = folder / "data", _free_port()
+        subprocess.run(
+            [
+                str(programs / "initdb"),
+                f"--pgdata={data}",
+                *("--username=super", "--encoding=UTF8", "--no-locale", "--no-sync"),
+                *("--auth-local=trust", "--auth-host=scram-sha-256"),
+            ],
+            check=True,
+            capture_output=True,
+            cwd=folder,
+            **as_user,
+        )
+        (data / "pg_hba.conf").write_text(
+            "local all super trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
+        )
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(port),
+            "unix_socket_directories": str(folder),
+            "fsync": "off",
+            "ssl": "on",
+            "ssl_cert_file": str(certificate),
+            "ssl_key_file": str(key),
+            "log_statement": "all",  # so that tests can look for passwords in it
+            "max_connections": "30",
+        }
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        server = RunningServer(
+            engine=POSTGRES,
+            port=port,
+            folder=folder,
+            socket=folder / f".s.PGSQL.{port}",
+            authority=authority,
+            master_password=secrets.token_hex(16),
+            log=folder / "server.log",
+        )
+        command = [str(programs / "postgres"), "-D", str(data), *options]
+        with _running(command, server.log, as_user) as process:
+            _wait_until_it_answers(server, process)
+            server.ask(
+                f"CREATE ROLE {MASTER} LOGIN CREATEROLE CREATEDB "
+                f"PASSWORD '{server.master_password}'"
+            )
+            yield server
+
+
+RDS_MASTER_RIGHTS = (
+    "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, RELOAD, PROCESS, REFERENCES, INDEX, "
+    "ALTER, SHOW DATABASES, CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, "
+    "CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE, CREATE USER, EVENT, TRIGGER"
+)
+"""What RDS gives the master user of MariaDB; neither SUPER nor FILE."""
+
+
+@contextmanager
+def running_mariadb() -> Iterator[RunningServer]:
+    """A MariaDB server whose master may do what RDS's may."""
+    with _folder_for("mysql") as (folder, as_user):
+        authority, certificate, key = _certificate(folder, "mysql")
+        data = folder / "data"
+        subprocess.run(
+            [
+                *("mariadb-install-db", "--no-defaults", f"--datadir={data}"),
+                *("--auth-root-authentication-method=normal", "--skip-test-db"),
+            ],
+            check=True,
+            capture_output=True,
+            cwd=folder,
+            **as_user,
+        )
+        server = RunningServer(
+            engine=MARIADB,
+            port=_free_port(),
+            folder=folder,
+            socket=folder / "mariadb.sock",
+            authority=authority,
+            master_password=secrets.token_hex(16),
+            log=folder / "server.log",
+        )
+        settings = {
+            "datadir": data,
+            "socket": server.socket,
+            "port": server.port,
+            "bind-address": "127.0.0.1",
+            "pid-file": folder / "pid",
+            "skip-name-resolve": "on",
+            "ssl-cert": certificate,
+            "ssl-key": key,
+            "general-log": "on",  # so that tests can look for passwords in it
+            "general-log-file": folder / "statements.log",
+            "innodb-flush-log-at-trx-commit": "0",
+        }
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        program = shutil.which("mariadbd", path="/usr/sbin:/usr/bin") or "mariadbd"
+        command = [program, "--no-defaults", *options]
+        with _running(command, server.log, as_user) as process:
+            _wait_until_it_answers(server, process)
+            server.ask("DROP USER ''@'localhost'") if _anonymous(server) else None
+            server.ask(
+                f"CREATE USER {MASTER}@'%' IDENTIFIED BY '{server.master_password}'"
+            )
+            server.ask(
+                f"GRANT {RDS_MASTER_RIGHTS} ON *.* TO {MASTER}@'%' WITH GRANT OPTION"
+            )
+            yield server
+
+
+def _anonymous(server: RunningServer) -> bool:
+    """Whether the server lets anyone in; RDS's does not."""
+    return bool(server.ask("SELECT 1 FROM mysql.user WHERE User = '' LIMIT 1"))
