@@ -14,18 +14,23 @@ from portway.load_balancers import (
     verify_pair,
     wanted_load_balancer,
 )
+from portway.ordering import stage
 
 cluster = current_cluster()
-lb = cluster.load_balancer(host.name)
-wanted = wanted_load_balancer(cluster, lb)
+lb = {member.name: member for member in cluster.load_balancers}.get(host.name)
 
-if not lb.holds_address:  # the standby first …
+if lb and not lb.holds_address:  # the standby first …
+    wanted = wanted_load_balancer(cluster, lb)
     apply_load_balancer(wanted)
     verify_load_balancer(cluster=cluster, name="Verify the standby")
-if lb.holds_address:  # … and the holder only when that stood up
+
+stage(name="The standby serves; now the holder of the address")
+
+if lb and lb.holds_address:  # … and the holder only when that stood up
+    wanted = wanted_load_balancer(cluster, lb)
     apply_load_balancer(wanted)
     verify_load_balancer(cluster=cluster, name="Verify the holder of the address")
 
-if is_last(cluster, lb):
+if lb and is_last(cluster, lb):
     verify_pair(cluster=cluster, name="Verify that exactly one node is VRRP master")
     associate_address(cluster=cluster, name="Associate the Elastic IP")

@@ -28,16 +28,31 @@ DESCRIPTORS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
+class Inputs:
+    """What an application node needs that neither the Stack nor settings hold."""
+
+    release: Release
+    login: Login
+    """Who the application is to its database."""
+    authority: str = field(repr=False)
+    """The certificates that the database's must come from, as text."""
+    token: SecretStr | None
+    """Artifactory's, if it asks for one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Application:
     """Everything that one application node should be."""
 
+    instance: Node
+    unit: str
     release: Release
     folder: str
     """Where its releases are."""
     node: WantedNode
     loaded_sha256: str
     """Hash of all that a process started now would load."""
-    token: SecretStr | None = field(repr=False)
+    token: SecretStr | None
     """Artifactory's, if it asks for one."""
 
     @property
@@ -51,18 +66,8 @@ class Application:
         return tuple(file for file in self.node.files if file.path != INSTALLER)
 
 
-def application(
-    cluster: Cluster,
-    node: Node,
-    release: Release,
-    login: Login,
-    authority: str,
-    token: SecretStr | None,
-) -> Application:
-    """Everything that one application node should be.
-
-    ``authority`` is the text of the certificates that the database's must come from.
-    """
+def application(cluster: Cluster, node: Node, inputs: Inputs) -> Application:
+    """Everything that one application node should be."""
     settings = cluster.settings
     name = settings.app_name
     folder = f"/opt/{name}"
@@ -74,18 +79,20 @@ def application(
         node=node,
         database=cluster.stack.database,
         schema=settings.database_schema,
-        login=login,
+        login=inputs.login,
         ca_file=ca_file,
         listeners=listeners(cluster, node),
     )
     loads = (
-        ManagedFile(ca_file, authority, "644"),
+        ManagedFile(ca_file, inputs.authority, "644"),
         ManagedFile(config_file, config, "600", secret=True),
         _unit(settings, folder, ca_file, config_file),
     )
     installer = ManagedFile(INSTALLER, INSTALLER_SOURCE.read_text(), "755")
     return Application(
-        release=release,
+        instance=node,
+        unit=name,
+        release=inputs.release,
         folder=folder,
         node=WantedNode(
             packages=("python3",),
@@ -93,8 +100,8 @@ def application(
             sysctls={},
             services=(Service(name, config_file, "", replaced_by_reload=True),),
         ),
-        loaded_sha256=_loaded(release, loads),
-        token=token,
+        loaded_sha256=_loaded(inputs.release, loads),
+        token=inputs.token,
     )
 
 
