@@ -12,25 +12,23 @@ from portway.load_balancers import (
     is_last,
     verify_load_balancer,
     verify_pair,
+    verify_standby,
     wanted_load_balancer,
 )
-from portway.ordering import stage
 
 cluster = current_cluster()
 lb = {member.name: member for member in cluster.load_balancers}.get(host.name)
 
-if lb and not lb.holds_address:  # the standby first …
+if lb is not None:
     wanted = wanted_load_balancer(cluster, lb)
-    apply_load_balancer(wanted)
-    verify_load_balancer(cluster=cluster, name="Verify the standby")
 
-stage(name="The standby serves; now the holder of the address")
+    if not lb.holds_address:  # the standby first …
+        apply_load_balancer(wanted)
+    verify_standby(cluster=cluster, lb=lb, name="Verify the standby")  # on both
+    if lb.holds_address:  # … and the holder only when that stood up
+        apply_load_balancer(wanted)
+        verify_load_balancer(cluster=cluster, name="Verify the holder of the address")
 
-if lb and lb.holds_address:  # … and the holder only when that stood up
-    wanted = wanted_load_balancer(cluster, lb)
-    apply_load_balancer(wanted)
-    verify_load_balancer(cluster=cluster, name="Verify the holder of the address")
-
-if lb and is_last(cluster, lb):
-    verify_pair(cluster=cluster, name="Verify that exactly one node is VRRP master")
-    associate_address(cluster=cluster, name="Associate the Elastic IP")
+    if is_last(cluster, lb):
+        verify_pair(cluster=cluster, name="Verify that exactly one node is VRRP master")
+        associate_address(cluster=cluster, name="Associate the Elastic IP")

@@ -4,12 +4,14 @@ Inventories call ``load_balancers`` and ``app_nodes``; deploys call ``current_cl
 A run that would find nothing to do, or do it in an unsafe order, is refused here.
 """
 
+import signal
+import sys
 from collections.abc import Collection
 from fnmatch import fnmatch
 from pathlib import PurePath
 
 import click
-from pyinfra import host, logger
+from pyinfra import host, logger, state
 
 from portway.aws import read_stack
 from portway.clients import read_clients
@@ -45,6 +47,7 @@ def app_nodes(stack: str, region: str) -> Hosts:
 
 
 def _hosts(stack: str, region: str, role: Role) -> Hosts:
+    _stop_at_the_first_failure()
     found = _read_stack_once(stack, region)
     needed = _needed_roles()
     names = {n.name for needed_role in needed for n in found.with_role(needed_role)}
@@ -115,6 +118,21 @@ def _show_roles(cluster: Cluster) -> None:
         f"    {len(cluster.frontends)} clients on "
         f"{len(cluster.backends)} shared backends"
     )
+
+
+def _stop_at_the_first_failure() -> None:
+    """Make every failure and interruption end the run, with a status that says so.
+
+    pyinfra would ask whether to go on to the next node after a failure, and would
+    exit with status 0 when interrupted.
+    """
+    state.should_raise_failed_hosts = None
+
+    def interrupted(number: int, _: object) -> None:
+        click.echo("Interrupted; run it again to finish what was begun.", err=True)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGINT, interrupted)
 
 
 def _refuse_unsafe_options(names: Collection[str]) -> None:
