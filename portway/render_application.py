@@ -98,11 +98,16 @@ def application(cluster: Cluster, node: Node, inputs: Inputs) -> Application:
             packages=("python3",),
             files=(installer, *loads),
             sysctls={},
-            services=(Service(name, config_file, "", replaced_by_reload=True),),
+            services=(_service(name, config_file, loads[-1].path),),
         ),
         loaded_sha256=_loaded(inputs.release, loads),
         token=inputs.token,
     )
+
+
+def _service(unit: str, config: str, path: str) -> Service:
+    process = f"systemctl show -p MainPID --value {unit}"
+    return Service(unit, config, path, process, replaced_by_reload=True)
 
 
 def _unit(
