@@ -17,16 +17,18 @@ from portway.load_balancers import (
 )
 
 cluster = current_cluster()
-lb = cluster.load_balancer(host.name)
-wanted = wanted_load_balancer(cluster, lb)
+lb = {member.name: member for member in cluster.load_balancers}.get(host.name)
 
-if not lb.holds_address:  # the standby first …
-    apply_load_balancer(wanted)
-verify_standby(cluster=cluster, lb=lb, name="Verify the standby")  # on both: a barrier
-if lb.holds_address:  # … and the holder only when that stood up
-    apply_load_balancer(wanted)
-    verify_load_balancer(cluster=cluster, name="Verify the holder of the address")
+if lb is not None:
+    wanted = wanted_load_balancer(cluster, lb)
 
-if is_last(cluster, lb):
-    verify_pair(cluster=cluster, name="Verify that exactly one node is VRRP master")
-    associate_address(cluster=cluster, name="Associate the Elastic IP")
+    if not lb.holds_address:  # the standby first …
+        apply_load_balancer(wanted)
+    verify_standby(cluster=cluster, lb=lb, name="Verify the standby")  # on both
+    if lb.holds_address:  # … and the holder only when that stood up
+        apply_load_balancer(wanted)
+        verify_load_balancer(cluster=cluster, name="Verify the holder of the address")
+
+    if is_last(cluster, lb):
+        verify_pair(cluster=cluster, name="Verify that exactly one node is VRRP master")
+        associate_address(cluster=cluster, name="Associate the Elastic IP")

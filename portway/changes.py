@@ -14,7 +14,7 @@ class ManagedFile:
     """A file that Portway owns from its first byte to its last."""
 
     path: str
-    content: str
+    content: str = field(repr=False)
     mode: str = "600"
     owner: str = "root"
     group: str = "root"

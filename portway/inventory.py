@@ -47,6 +47,7 @@ def app_nodes(stack: str, region: str) -> Hosts:
 
 
 def _hosts(stack: str, region: str, role: Role) -> Hosts:
+    _stop_at_the_first_failure()
     found = _read_stack_once(stack, region)
     needed = _needed_roles()
     names = {n.name for needed_role in needed for n in found.with_role(needed_role)}

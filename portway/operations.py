@@ -52,6 +52,11 @@ def read_node(wanted: WantedNode) -> FoundNode:
 def _change(script: str, stdin: str | None = None) -> Commands:
     """Run a script as one command, and forget what the node was like before."""
     yield StringCommand(script, _stdin=stdin) if stdin else StringCommand(script)
+    forget_node()
+
+
+def forget_node() -> None:
+    """Forget what the current host was like before it was changed."""
     for key in [key for key in _found if key[0] == host.name]:
         del _found[key]
 
@@ -80,7 +85,7 @@ def write_file(file: ManagedFile, wanted: WantedNode) -> Commands:
     if not file_differs(file, read_node(wanted)):
         host.noop(f"{file.path} is as it should be")
         return
-    _show_difference(file)
+    show_difference(file)
     yield from _change(write_script(file), stdin=file.content)
 
 
@@ -108,7 +113,7 @@ def write_script(file: ManagedFile) -> str:
     )
 
 
-def _show_difference(file: ManagedFile) -> None:
+def show_difference(file: ManagedFile) -> None:
     """Print the difference under ``--diff``, once: when it is first found."""
     if not state.config.DIFF or (state.is_executing and state.check_for_changes):
         return

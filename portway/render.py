@@ -160,6 +160,7 @@ def _environment() -> Environment:
         autoescape=False,  # noqa: S701 - configuration files, not HTML
     )
     environment.filters["quoted"] = quoted
+    environment.filters["unit_escaped"] = unit_escaped
     return environment
 
 
@@ -170,6 +171,11 @@ def quoted(text: str) -> str:
     "Quoting and escaping"); a single quote itself is closed over: ``'\''``.
     """
     return "'" + text.replace("'", "'\\''") + "'"
+
+
+def unit_escaped(text: str) -> str:
+    """A command line of a unit with no specifier and no variable expanded in it."""
+    return text.replace("%", "%%").replace("$", "$$")
 
 
 def _line_in(template: str, error: BaseException) -> int | str:

@@ -20,6 +20,17 @@ from pydantic import (
 
 from portway.clients import Balance, Port, Seconds
 from portway.errors import model_problems, refuse_if_any
+from portway.setting_types import (
+    Address,
+    AppName,
+    Capability,
+    CommandLine,
+    Folder,
+    PathPattern,
+    RepositoryPath,
+    Sha256,
+    Version,
+)
 
 SOURCE = "group_data"
 RESERVED_SCHEMAS = (
@@ -120,6 +131,79 @@ class Settings(BaseModel):
     verify_timeout: Annotated[int, Field(ge=5, le=600)] = Field(
         default=30,
         description="Seconds a changed load balancer may take to serve all clients.",
+    )
+    app_name: AppName = Field(
+        default="message-app",
+        description="The application's name, and that of its unit, `/opt/NAME` and "
+        "`/etc/NAME`.",
+    )
+    app_version: Version | None = Field(
+        default=None,
+        description="Version that every application node runs. Setting an earlier one "
+        "goes back to it. `deploys/app.py` needs it.",
+    )
+    app_command: CommandLine = Field(
+        default="bin/message-app --config {config}",
+        description="Program inside the release that systemd starts, and its "
+        "arguments; `{config}` stands for the configuration file.",
+    )
+    app_test_command: CommandLine | None = Field(
+        default=None,
+        description="Program inside the release, and its arguments, that sends a test "
+        "message to the node it runs on and succeeds if it is acknowledged; `{port}` "
+        "stands for the first TCP client's port. A changed node that fails it gets no "
+        "traffic.",
+    )
+    app_start_timeout: Annotated[int, Field(ge=5, le=3600)] = Field(
+        default=60,
+        description="Seconds a started application may take until it is healthy.",
+    )
+    app_batch: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=1,
+        description="Application nodes that are taken out of service at once to be "
+        "changed.",
+    )
+    app_writable_folders: Annotated[tuple[Folder, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Folders that the application may write to, besides "
+        "`/var/lib/NAME`, `/var/log/NAME` and `/var/cache/NAME`, which it is given.",
+    )
+    app_capabilities: Annotated[tuple[Capability, ...], Field(strict=False)] = Field(
+        default=("CAP_NET_BIND_SERVICE",),
+        description="What the application keeps of root's power (capabilities(7)).",
+    )
+    drain_timeout: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        default=30,
+        description="Seconds that a node's streams get to end by themselves before "
+        "they are closed and the node is changed. Clients with lasting streams use "
+        "all of it, once for each node.",
+    )
+    artifactory_url: Address | None = Field(
+        default=None,
+        description="Address of Artifactory, with its `/artifactory`. The token is "
+        "sent to it and downloads come from it, so use https.",
+    )
+    artifactory_repository: RepositoryPath | None = Field(
+        default=None, description="Repository that holds the application's archives."
+    )
+    artifact_path: PathPattern = Field(
+        default="{name}/{version}/{name}-{version}.tar.gz",
+        description="Path of an archive (tar, also compressed by gzip, bzip2 or xz) in "
+        "the repository; `{name}` and `{version}` are filled in.",
+    )
+    artifact_sha256: Sha256 | None = Field(
+        default=None,
+        description="SHA-256 that the archive must have; if absent, the one that "
+        "Artifactory gives for it.",
+    )
+    artifactory_token_secret: str | None = Field(
+        default=None,
+        description="Name or ARN of the secret in Secrets Manager with Artifactory's "
+        'access token, as JSON: `{"token": "…"}`. If absent, none is sent.',
+    )
+    keep_releases: Annotated[int, Field(ge=2, le=100)] = Field(
+        default=3,
+        description="Releases kept on a node, the current and the previous among them.",
     )
 
     database_ca_file: str | None = Field(

@@ -12,7 +12,10 @@ import requests
 from lab.moto_corrections import correct_moto
 from portway.aws import read_stack
 from portway.stack import Stack
+from tests.integration.artifacts import artifacts
 from tests.integration.aws_server import AwsServer
+
+__all__ = ["artifacts"]
 
 REGION = "eu-central-1"
 STACK = "messages"

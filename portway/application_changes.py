@@ -1,0 +1,71 @@
+"""What must be done to make an application node what it should be.
+
+Pure.
+"""
+
+from dataclasses import dataclass
+
+from portway.changes import FoundNode, ManagedFile, file_differs
+from portway.releases import FoundReleases, is_current, superfluous
+from portway.render_application import Application
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The difference between an application node and what it should be."""
+
+    files: tuple[ManagedFile, ...]
+    """Those to write."""
+    switch: bool
+    """Whether another release must become the current one."""
+    restart: bool
+    """Whether the process does not run, or runs with anything else than it should."""
+    settle: bool
+    """Whether systemd must read the unit anew, or start it at boot."""
+    remove: tuple[str, ...]
+    """Versions that are kept no longer."""
+    leftovers: bool
+    """Whether an interrupted run left something behind."""
+    put_back: bool
+    """Whether an interrupted run left the node out of service."""
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.files
+            or self.switch
+            or self.restart
+            or self.settle
+            or self.remove
+            or self.leftovers
+            or self.put_back
+        )
+
+
+def pending(
+    wanted: Application,
+    found: FoundNode,
+    releases: FoundReleases,
+    keep: int,
+    drained: bool,
+) -> Pending:
+    """What is to be done, decided by what runs and not by what this run changed.
+
+    ``keep`` is how many releases stay; ``drained`` whether a load balancer was told to
+    send the node no clients.
+    """
+    files = tuple(file for file in wanted.own_files if file_differs(file, found))
+    unit = found.services.get(wanted.unit)
+    return Pending(
+        files=files,
+        switch=not is_current(wanted.release, releases),
+        restart=unit is None
+        or not unit.active
+        or unit.loaded_sha256 != wanted.loaded_sha256,
+        settle=unit is None
+        or not unit.enabled
+        or unit.needs_daemon_reload
+        or any(file.path.endswith(".service") for file in files),
+        remove=superfluous(wanted.release, releases, keep),
+        leftovers=releases.leftovers,
+        put_back=drained,
+    )
