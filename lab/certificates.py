@@ -76,8 +76,30 @@ def _sign(
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + VALID)
         .add_extension(x509.BasicConstraints(ca=host is None, path_length=None), True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)
+        .add_extension(_issued_by(authority), False)
+        .add_extension(_usage(signs=host is None), True)
     )
     if host is not None:
         names = x509.SubjectAlternativeName([x509.DNSName(host)])
         builder = builder.add_extension(names, False)
     return builder.sign(authority, hashes.SHA256())
+
+
+def _issued_by(authority: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key())
+
+
+def _usage(*, signs: bool) -> x509.KeyUsage:
+    """What a key may be used for; strict verifiers ask (RFC 5280, 4.2.1.3)."""
+    return x509.KeyUsage(
+        digital_signature=not signs,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )

@@ -12,6 +12,7 @@ from pathlib import Path
 import requests
 
 from lab import (
+    artifactory,
     database,
     ground,
     hosts,
@@ -35,7 +36,6 @@ from lab.state import Host
 START_SECONDS = 30.0
 
 _SUITE = "suite"
-_APPLICATION_UNIT = "message-app.service"
 
 
 def up(
@@ -66,6 +66,8 @@ def up(
                 for machine in machines
             }
             _reconcile(lab, machines, wanted)
+            with step("the vendor's releases"):
+                artifactory.ensure(lab)
         say(f"lab {lab.name} is up")
 
 
@@ -109,7 +111,9 @@ def _make_network(lab: Lab) -> None:
         )
         namespaces.make(lab, station.thing, link)
     aws = lab.namespace(AWS)
-    shell.output(["ip", "-n", aws, "address", "replace", f"{METADATA}/32", "dev", "lo"])
+    for address in (METADATA, plan.ARTIFACTORY_ADDRESS):
+        own = ["address", "replace", f"{address}/32", "dev", "lo"]
+        shell.output(["ip", "-n", aws, *own])
     for address in plan.AWS_ADDRESSES:
         route = ["route", "replace", address, "dev", AWS, "proto", "static"]
         shell.output(["ip", "-n", lab.namespace(ROUTER), *route])
@@ -172,7 +176,6 @@ def _reconcile(
 
 def _build(lab: Lab, new: Sequence[Host]) -> None:
     public_key = operator.key(lab)
-    outputs = stack.outputs()
     authority = Authority(lab.directory / "authority")
     authority.ensure()
 
@@ -180,30 +183,12 @@ def _build(lab: Lab, new: Sequence[Host]) -> None:
         hosts.remove(lab, host.node)
         hosts.make(lab, host)
         hosts.authorize(lab, host, public_key)
-        if host.role == "application":
-            _install_application(lab, host, outputs)
         if host.role == state.DATABASE_ROLE:
             engine = stack.database(host.instance_id)["Engine"]
             database.configure(lab, host, engine, authority)
 
     with ThreadPoolExecutor(max_workers=4) as pool:
         list(pool.map(build, new))
-
-
-def _install_application(lab: Lab, host: Host, outputs: dict[str, str]) -> None:
-    """Put the stand-in for the vendor's application on a host."""
-    program = "/usr/local/lib/message-app/message_app.py"
-    unit = f"/etc/systemd/system/{_APPLICATION_UNIT}"
-    hosts.install(lab, host, image.FILES / "message_app.py", program, 0o755)
-    hosts.install(lab, host, image.FILES / _APPLICATION_UNIT, unit, 0o644)
-    etc = hosts.root(lab, host) / "etc"
-    (etc / "default" / "message-app").write_text(
-        f"PORTS_FROM={outputs['ClientPortFrom']}\n"
-        f"PORTS_TO={outputs['ClientPortTo']}\n"
-        f"HEALTH_PORT={outputs['HealthPort']}\n"
-    )
-    wants = etc / "systemd" / "system" / "multi-user.target.wants"
-    (wants / _APPLICATION_UNIT).symlink_to(unit)
 
 
 def _introduce(lab: Lab, present: Sequence[Host]) -> None:

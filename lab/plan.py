@@ -39,7 +39,13 @@ CUSTOMERS = (
 
 STATIONS = (AWS, OPERATOR_STATION, *CUSTOMERS)
 
-AWS_ADDRESSES = (AWS.address, METADATA)
+ARTIFACTORY_ADDRESS = "192.0.2.20"
+ARTIFACTORY_URL = f"http://{ARTIFACTORY_ADDRESS}/artifactory"
+ARTIFACTORY_SECRET = "portway/artifactory"  # noqa: S105 - its name
+"""The secret with the access token."""
+
+AWS_ADDRESSES = (AWS.address, METADATA, ARTIFACTORY_ADDRESS)
+"""What the namespace of AWS answers for."""
 
 ENDPOINT = f"http://{AWS.address}:{API_PORT}"
 

@@ -4,6 +4,7 @@ A pid can be reused by a stranger; membership of a cgroup cannot. So nothing her
 remembers a pid, and nothing but a lab's own cgroup is ever killed.
 """
 
+import errno
 import time
 from pathlib import Path
 
@@ -96,6 +97,13 @@ def _end(group: Path) -> None:
 def _remove(group: Path) -> None:
     if not group.is_dir():
         return
-    below = [path for path in group.rglob("*") if path.is_dir()]
-    for directory in [*sorted(below, reverse=True), group]:
-        directory.rmdir()
+    deadline = time.monotonic() + KILL_SECONDS
+    while group.is_dir():
+        below = [path for path in group.rglob("*") if path.is_dir()]
+        try:
+            for directory in [*sorted(below, reverse=True), group]:
+                directory.rmdir()
+        except OSError as error:  # the kernel lets go of the last process a bit later
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
