@@ -1,5 +1,6 @@
 """Labs for the tests: brought up once, taken down at the end."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,9 +31,27 @@ def bookworm() -> Iterator[System]:
 
 
 @pytest.fixture(scope="session")
-def first_deployed(trixie: System) -> System:
+def every_port(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clients file with 1,000 ports.
+
+    The application listens on all of them, so that tests of the load balancers alone
+    can give any to a client.
+    """
+    entries = [
+        {"client_name": f"client-{port}", "client_port": port}
+        | ({"mode": "http"} if port == 9004 else {})
+        for port in range(9001, 10_001)
+    ]
+    path = tmp_path_factory.mktemp("clients") / "every.json"
+    path.write_text(json.dumps({"clients": entries}))
+    return path
+
+
+@pytest.fixture(scope="session")
+def first_deployed(trixie: System, every_port: Path) -> System:
     """The lab after its first deploy."""
-    trixie.deploy()
+    trixie.deploy(what="site")
+    trixie.deploy("-y", "--data", f"clients_file={every_port}", what="app")
     return trixie
 
 

@@ -108,12 +108,13 @@ class System:
     def deploy(
         self,
         *options: str,
+        what: str = "lb",
         inventory: str = "inventories/lab.py",
         check: bool = True,
         project: Path = PROJECT,
     ) -> Result:
-        """Run deploys/lb.py as the operator, from a copy of the project if asked."""
-        words = (PYINFRA, inventory, "deploys/lb.py", *(options or ("-y",)))
+        """Run a deploy as the operator, from a copy of the project if asked."""
+        words = (PYINFRA, inventory, f"deploys/{what}.py", *(options or ("-y",)))
         if project != PROJECT:
             words = ("env", "-C", str(project), *words)
         return self.operator(*words, check=check)
@@ -141,10 +142,12 @@ class System:
         """What a customer's command prints, whatever its status."""
         return self.customer(*words, source=source or "", check=False).stdout
 
-    def ask(self, port: int, source: str = "", address: str = "") -> str:
-        """What answers one line sent to a client's port; "" if nothing does."""
-        words = (sys.executable, "-c", ASK, address or self.elastic_ip, str(port))
-        result = self.customer(*words, source=source, check=False)
+    def ask(self, port: int, source: str = "", mode: str = "tcp") -> str:
+        """The node and port that acknowledge a message; "" if nothing does."""
+        words = (sys.executable, "-m", "lab.messages", "ask", "--mode", mode)
+        result = self.customer(
+            *words, self.elastic_ip, str(port), source=source, check=False
+        )
         return result.stdout.strip() if result.returncode == 0 else ""
 
     def answering_nodes(self, port: int, tries: int = 6) -> set[str]:
@@ -187,36 +190,15 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
         time.sleep(0.2)
 
 
-ASK = """
-import socket, sys
-s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)
-s.settimeout(3)
-s.sendall(b"hello\\n")
-print(s.makefile().readline().strip())
-"""
-
-STREAM = """
-import socket, sys, time
-s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)
-lines = s.makefile()
-for number in range(1_000_000):
-    s.sendall(b"%d\\n" % number)
-    answer = lines.readline().split()
-    if answer[1:] != [sys.argv[2], str(number)]:
-        sys.exit(f"line {number} was answered {answer}")
-    print(number, answer[0], flush=True)
-    time.sleep(0.02)
-"""
-
-
 @contextmanager
 def stream(system: System, port: int) -> Iterator[Callable[[], int]]:
-    """A connection held open that exchanges numbered lines and misses none.
+    """A connection held open on which every message is acknowledged.
 
-    Yields a function that returns the last number that came back, and fails if the
-    stream has ended.
+    Yields a function that waits for the next acknowledgement and returns how many
+    there were, and fails if the stream has ended.
     """
-    words = (sys.executable, "-c", STREAM, system.elastic_ip, str(port))
+    program = (sys.executable, "-m", "lab.messages", "stream")
+    words = (*program, system.elastic_ip, str(port))
     process = subprocess.Popen(
         system.command("client", "--", *words),
         cwd=PROJECT,
@@ -232,7 +214,7 @@ def stream(system: System, port: int) -> Iterator[Callable[[], int]]:
         assert process.stderr
         line = process.stdout.readline()
         assert line, f"the stream ended: {process.stderr.read()}"
-        return int(line.split()[0])
+        return int(line)
 
     try:
         last()

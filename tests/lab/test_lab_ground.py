@@ -130,34 +130,6 @@ def test_every_host_starts_all_of_its_units(lab: System) -> None:
         assert lab.execute(node, "systemctl", "is-system-running").strip() == "running"
 
 
-def test_stand_in_answers_on_first_and_last_client_port(lab: System) -> None:
-    application = lab.nodes()["app-1"]
-    talk = """
-import socket, sys
-for port in sys.argv[2:]:
-    s = socket.create_connection((sys.argv[1], int(port)), 5)
-    with s, s.makefile("rw") as f:
-        for word in ("one", "two"):
-            f.write(word + chr(10)); f.flush()
-            print(f.readline().strip())
-"""
-    ports = [str(port) for port in lab.status()["client_ports"]]
-    said = lab.execute("lb-1", "python3", "-c", talk, application["address"], *ports)
-    expected = [f"app-1 {port} {word}" for port in ports for word in ("one", "two")]
-    assert said.splitlines() == expected
-
-
-def test_stand_in_answers_http_and_its_health_port(lab: System) -> None:
-    status = lab.status()
-    address = lab.nodes()["app-2"]["address"]
-    port, health = status["client_ports"][0], status["outputs"]["HealthPort"]
-    url = f"http://{address}:{port}"
-    # Two requests on one connection: the second proves that it stays open.
-    said = lab.execute("lb-2", "curl", "-s", "-m", "5", "-d", "x=1", url, url)
-    assert said == f"app-2 {port}\n" * 2
-    assert lab.execute("lb-2", "curl", "-s", "-m", "5", f"{address}:{health}") == "ok\n"
-
-
 def test_security_group_refuses_what_the_stack_does_not_allow(
     lab: System, web: None, elastic_ip: str
 ) -> None:

@@ -102,7 +102,7 @@ class Application:
         except RefusedMessageError as error:
             return "AR", str(error)
         await self._fault("before_ack")
-        return "AA", ""
+        return "AA", f"{self.config.node} {listener.port}"
 
     async def _fault(self, place: str) -> None:
         if self.faults.get("crash") == place:
