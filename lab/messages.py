@@ -67,7 +67,7 @@ def ask(address: str, port: int, mode: str) -> str:
         client = connect(address, port)
         with client:
             return exchange(client, control_id)
-    request = urllib.request.Request(  # noqa: S310 - the address of a lab
+    request = urllib.request.Request(
         f"http://{address}:{port}/", data=message(control_id).encode(), method="POST"
     )
     with urllib.request.urlopen(request, timeout=ACK_SECONDS) as answer:  # noqa: S310

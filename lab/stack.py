@@ -20,6 +20,8 @@ from lab.state import DATABASE_ROLE, Host
 
 TEMPLATE = Path(__file__).parent.parent / "cloudformation" / "stack.yaml"
 
+DEFAULT_ENGINE = "postgres"
+
 GROUP_NAME_TAG = "app"
 """The Name that instances of the scaling group are launched with."""
 
@@ -78,14 +80,17 @@ def ensure(application_nodes: int | None, engine: str | None) -> str:
     if application_nodes is not None:
         wanted["ApplicationNodes"] = str(application_nodes)
     if present is None:
-        if engine is not None:
+        if engine not in (None, DEFAULT_ENGINE):
             wanted["DatabaseEngine"] = engine
         _carry_out(formation.create_stack, template, wanted)
         return "created"
     set_before = {p["ParameterKey"]: p["ParameterValue"] for p in present["Parameters"]}
-    if engine not in (None, set_before.get("DatabaseEngine", "postgres")):
+    if engine not in (None, set_before.get("DatabaseEngine", DEFAULT_ENGINE)):
         raise LabError("a stack keeps its database's engine: take the lab down first")
-    kept = ("ApplicationNodes", "DatabaseEngine")
+    # moto takes a parameter that is named anew for a change, even to the same value.
+    kept = {"ApplicationNodes"}
+    if set_before.get("DatabaseEngine") != DEFAULT_ENGINE:
+        kept.add("DatabaseEngine")
     wanted = {k: v for k, v in set_before.items() if k in kept} | wanted
     same_template = formation.get_template(StackName=plan.STACK)["TemplateBody"]
     if same_template == template and wanted.items() <= set_before.items():
