@@ -1,33 +1,24 @@
-"""The main job, shown: a stack, one command, and traffic to every client's port."""
+"""The main job, shown: a stack, one command, and messages from every client."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from lab import lifecycle, status
 from lab.errors import LabError
 from lab.names import Lab
 
 PROJECT = Path(__file__).parents[1]
+MESSAGES = 5
+"""How many each client sends."""
 CLIENTS = PROJECT / "group_data" / "clients" / "lab.json"
-
-ASK = """
-import socket, sys, urllib.request
-address, port, mode = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-if mode == "http":
-    with urllib.request.urlopen(f"http://{address}:{port}/", timeout=5) as answer:
-        print(answer.read().decode())
-else:
-    with socket.create_connection((address, port), 5) as s:
-        s.sendall(b"hello\\n")
-        print(s.makefile().readline())
-"""
 
 NEXT = """
 The lab is up. Look around in it:
     .venv/bin/python -m lab status
-    .venv/bin/python -m lab run -- pyinfra inventories/lab.py deploys/lb.py
+    .venv/bin/python -m lab run -- pyinfra inventories/lab.py deploys/site.py
     .venv/bin/python -m lab client -- curl http://{address}:9004/
     .venv/bin/python -m lab exec lb-1 -- systemctl status haproxy keepalived
 and take it down:
@@ -36,32 +27,53 @@ and take it down:
 
 
 def run(lab: Lab) -> None:
-    """Bring the lab up, deploy to it, and show which node answers each client."""
+    """Bring the lab up, deploy to it, and show what becomes of clients' messages."""
     lifecycle.up(lab)
     print(status.table(status.read(lab)), flush=True)
-    _run(lab, "run", "pyinfra", "inventories/lab.py", "deploys/lb.py", "-y")
+    _run(lab, "run", "--", "pyinfra", "inventories/lab.py", "deploys/site.py", "-y")
     address = str(status.read(lab)["elastic_ip"]["address"])
-    print(f"\nEach client, through the Elastic IP {address}:\n")
-    print(f"    {'client':<20} {'port':>5}  {'mode':<4}  answered by")
-    for client in json.loads(CLIENTS.read_text())["clients"]:
+    before = _stored(lab)
+    clients = json.loads(CLIENTS.read_text())["clients"]
+    answers = {client["client_name"]: _send(lab, address, client) for client in clients}
+    stored = _stored(lab)
+    print(f"\nMessages of each client, through the Elastic IP {address}:\n")
+    print(f"    {'client':<20} {'port':>5}  {'mode':<4}  acknowledged  stored  by")
+    for client in clients:
         name, port = client["client_name"], client["client_port"]
-        mode = client.get("mode", "tcp")
-        node, seen, *_ = _ask(lab, address, port, mode).split(" ")
-        if int(seen) != port:
-            raise LabError(f"{name}: port {port} was answered on port {seen}")
-        print(f"    {name:<20} {port:>5}  {mode:<4}  {node}", flush=True)
-    print(NEXT.format(address=address), end="")
+        nodes = sorted({answer.split(" ")[0] for answer in answers[name]})
+        new = stored.get(name, 0) - before.get(name, 0)
+        print(
+            f"    {name:<20} {port:>5}  {client.get('mode', 'tcp'):<4}  "
+            f"{len(answers[name]):>12}  {new:>6}  {', '.join(nodes)}"
+        )
+        if new != len(answers[name]) or {a.split(" ")[1] for a in answers[name]} != {
+            str(port)
+        }:
+            raise LabError(f"{name}: {answers[name]} acknowledged, {new} stored")
+    print(NEXT.format(address=address), end="", flush=True)
 
 
-def _ask(lab: Lab, address: str, port: int, mode: str) -> str:
-    words = (sys.executable, "-c", ASK, address, str(port), mode)
-    return _run(lab, "client", *words, capture=True).strip()
+def _send(lab: Lab, address: str, client: dict[str, Any]) -> list[str]:
+    """What acknowledges each of a client's messages: a node, and the port it saw."""
+    program = (sys.executable, "-m", "lab.messages", "ask", "--count", str(MESSAGES))
+    mode, port = client.get("mode", "tcp"), str(client["client_port"])
+    words = ("--", *program, "--mode", mode, address, port)
+    return _run(lab, "client", *words, capture=True).splitlines()
+
+
+def _stored(lab: Lab) -> dict[str, int]:
+    """How many messages of each client the database holds, asked of itself."""
+    query = "SELECT client || ' ' || count(*) FROM messages.messages GROUP BY client"
+    psql = ("runuser", "-u", "postgres", "--", "psql", "-qtAX", "-d", "messages")
+    lines = _run(lab, "exec", "db-1", "--", *psql, "-c", query, capture=True)
+    rows = (line.split(" ") for line in lines.splitlines())
+    return {client: int(count) for client, count in rows}
 
 
 def _run(lab: Lab, command: str, *words: str, capture: bool = False) -> str:
     """Run one of the lab's own commands, as anyone would."""
     result = subprocess.run(  # noqa: S603 - the lab's own command line
-        [sys.executable, "-m", "lab", command, "--name", lab.name, "--", *words],
+        [sys.executable, "-m", "lab", command, "--name", lab.name, *words],
         cwd=PROJECT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE if capture else None,

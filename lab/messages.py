@@ -171,10 +171,12 @@ def main() -> None:
         command.add_argument("--mode", choices=("tcp", "http"), default="tcp")
         command.add_argument("--clients", type=int, default=20)
         command.add_argument("--pause", type=float, default=0.05)
+        command.add_argument("--count", type=int, default=1)
     wanted = parser.parse_args()
     try:
         if wanted.command == "ask":
-            print(ask(wanted.address, wanted.ports[0], wanted.mode))
+            for _ in range(wanted.count):
+                print(ask(wanted.address, wanted.ports[0], wanted.mode), flush=True)
         elif wanted.command == "stream":
             stream(wanted.address, wanted.ports[0])
         else:
