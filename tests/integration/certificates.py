@@ -54,7 +54,7 @@ class Authority:
             .not_valid_before(now - timedelta(hours=1))
             .not_valid_after(now + timedelta(days=2))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), True)
-            # Python 3.13, which Debian 13's nodes have, insists on these two.
+            # Python 3.13, which Debian 13's nodes have, insists on what follows.
             .add_extension(
                 x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False
             )
@@ -63,6 +63,20 @@ class Authority:
                     self._key.public_key()
                 ),
                 False,
+            )
+            .add_extension(
+                x509.KeyUsage(
+                    digital_signature=not ca,
+                    content_commitment=False,
+                    key_encipherment=False,
+                    data_encipherment=False,
+                    key_agreement=False,
+                    key_cert_sign=ca,
+                    crl_sign=ca,
+                    encipher_only=False,
+                    decipher_only=False,
+                ),
+                True,
             )
         )
         if host:
