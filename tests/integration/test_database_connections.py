@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,10 @@ def test_statement_that_takes_too_long_is_ended(rds: RunningServer) -> None:
         master_session(place.access(), place.wanted.database, 0.5) as session,
     ):
         session.run(sleep, "sleeping")
+
+
+def test_application_with_the_master_s_name_is_refused(rds: RunningServer) -> None:
+    place = rds.new_place()
+    place.wanted = replace(place.wanted, user=MASTER)
+    with pytest.raises(PortwayError, match="names the master user portway"):
+        look(place)
