@@ -75,6 +75,7 @@ def test_node_that_has_nothing_gets_everything() -> None:
     application = wanted()
     result = pending(application, FoundNode(), FoundReleases(), 3, drained=False)
     assert result.files == application.own_files
+    assert result.fetch
     assert result.switch
     assert result.restart
     assert result.settle
