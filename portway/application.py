@@ -68,8 +68,13 @@ def batches(cluster: Cluster) -> tuple[tuple[str, ...], ...]:
 
 @operation()
 def fetch_release(wanted: Application) -> Commands:
-    """Have the node download, verify and unpack the release beside the others."""
-    if is_fetched(wanted.release, _read_releases(wanted)):
+    """Have the node download, verify and unpack the release beside the others.
+
+    Another archive of the version that runs would change the files under the process;
+    it is fetched when the node is out of service.
+    """
+    found = _read_releases(wanted)
+    if is_fetched(wanted.release, found) or found.current == wanted.release.version:
         host.noop(f"release {wanted.release.version} is there")
         return
     request = fetch_request(wanted.folder, wanted.release, wanted.token)

@@ -6,7 +6,7 @@ Pure.
 from dataclasses import dataclass
 
 from portway.changes import FoundNode, ManagedFile, file_differs
-from portway.releases import FoundReleases, is_current, superfluous
+from portway.releases import FoundReleases, is_current, is_fetched, superfluous
 from portway.render_application import Application
 
 
@@ -16,6 +16,8 @@ class Pending:
 
     files: tuple[ManagedFile, ...]
     """Those to write."""
+    fetch: bool
+    """Whether the release is not there yet, or from another archive."""
     switch: bool
     """Whether another release must become the current one."""
     restart: bool
@@ -32,6 +34,7 @@ class Pending:
     def __bool__(self) -> bool:
         return bool(
             self.files
+            or self.fetch
             or self.switch
             or self.restart
             or self.settle
@@ -57,6 +60,7 @@ def pending(
     unit = found.services.get(wanted.unit)
     return Pending(
         files=files,
+        fetch=not is_fetched(wanted.release, releases),
         switch=not is_current(wanted.release, releases),
         restart=unit is None
         or not unit.active

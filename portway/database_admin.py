@@ -35,6 +35,7 @@ from portway.database_session import (
     Session,
     connect,
 )
+from portway.errors import PortwayError
 from portway.password_hashes import caching_sha2, mysql_native, scram_sha_256
 
 ROTATION_ATTEMPTS = 6
@@ -75,8 +76,15 @@ def master_session(
     so a refused one is read and tried again, up to half a minute.
     """
     for attempt in range(1, ROTATION_ATTEMPTS + 1):
+        master = access.read_master()
+        if master.user == access.application.user:
+            raise PortwayError(
+                f"{access.server}: the application's secret names the master user "
+                f"{master.user}, who may do everything; give the application a user of "
+                "its own"
+            )
         try:
-            session = connect(access.server, access.read_master(), database, seconds)
+            session = connect(access.server, master, database, seconds)
             break
         except LoginRefused as refused:
             if attempt == ROTATION_ATTEMPTS:

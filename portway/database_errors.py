@@ -129,7 +129,7 @@ def statement_error(
     reason = f"error {said.code}" if secret and said.code else said.text
     what = f"{where}: {about}"
     failed: StatementFailed
-    if said.code in DENIED:
+    if said.code in DENIED or said.code in WRONG_LOGIN:  # MySQL says both of both
         failed = PermissionDenied(
             f"{what}: {user} lacks the permission ({reason}); it must be the master "
             "user that RDS made, or the owner of what this is about must do it"

@@ -30,6 +30,8 @@ from portway.errors import PortwayError
 from portway.tunnel import Unreachable
 
 STATEMENT_SECONDS = 30
+LOGIN_SECONDS = 15
+"""What each answer of a server may take until the user is logged in."""
 ATTEMPTS = 3
 PAUSE_SECONDS = 2.0
 
@@ -124,7 +126,7 @@ class PostgresSession:
     ) -> None:
         self._where, self._user = str(server), login.user
         stream = server.open_stream()
-        stream.settimeout(seconds + 5)
+        stream.settimeout(LOGIN_SECONDS)
         try:
             self._connection = pg8000.native.Connection(
                 login.user,
@@ -136,6 +138,8 @@ class PostgresSession:
                 application_name="portway",
                 startup_params={"statement_timeout": str(int(seconds * 1000))},
             )
+            # The server ends a statement in time; this is for when it is not heard of.
+            self._connection._usock.settimeout(seconds + LOGIN_SECONDS)
         except DRIVER_ERRORS as error:
             stream.close()
             authority = str(server.ca_file)
@@ -182,8 +186,8 @@ class MySqlSession:
             host=server.address,
             database=database or None,
             ssl=context,
-            read_timeout=seconds,
-            write_timeout=seconds,
+            read_timeout=LOGIN_SECONDS,
+            write_timeout=LOGIN_SECONDS,
             client_flag=CLIENT.MULTI_STATEMENTS,
             autocommit=True,
             charset="utf8mb4",
@@ -193,6 +197,7 @@ class MySqlSession:
         stream = server.open_stream()
         try:
             self._connection.connect(stream)
+            self._connection._read_timeout = seconds  # type: ignore[attr-defined]
         except DRIVER_ERRORS as error:
             stream.close()
             authority = str(server.ca_file)

@@ -45,7 +45,7 @@ def caching_sha2(password: str, salt: str) -> str:
 
     It is SHA-crypt (Drepper's "Unix crypt using SHA-256") with a longer salt.
     """
-    digest = _sha256_crypt(password.encode(), salt.encode())
+    digest = _sha256_crypt(password.encode(), salt.encode("latin-1"))
     return f"$A${SHA2_ROUNDS // 1000:03X}${salt}{digest}"
 
 

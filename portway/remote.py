@@ -7,6 +7,7 @@ secrets travel on standard input.
 
 from typing import Any
 
+from paramiko import SSHException
 from pyinfra import inventory, state
 from pyinfra.api import StringCommand
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
@@ -41,12 +42,15 @@ def run(node: Host, script: str, stdin: str | None = None) -> list[str]:
     }
     if not node.connected:
         node.connect(reason="to run a command", raise_exceptions=True)
-    done, output = node.run_shell_command(
-        StringCommand(script),
-        print_output=state.print_output,
-        print_input=state.print_input,
-        **passed | ({"_stdin": stdin} if stdin is not None else {}),
-    )
+    try:
+        done, output = node.run_shell_command(
+            StringCommand(script),
+            print_output=state.print_output,
+            print_input=state.print_input,
+            **passed | ({"_stdin": stdin} if stdin is not None else {}),
+        )
+    except (OSError, SSHException) as error:
+        raise PortwayError(f"{node.name}: the connection broke: {error}") from error
     if not done:
         told = "; ".join(output.stderr_lines[-SHOWN:]) or "a command failed"
         raise PortwayError(f"{node.name}: {told}")

@@ -19,7 +19,7 @@ from portway.cluster import Cluster
 from portway.errors import PortwayError
 from portway.listeners import listeners
 from portway.operations import write_script
-from portway.releases import remove_request, switch_request
+from portway.releases import fetch_request, remove_request, switch_request
 from portway.remote import run
 from portway.render_application import INSTALLER, Application
 
@@ -74,6 +74,9 @@ def _bring_up(host: Host, cluster: Cluster, wanted: Application, todo: Pending) 
     """Make the changes and wait until the application serves."""
     for file in todo.files:
         run(host, write_script(file), file.content)
+    if todo.fetch:
+        request = fetch_request(wanted.folder, wanted.release, wanted.token)
+        run(host, INSTALLER, request)
     if todo.switch:
         run(host, INSTALLER, switch_request(wanted.folder, wanted.release))
     if todo.settle or todo.restart:

@@ -51,9 +51,7 @@ def _schema_name(value: str) -> str:
             "underscores, the first a letter"
         )
     if value in RESERVED_SCHEMAS or value.startswith("pg_"):
-        raise ValueError(
-            f'"{value}" is kept by the database or Portway; choose another'
-        )
+        raise ValueError(f'"{value}" is kept for the database; choose another')
     return value
 
 

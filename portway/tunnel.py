@@ -28,9 +28,6 @@ class Channel(Protocol):
     def sendall(self, s: bytes) -> None:
         """Send all of these."""
 
-    def shutdown_write(self) -> None:
-        """Say that no more bytes will come."""
-
     def close(self) -> None:
         """Give the channel up."""
 
@@ -90,7 +87,7 @@ def _out(far: socket.socket, channel: Channel) -> None:
     with contextlib.suppress(OSError, EOFError):
         while piece := far.recv(PIECE):
             channel.sendall(piece)
-        channel.shutdown_write()
+    channel.close()
 
 
 def _back(far: socket.socket, channel: Channel) -> None:

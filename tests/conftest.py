@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.integration.database_fixtures"]
+
 LEVELS = ("unit", "integration", "lab")
 
 

@@ -24,7 +24,7 @@ class Authority:
     def issue(self, host: str, folder: Path) -> tuple[Path, Path]:
         """The files of a certificate for a host name, and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64])])
         certificate, key_file = folder / "server.crt", folder / "server.key"
         certificate.write_bytes(
             self._signed(name, key, ca=False, host=host).public_bytes(
@@ -54,6 +54,30 @@ class Authority:
             .not_valid_before(now - timedelta(hours=1))
             .not_valid_after(now + timedelta(days=2))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), True)
+            # Python 3.13, which Debian 13's nodes have, insists on what follows.
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False
+            )
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(
+                    self._key.public_key()
+                ),
+                False,
+            )
+            .add_extension(
+                x509.KeyUsage(
+                    digital_signature=not ca,
+                    content_commitment=False,
+                    key_encipherment=False,
+                    data_encipherment=False,
+                    key_agreement=False,
+                    key_cert_sign=ca,
+                    crl_sign=ca,
+                    encipher_only=False,
+                    decipher_only=False,
+                ),
+                True,
+            )
         )
         if host:
             names = x509.SubjectAlternativeName([x509.DNSName(host)])

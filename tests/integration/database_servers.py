@@ -169,7 +169,10 @@ def _folder_for(user: str) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 @contextmanager
 def _running(
-    command: Sequence[str], log: Path, as_user: dict[str, Any]
+    command: Sequence[str],
+    log: Path,
+    as_user: dict[str, Any],
+    stop: signal.Signals = signal.SIGTERM,
 ) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -178,7 +181,7 @@ def _running(
     try:
         yield process
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(stop)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
@@ -264,7 +267,8 @@ def running_postgres() -> Iterator[RunningServer]:
             log=folder / "server.log",
         )
         command = [str(programs / "postgres"), "-D", str(data), *options]
-        with _running(command, server.log, as_user) as process:
+        # The signal that does not wait for sessions to end by themselves.
+        with _running(command, server.log, as_user, signal.SIGINT) as process:
             _wait_until_it_answers(server, process)
             server.ask(
                 f"CREATE ROLE {MASTER} LOGIN CREATEROLE CREATEDB "

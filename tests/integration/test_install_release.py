@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,35 @@ def test_leftovers_of_an_interrupted_run_are_removed(
     assert fetch(folder, artifacts.build("2.0.0")).returncode == 0
     assert [path.name for path in releases.glob(".*")] == [".lock"]
     assert (releases / "2.0.0" / "bin" / "message-app").is_file()
+
+
+def test_killed_at_any_moment_the_next_run_mends(
+    folder: Path, artifacts: Artifacts
+) -> None:
+    two = artifacts.build("2.0.0")
+    for moment in range(12):
+        process = subprocess.Popen(
+            ["/usr/bin/python3", "-IB", str(PROGRAM)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert process.stdin
+        process.stdin.write(fetch_request(str(folder), two, SecretStr(TOKEN)))
+        process.stdin.close()
+        time.sleep(0.04 * moment)
+        process.kill()
+        process.wait()
+        program = folder / "current" / "bin" / "message-app"
+        assert subprocess.check_output([program, "--version"], text=True) == "1.0.0\n"
+        release = folder / "releases" / "2.0.0"
+        if release.exists():  # then it is whole
+            program = release / "bin" / "message-app"
+            said = subprocess.check_output([program, "--version"], text=True)
+            assert said == "2.0.0\n"
+            subprocess.run(["rm", "-r", str(release)], check=True)
+    assert fetch(folder, two).returncode == 0
+    assert [path.name for path in (folder / "releases").glob(".*")] == [".lock"]
 
 
 def test_current_and_previous_release_are_never_removed(

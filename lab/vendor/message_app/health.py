@@ -55,6 +55,8 @@ class Health:
         look = loop.run_in_executor(self._worker, self._store.check)
         try:
             await asyncio.wait_for(look, LONGEST_CHECK)
-        except (DatabaseUnavailableError, TimeoutError):
+        except (DatabaseUnavailableError, TimeoutError) as error:
+            if self._works or self._looked_at < 0:
+                print(f"the database does not work: {error!r}", flush=True)
             return False
         return True

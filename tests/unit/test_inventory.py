@@ -1,0 +1,71 @@
+"""Which nodes a run connects to, by the deploys that it was given."""
+
+from typing import Any
+
+import click
+import pytest
+
+from portway import inventory
+from portway.errors import PortwayError
+from tests.unit import samples
+
+
+@pytest.fixture(autouse=True)
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The stacks that were read from AWS."""
+    names: list[str] = []
+
+    def read(name: str, region: str, **options: Any) -> Any:
+        names.append(name)
+        return samples.stack(name=name, region=region)
+
+    monkeypatch.setattr(inventory, "read_stack", read)
+    monkeypatch.setattr(inventory, "_stack", [])
+    return names
+
+
+def names(*deploys: str, **options: Any) -> list[list[str]]:
+    """The load balancers and application nodes of a run of these deploys."""
+    command = click.Command("pyinfra")
+    context = click.Context(command)
+    context.params = {"operations": deploys, **options}
+    with context:
+        groups = inventory.load_balancers, inventory.app_nodes
+        return [[name for name, _ in group("one", "eu-central-1")] for group in groups]
+
+
+@pytest.mark.parametrize(
+    ("deploy", "expected"),
+    [
+        ("deploys/lb.py", [["lb-1", "lb-2"], []]),
+        ("deploys/db.py", [[], ["app-1", "app-2"]]),
+        ("deploys/site.py", [["lb-1", "lb-2"], ["app-1", "app-2"]]),
+        ("debug-inventory", [["lb-1", "lb-2"], ["app-1", "app-2"]]),
+    ],
+)
+def test_only_nodes_that_the_deploy_needs_are_connected_to(
+    deploy: str, expected: list[list[str]]
+) -> None:
+    assert names(deploy) == expected
+
+
+def test_several_deploys_need_the_nodes_of_each() -> None:
+    assert names("deploys/lb.py", "deploys/db.py") == [
+        ["lb-1", "lb-2"],
+        ["app-1", "app-2"],
+    ]
+
+
+def test_stack_is_read_once_for_all_groups(reads: list[str]) -> None:
+    names("deploys/site.py")
+    assert reads == ["one"]
+
+
+def test_limit_may_name_any_node_or_group_of_the_run() -> None:
+    for pattern in ("app-1", "app_nodes", "all", "app-*"):
+        assert names("deploys/db.py", limit=(pattern,))
+
+
+def test_limit_to_a_node_that_the_run_does_not_touch_is_refused() -> None:
+    with pytest.raises(PortwayError, match="--limit lb-1 matches no node"):
+        names("deploys/db.py", limit=("lb-1",))

@@ -1,0 +1,84 @@
+"""What a node lacks of a release, and which releases it keeps."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from portway.releases import (
+    FoundReleases,
+    Release,
+    fetch_request,
+    is_current,
+    is_fetched,
+    superfluous,
+)
+
+RELEASE = Release("2.0.0", "https://artifacts.test/a", "b" * 64)
+FOUND = FoundReleases(
+    sums={"1.0.0": "a" * 64, "2.0.0": "b" * 64}, current="2.0.0", previous="1.0.0"
+)
+
+
+def test_release_of_the_right_archive_is_fetched_and_current() -> None:
+    assert is_fetched(RELEASE, FOUND)
+    assert is_current(RELEASE, FOUND)
+
+
+def test_release_of_another_archive_is_neither() -> None:
+    other = replace(RELEASE, sha256="c" * 64)
+    assert not is_fetched(other, FOUND)
+    assert not is_current(other, FOUND)
+
+
+def test_release_that_only_lies_there_is_not_current() -> None:
+    assert not is_current(replace(RELEASE, version="1.0.0", sha256="a" * 64), FOUND)
+
+
+def test_link_to_a_release_that_is_gone_is_not_current() -> None:
+    assert not is_current(RELEASE, FoundReleases(current="2.0.0"))
+
+
+@pytest.mark.parametrize(
+    ("keep", "removed"),
+    [(2, ("1", "2", "3")), (3, ("1", "2")), (4, ("1",)), (5, ()), (9, ())],
+)
+def test_oldest_releases_beyond_the_number_go(
+    keep: int, removed: tuple[str, ...]
+) -> None:
+    sums = dict.fromkeys("12345", "a" * 64)
+    found = FoundReleases(sums=sums, current="4", previous="3")
+    assert superfluous(replace(RELEASE, version="5"), found, keep) == removed
+
+
+@given(
+    versions=st.lists(st.sampled_from("123456"), unique=True),
+    current=st.sampled_from(["1", "2", "3", None]),
+    previous=st.sampled_from(["1", "4", None]),
+    wanted=st.sampled_from("123456"),
+    keep=st.integers(2, 6),
+)
+def test_wanted_release_and_the_one_before_always_stay(
+    versions: list[str],
+    current: str | None,
+    previous: str | None,
+    wanted: str,
+    keep: int,
+) -> None:
+    found = FoundReleases(dict.fromkeys(versions, "a" * 64), current, previous)
+    removed = superfluous(replace(RELEASE, version=wanted), found, keep)
+    before = current if current != wanted else previous
+    assert wanted not in removed
+    assert before not in removed
+    assert set(removed) <= set(versions)
+    assert len({*versions, wanted} - set(removed)) <= keep
+
+
+def test_token_stands_in_the_request_and_in_no_text_of_values() -> None:
+    token = SecretStr("very-secret")
+    request = json.loads(fetch_request("/opt/app", RELEASE, token))
+    assert request["token"] == "very-secret"
+    assert "very-secret" not in f"{token} {token!r} {RELEASE!r}"
