@@ -138,7 +138,7 @@ class Operator:
 
 
 def _stack(place: Place) -> dict[str, Any]:
-    saved = samples.stack(app_nodes=1).to_dict()
+    saved = samples.stack(app_nodes=2).to_dict()
     for node in saved["nodes"]:
         node["address"] = "127.0.0.1"
     saved["database"] |= {
