@@ -21,9 +21,9 @@ from pydantic import (
     ValidationError,
 )
 
-from portway.errors import Problem, model_problems, refuse_if_any, unknown_key
+from portway.errors import Problem, model_problems, refuse_if_any, shown, unknown_key
 
-HAPROXY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+HAPROXY_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 """What HAProxy takes as a name, without the colon, which its own tools split at."""
 
 LONGEST_TIMEOUT = 2_147_483
@@ -33,7 +33,18 @@ Balance = Literal["leastconn", "roundrobin", "static-rr", "source", "random"]
 Mode = Literal["tcp", "http"]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[int, Field(ge=1, le=LONGEST_TIMEOUT)]
-Name = Annotated[str, StringConstraints(pattern=HAPROXY_NAME)]
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(HAPROXY_NAME, text):
+        raise ValueError(
+            f"{shown(text)} cannot be a name in HAProxy; use up to 64 letters, digits, "
+            "dots, dashes and underscores, the first a letter or digit"
+        )
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
 
 
 def _one_line(text: str) -> str:
@@ -43,9 +54,34 @@ def _one_line(text: str) -> str:
     return text
 
 
+EXAMPLE = 'write one such as "192.0.2.0/24"'
+
+
+def _node_address(value: object) -> IPv4Address:
+    try:
+        address = IPv4Address(value) if isinstance(value, str) else None
+    except ValueError:
+        address = None
+    if address is None:
+        raise ValueError(
+            f'{shown(value)} is not an IPv4 address; write one such as "10.60.0.7"'
+        )
+    if (
+        address.is_unspecified
+        or address.is_loopback
+        or address.is_multicast
+        or address.is_reserved
+        or address.is_link_local
+    ):
+        raise ValueError(f"{shown(value)} cannot be the address of a node")
+    return address
+
+
 def _network(value: object) -> IPv4Network | IPv6Network:
     if not isinstance(value, str):
         raise ValueError('must be a text such as "192.0.2.0/24"')
+    if not re.fullmatch(r"[0-9A-Fa-f:./]+", value):  # no scope id: it may hold anything
+        raise ValueError(f"{shown(value)} is not a network; {EXAMPLE}")
     for kind in (IPv4Network, IPv6Network):
         try:
             return kind(value)
@@ -55,7 +91,7 @@ def _network(value: object) -> IPv4Network | IPv6Network:
                     f'"{value}" has bits set behind its prefix; '
                     f'write "{kind(value, strict=False)}"'
                 ) from error
-    raise ValueError(f'"{value}" is not a network; write one such as "192.0.2.0/24"')
+    raise ValueError(f"{shown(value)} is not a network; {EXAMPLE}")
 
 
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
@@ -124,7 +160,7 @@ class AppNode(_Entry):
     """An application node named by hand, as in the Chef attributes."""
 
     app_node_name: Name = Field(description="Name of the server in HAProxy.")
-    app_node_ip: Annotated[IPv4Address, Field(strict=False)] = Field(
+    app_node_ip: Annotated[IPv4Address, BeforeValidator(_node_address)] = Field(
         description="IPv4 address."
     )
 
@@ -138,16 +174,18 @@ class Clients:
     clients: tuple[Client, ...]
     app_nodes: tuple[AppNode, ...] | None
     """Used instead of the nodes found in AWS; None if the file names none."""
+    problems: tuple[Problem, ...] = ()
+    """What is wrong with the entries that are left out here."""
 
 
 def read_clients(path: Path) -> Clients:
-    """The clients in a JSON file.
+    """The clients in a JSON file, and what is wrong with it.
 
-    Raises PortwayError that tells everything wrong with it at once.
+    Raises PortwayError if there is nothing in it to be told more of.
     """
     source = path.name
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         refuse_if_any(
             [Problem(str(path), "", "no such file; set clients_file to one that is")]
@@ -183,8 +221,7 @@ def parse_clients(text: str, source: str) -> Clients:
         problems += found
         problems += _repeats(document, "app_nodes", "app_node_name", source)
         problems += _repeats(document, "app_nodes", "app_node_ip", source)
-    refuse_if_any(problems)
-    return Clients(source, clients, app_nodes)
+    return Clients(source, clients, app_nodes, tuple(problems))
 
 
 def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

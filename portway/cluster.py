@@ -103,6 +103,7 @@ def build_cluster(stack: Stack, settings: Settings, clients: Clients) -> Cluster
     Raises PortwayError that tells every problem at once, each with its entry and fix.
     """
     servers, problems = _servers(stack, clients)
+    problems = [*clients.problems, *problems]
     problems += _client_problems(stack.ports, settings, clients, servers)
     priorities = Priorities(
         settings.master_priority, settings.backup_priority, settings.check_weight
@@ -164,7 +165,7 @@ def _client_problems(
     def refuse(client: Client, text: str) -> Problem:
         return Problem(clients.source, client.client_name, text)
 
-    if not any(client.enabled for client in clients.clients):
+    if clients.clients and not any(client.enabled for client in clients.clients):
         yield Problem(clients.source, "", "every client is disabled; enable one")
     for client in clients.clients:
         port = client.client_port

@@ -8,6 +8,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pyinfra.api.exceptions import PyinfraError
 
+MOST_SHOWN = 50
+"""How many problems an error tells of before it only counts."""
+
 
 class PortwayError(PyinfraError):
     """A refusal or failure told in one paragraph: what, where, and the way out.
@@ -19,6 +22,10 @@ class PortwayError(PyinfraError):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+    @property
+    def __traceback__(self) -> None:  # type: ignore[override]
+        """Nothing: pyinfra would tell people which line of Portway refused them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +43,13 @@ class Problem:
 
 def refuse_if_any(problems: Iterable[Problem]) -> None:
     """Raise one PortwayError that tells all problems, one a line; none: return."""
-    lines = [str(problem) for problem in problems]
+    found = list(problems)
+    lines = [str(problem) for problem in found[:MOST_SHOWN]]
+    if len(found) > MOST_SHOWN:
+        lines.append(f"… and {len(found) - MOST_SHOWN} more")
     if lines:
         head = (
-            [] if len(lines) == 1 else [f"{len(lines)} problems; nothing was touched:"]
+            [] if len(lines) == 1 else [f"{len(found)} problems; nothing was touched:"]
         )
         raise PortwayError("\n  ".join([*head, *lines]))
 
@@ -49,7 +59,7 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     choices = sorted(known)
     near = get_close_matches(key, choices, n=1, cutoff=0.5)
     hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(choices)}"
-    return f'unknown key "{key}"; {hint}'
+    return f"unknown key {shown(key)}; {hint}"
 
 
 def model_problems(
@@ -82,10 +92,9 @@ _REASONS = {
     "too_short": "is an empty list; list at least one, or leave the key out",
     "greater_than_equal": "{given} is too small; the least is {ge}",
     "less_than_equal": "{given} is too large; the most is {le}",
-    "string_pattern_mismatch": "{given} cannot be a name in HAProxy; use up to 64 "
-    "letters, digits, dots, dashes and underscores, the first a letter or digit",
+    "string_pattern_mismatch": "{given} does not have the form {pattern}",
+    "multiple_of": "{given} is too fine; use a multiple of {multiple_of}",
     "literal_error": "{given} is not one of {expected}",
-    "ip_v4_address": '{given} is not an IPv4 address; write one such as "192.0.2.10"',
 }
 """What to say of pydantic's error types, in the words of someone who edits a file."""
 
@@ -94,10 +103,11 @@ def _reason(detail: ErrorDetails) -> str:
     wording = _REASONS.get(detail["type"])
     if wording is None:
         return detail["msg"].removeprefix("Value error, ")
-    return wording.format(given=_shown(detail["input"]), **detail.get("ctx", {}))
+    return wording.format(given=shown(detail["input"]), **detail.get("ctx", {}))
 
 
-def _shown(value: object, longest: int = 60) -> str:
+def shown(value: object, longest: int = 60) -> str:
+    """A value as an error shows it: on one line, and not too much of it."""
     text = f'"{value}"' if isinstance(value, str) else repr(value)
     text = text.encode("unicode_escape").decode().replace("\\\\", "\\")
     return text if len(text) <= longest else text[:longest] + "…"

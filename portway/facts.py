@@ -6,13 +6,13 @@ Everything that goes into a command is quoted with ``shlex.quote``.
 
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from pyinfra.api import FactBase
 
 from portway.changes import FoundFile, FoundNode, FoundService
 from portway.render import ADMIN_SOCKET, LOADED_FOLDER
+from portway.verify import LoadBalancerStatus
 
 
 class NodeFacts(FactBase[FoundNode]):
@@ -64,23 +64,6 @@ class NodeFacts(FactBase[FoundNode]):
     def default() -> FoundNode:
         """A node without anything."""
         return FoundNode()
-
-
-@dataclass(frozen=True, slots=True)
-class LoadBalancerStatus:
-    """How a load balancer is doing."""
-
-    frontends: frozenset[str] = frozenset()
-    """Those that accept connections."""
-    backends: frozenset[str] = frozenset()
-    """Those with at least one server that passed a check."""
-    keepalived_active: bool = False
-    holds_vrrp_address: bool = False
-
-    @property
-    def is_vrrp_master(self) -> bool:
-        """Whether keepalived runs and is master."""
-        return self.keepalived_active and self.holds_vrrp_address
 
 
 class LoadBalancerFacts(FactBase[LoadBalancerStatus]):
@@ -162,7 +145,7 @@ ip -o -4 address show |
 """
 
 _STATUS_SCRIPT = r"""
-echo "show stat" | timeout 10 socat -t10 - UNIX-CONNECT:{socket} 2>/dev/null | awk -F, '
+echo "show stat" | timeout 4 socat -t4 - UNIX-CONNECT:{socket} 2>/dev/null | awk -F, '
     $2 == "FRONTEND" && ($18 == "OPEN" || $18 == "FULL") {{ print "frontend", $1 }}
     $2 == "FRONTEND" || $2 == "BACKEND" {{ next }}
     $18 ~ /^UP/ && $37 ~ /OK/ && !seen[$1]++ {{ print "backend", $1 }}'

@@ -12,8 +12,8 @@ from pyinfra.api.state import State
 from portway import aws
 from portway.changes import WantedNode
 from portway.cluster import Cluster, LoadBalancer
-from portway.errors import Problem, refuse_if_any
-from portway.facts import LoadBalancerFacts, LoadBalancerStatus
+from portway.errors import PortwayError, Problem, refuse_if_any
+from portway.facts import LoadBalancerFacts
 from portway.operations import (
     apply_sysctls,
     install_packages,
@@ -22,9 +22,12 @@ from portway.operations import (
     write_file,
 )
 from portway.render import load_balancer as render_load_balancer
-from portway.verify import node_shortcomings, pair_shortcomings
+from portway.verify import LoadBalancerStatus, node_shortcomings, pair_shortcomings
 
 Commands = Generator[FunctionCommand, None, None]
+
+_unreachable: set[str] = set()
+"""Nodes of which it was told that they cannot be asked; once is enough."""
 
 
 def wanted_load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
@@ -111,14 +114,35 @@ def associate_address(cluster: Cluster) -> Commands:
     yield FunctionCommand(_associate, (cluster,), {})
 
 
-def _associate(cluster: Cluster) -> None:
-    masters = [name for name, s in _ask_pair(cluster).items() if s and s.is_vrrp_master]
-    node = cluster.load_balancer(masters[0]).node
+def _associate(state: State, host: Host, cluster: Cluster) -> bool:  # noqa: ARG001
+    """Associate the address as soon as a node that can be asked is VRRP master."""
+    masters: list[str] = []
+
+    def look() -> tuple[str, ...]:
+        masters[:] = [
+            n for n, s in _ask_pair(cluster).items() if s and s.is_vrrp_master
+        ]
+        return () if masters else ("no load balancer that can be asked is VRRP master",)
+
     elastic_ip = cluster.stack.elastic_ip
-    aws.associate_elastic_ip(
-        cluster.stack.region, elastic_ip.allocation_id, node.instance_id
+    text = "; ".join(_wait_until_none(cluster, look))
+    if not text:
+        node = cluster.load_balancer(masters[0]).node
+        try:
+            if aws.associate_elastic_ip(
+                cluster.stack.region, elastic_ip.allocation_id, node.instance_id
+            ):
+                logger.info(
+                    f"{host.print_prefix}{elastic_ip.address} now leads to {node.name}"
+                )
+                return True
+            text = "another instance got it meanwhile; run again"
+        except PortwayError as error:
+            text = error.message
+    host.log_styled(
+        f"Elastic IP {elastic_ip.address}: {text}", fg="red", log_func=logger.error
     )
-    logger.info(f"{host.print_prefix}{elastic_ip.address} now leads to {node.name}")
+    return False
 
 
 def is_last(cluster: Cluster, lb: LoadBalancer) -> bool:
@@ -142,7 +166,9 @@ def _ask_pair(cluster: Cluster) -> dict[str, LoadBalancerStatus | None]:
         try:
             statuses[lb.name] = node.get_fact(LoadBalancerFacts, vrrp_address=address)
         except PyinfraError as error:
-            logger.warning(f"{host.print_prefix}cannot ask {lb.name}: {error}")
+            if lb.name not in _unreachable:
+                logger.warning(f"{host.print_prefix}cannot ask {lb.name}: {error}")
+            _unreachable.add(lb.name)
             statuses[lb.name] = None
     return statuses
 
@@ -151,6 +177,7 @@ def _wait_until_none(
     cluster: Cluster, look: Callable[[], tuple[str, ...]]
 ) -> tuple[str, ...]:
     """Look once a second until nothing is left to complain of or the time is up."""
+    found: tuple[str, ...] = ("the node does not answer in time",)
     with gevent.Timeout(cluster.settings.verify_timeout, False):
         while found := look():
             logger.debug("waiting: %s", "; ".join(found))

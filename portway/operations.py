@@ -74,8 +74,7 @@ def install_packages(wanted: WantedNode) -> Commands:
         + shlex.join(missing)
     )
     yield from _change(
-        "dpkg --configure -a && "
-        f"{{ {install} || {{ apt-get -q update && {install}; }}; }}"
+        f"{install} || {{ dpkg --configure -a && apt-get -q update && {install}; }}"
     )
 
 
@@ -96,19 +95,28 @@ def write_script(file: ManagedFile) -> str:
     content, and half a file can be valid.
     """
     path = PurePosixPath(file.path)
-    new = shlex.quote(str(path.with_name(f".{path.name}.portway-new")))
-    judge = f"{shlex.join(file.validate)} {new}" if file.validate else ":"
-    refuse = f"{{ rm -f {new}; echo {shlex.quote(file.path)}: %s >&2; exit 1; }}"
+    target, folder = shlex.quote(file.path), shlex.quote(str(path.parent))
+    new = f".{path.name}.portway-"
+    old = shlex.quote(f"{new}*")
+    judge = f'{shlex.join(file.validate)} "$new"' if file.validate else ":"
+    refuse = f"{{ echo {target}: %s >&2; exit 1; }}"
     return "\n".join(
         (
-            f"install -d -m 755 {shlex.quote(str(path.parent))} && umask 077 || exit 1",
-            f"cat >{new} || " + refuse % "could not be written",
-            f'[ "$(sha256sum <{new} | cut -d" " -f1)" = {file.sha256} ] || '
+            f"install -d -m 755 {folder} && umask 077 || exit 1",
+            f"[ ! -d {target} ] || [ -L {target} ] || "
+            + refuse % "is a directory, remove it",
+            # What killed runs left behind; nothing writes for an hour.
+            f"find {folder}/ -maxdepth 1 -name {old} -mmin +60 -delete",
+            f"new=$(mktemp {folder}/{shlex.quote(new)}XXXXXX) || exit 1",
+            "trap 'rm -f \"$new\"' EXIT",
+            'cat >"$new" || ' + refuse % "could not be written",
+            f'[ "$(sha256sum <"$new" | cut -d" " -f1)" = {file.sha256} ] || '
             + refuse % "arrived incomplete, left as it was",
-            f"chown {file.owner}:{file.group} {new} && chmod {file.mode} {new} || "
+            f'chown {file.owner}:{file.group} "$new" && chmod {file.mode} "$new" || '
             + refuse % "owner or mode refused",
             f"{judge} >&2 || " + refuse % "refused by its program, left as it was",
-            f"sync {new} && mv -f {new} {shlex.quote(file.path)}",
+            f'sync "$new" && mv -fT "$new" {target} || '
+            + refuse % "could not be put in place, left as it was",
         )
     )
 

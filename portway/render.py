@@ -85,7 +85,7 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer, interface: str) -> WantedN
                 replaced_by_reload=True,
                 # A process that was started before its unit had the limit gets it
                 # without a restart, which would cut every stream.
-                before_reload="prlimit --nofile={0}:{0} --pid {1}".format(
+                before_reload="prlimit --nofile={0}:{0} --pid {1} 2>/dev/null".format(
                     DESCRIPTORS, "$(systemctl show -p MainPID --value haproxy)"
                 ),
             ),
@@ -141,6 +141,7 @@ def _unit_override(unit: str, config: str, descriptors: int | None) -> ManagedFi
         config=config,
         descriptors=descriptors,
         loaded_folder=LOADED_FOLDER,
+        loaded=f"{LOADED_FOLDER}/{unit}",
     )
     return ManagedFile(_override(unit), content, "644")
 

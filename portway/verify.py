@@ -4,12 +4,29 @@ Pure.
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from portway.cluster import STATS_FRONTEND, Cluster
-from portway.facts import LoadBalancerStatus
 
 SHOWN = 5
 """How many names an error lists before it only counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalancerStatus:
+    """How a load balancer is doing."""
+
+    frontends: frozenset[str] = frozenset()
+    """Those that accept connections."""
+    backends: frozenset[str] = frozenset()
+    """Those with at least one server that passed a check."""
+    keepalived_active: bool = False
+    holds_vrrp_address: bool = False
+
+    @property
+    def is_vrrp_master(self) -> bool:
+        """Whether keepalived runs and is master."""
+        return self.keepalived_active and self.holds_vrrp_address
 
 
 def node_shortcomings(cluster: Cluster, status: LoadBalancerStatus) -> tuple[str, ...]:
@@ -18,7 +35,10 @@ def node_shortcomings(cluster: Cluster, status: LoadBalancerStatus) -> tuple[str
     backends = {backend.name for backend in cluster.backends}
     found = []
     if not status.frontends:
-        return ("HAProxy does not answer on its socket",)
+        return (
+            "HAProxy does not answer on its socket; if systemctl status haproxy shows "
+            "it running, it has lost the socket or hangs: systemctl restart haproxy",
+        )
     if missing := frontends - status.frontends:
         found.append(f"frontends not accepting connections: {_listed(missing)}")
     if extra := status.frontends - frontends:

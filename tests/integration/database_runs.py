@@ -8,7 +8,7 @@ from portway.database import Difference
 from portway.database_admin import Access, find_differences, put_right, read_database
 from portway.errors import refuse_if_any
 from portway.sql_files import file_problems
-from tests.integration.database_servers import Place, sql_file
+from tests.integration.database_places import Place, sql_file
 
 REFUSED = (pg8000.native.DatabaseError, pymysql.err.MySQLError)
 TABLES = sql_file(

@@ -1,4 +1,4 @@
-"""Real database servers for tests: on loopback, in a folder of their own, with TLS."""
+"""Starts real database servers: on loopback, in a folder of their own, with TLS."""
 
 import os
 import secrets
@@ -10,143 +10,15 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pg8000.native
 import pymysql
-from pydantic import SecretStr
 
-from portway.database import MARIADB, POSTGRES, SqlFile, WantedDatabase
-from portway.database_admin import Access
-from portway.database_session import Login, Server
+from portway.database import MARIADB, POSTGRES
 from tests.integration.certificates import Authority
-
-HOST = "db.test"
-MASTER = "portway"
-_numbers = count(1)
-
-
-@dataclass(frozen=True)
-class RunningServer:
-    """A database server, and how its all-powerful user asks it things."""
-
-    engine: str
-    port: int
-    folder: Path
-    socket: Path
-    authority: Authority
-    master_password: str
-    log: Path
-
-    def ask(self, statement: str, database: str = "") -> Sequence[Sequence[Any]]:
-        """Run a statement as the server's own superuser, past all of Portway."""
-        if self.engine == POSTGRES:
-            pg = pg8000.native.Connection(
-                "super", database=database or "postgres", unix_sock=str(self.socket)
-            )
-            try:
-                return list(pg.run(statement) or ())
-            finally:
-                pg.close()
-        with (
-            pymysql.connect(
-                unix_socket=str(self.socket), user="root", autocommit=True
-            ) as connection,
-            connection.cursor() as cursor,
-        ):
-            if database:
-                cursor.execute(f"USE `{database}`")
-            cursor.execute(statement)
-            return list(cursor.fetchall())
-
-    def new_place(self, **changes: Any) -> "Place":
-        """A database as RDS makes one for a stack, and what is wanted of it."""
-        number = next(_numbers)
-        database = f"messages{number}"
-        owner = f" OWNER {MASTER}" if self.engine == POSTGRES else ""
-        self.ask(f"CREATE DATABASE {database}{owner}")
-        wanted = WantedDatabase(
-            engine=self.engine,
-            database=database,
-            schema="messages" if self.engine == POSTGRES else database,
-            user=f"application{number}",
-        )
-        return Place(self, replace(wanted, **changes), secrets.token_hex(20))
-
-
-@dataclass
-class Place:
-    """One test's own database and application user on a server."""
-
-    server: RunningServer
-    wanted: WantedDatabase
-    password: str
-
-    def access(self, **changes: Any) -> Access:
-        """What Portway is given to reach it, with parts replaced for a test."""
-        server = Server(
-            engine=self.server.engine,
-            address=HOST,
-            port=self.server.port,
-            ca_file=self.server.authority.file,
-            via="app-1",
-            open_stream=lambda: socket.create_connection(
-                ("127.0.0.1", self.server.port), 5
-            ),
-            sleep=lambda _: None,
-        )
-        given = {"master_password": self.server.master_password} | changes
-        master = Login(MASTER, SecretStr(given.pop("master_password")))
-        progress: list[str] = []
-        return Access(
-            server=replace(server, **given),
-            read_master=lambda: master,
-            application=Login(self.wanted.user, SecretStr(self.password)),
-            progress=progress.append,
-        )
-
-    def as_application(self, statement: str, database: str | None = None) -> Any:
-        """Run a statement as the application does; raises what its driver raises."""
-        database = self.wanted.database if database is None else database
-        if self.server.engine == POSTGRES:
-            pg = pg8000.native.Connection(
-                self.wanted.user,
-                host="127.0.0.1",
-                port=self.server.port,
-                database=database,
-                password=self.password,
-                ssl_context=True,
-            )
-            try:
-                return pg.run(statement)
-            finally:
-                pg.close()
-        with (
-            pymysql.connect(
-                host="127.0.0.1",
-                port=self.server.port,
-                user=self.wanted.user,
-                password=self.password,
-                database=database or None,
-                autocommit=True,
-            ) as connection,
-            connection.cursor() as cursor,
-        ):
-            cursor.execute(statement)
-            return cursor.fetchall()
-
-
-def sql_file(name: str, text: str) -> SqlFile:
-    """A vendor's file; its sum here only has to differ when its text does."""
-    return SqlFile(name, secrets_free_sum(text), text)
-
-
-def secrets_free_sum(text: str) -> str:
-    """A stand-in for a checksum."""
-    return f"{hash(text) & (1 << 60) - 1:064x}"
+from tests.integration.database_places import HOST, MASTER, RunningServer
 
 
 @contextmanager

@@ -13,11 +13,11 @@ from portway.database_admin import (
 from portway.database_errors import LoginRefused
 from portway.database_session import Login
 from portway.errors import PortwayError
-from tests.integration.database_runs import MORE, TABLES, deploy, look, refused
-from tests.integration.database_servers import (
+from tests.integration.database_places import (
     MASTER,
     RunningServer,
 )
+from tests.integration.database_runs import MORE, TABLES, deploy, look, refused
 
 
 def test_first_run_makes_everything_and_the_second_changes_nothing(

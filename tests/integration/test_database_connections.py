@@ -19,12 +19,12 @@ from portway.database_session import ATTEMPTS, connect
 from portway.errors import PortwayError
 from portway.tunnel import Unreachable
 from tests.integration.certificates import Authority
-from tests.integration.database_runs import look
-from tests.integration.database_servers import (
+from tests.integration.database_places import (
     HOST,
     MASTER,
     RunningServer,
 )
+from tests.integration.database_runs import look
 
 
 def test_silent_server_is_given_up(

@@ -11,11 +11,11 @@ from portway.database_admin import (
     put_right,
 )
 from portway.errors import PortwayError
-from tests.integration.database_runs import MORE, TABLES, deploy, look, refused
-from tests.integration.database_servers import (
+from tests.integration.database_places import (
     RunningServer,
     sql_file,
 )
+from tests.integration.database_runs import MORE, TABLES, deploy, look, refused
 
 
 def test_changed_file_that_was_applied_is_refused_before_anything(

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from portway.database_errors import Busy
-from tests.integration.database_runs import REFUSED, TABLES, deploy, look, refused
-from tests.integration.database_servers import (
+from tests.integration.database_places import (
     Place,
     RunningServer,
 )
+from tests.integration.database_runs import REFUSED, TABLES, deploy, look, refused
 
 POSTGRES_ATTEMPTS = [
     "CREATE ROLE helper",

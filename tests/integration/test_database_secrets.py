@@ -15,8 +15,8 @@ from portway.database_errors import statement_error
 from portway.database_session import connect
 from portway.errors import PortwayError
 from tests.integration.certificates import Authority
+from tests.integration.database_places import Place, RunningServer
 from tests.integration.database_runs import TABLES, deploy
-from tests.integration.database_servers import Place, RunningServer
 
 HASHED = "*0123456789ABCDEF0123456789ABCDEF01234567"
 

@@ -12,8 +12,8 @@ import requests
 from hl7.client import MLLPClient
 
 from lab.vendor import SQL
+from tests.integration.database_places import Place, RunningServer, sql_file
 from tests.integration.database_runs import deploy
-from tests.integration.database_servers import Place, RunningServer, sql_file
 from tests.integration.vendor_application import (
     Running,
     answer,

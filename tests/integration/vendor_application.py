@@ -17,7 +17,7 @@ import requests
 from hl7.client import MLLPClient
 
 from lab.vendor.build import build
-from tests.integration.database_servers import HOST, Place
+from tests.integration.database_places import HOST, Place
 
 
 def free_port() -> int:

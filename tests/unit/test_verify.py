@@ -4,8 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from portway.facts import LoadBalancerFacts, LoadBalancerStatus
-from portway.verify import node_shortcomings, pair_shortcomings
+from portway.facts import LoadBalancerFacts
+from portway.verify import (
+    LoadBalancerStatus,
+    node_shortcomings,
+    pair_shortcomings,
+)
 from tests.unit.samples import cluster
 
 CLUSTER = cluster()
