@@ -4,15 +4,9 @@ Inventories call ``load_balancers`` and ``app_nodes``; deploys call ``current_cl
 A run that would find nothing to do, or do it in an unsafe order, is refused here.
 """
 
-import signal
-import sys
-from collections.abc import Collection
-from fnmatch import fnmatch
-from pathlib import PurePath
+from pyinfra import host, logger
 
-import click
-from pyinfra import host, logger, state
-
+from portway import command_line
 from portway.aws import read_stack
 from portway.clients import read_clients
 from portway.cluster import Cluster, build_cluster
@@ -47,11 +41,11 @@ def app_nodes(stack: str, region: str) -> Hosts:
 
 
 def _hosts(stack: str, region: str, role: Role) -> Hosts:
-    _stop_at_the_first_failure()
     found = _read_stack_once(stack, region)
     needed = _needed_roles()
-    names = {n.name for needed_role in needed for n in found.with_role(needed_role)}
-    _refuse_unsafe_options(names | {GROUPS[r] for r in needed} | {"all"})
+    command_line.refuse_unsafe_options(
+        {GROUPS[r]: [node.name for node in found.with_role(r)] for r in needed}
+    )
     if role not in needed:
         return []
     return [(n.name, {"ssh_hostname": n.address}) for n in found.with_role(role)]
@@ -60,7 +54,7 @@ def _hosts(stack: str, region: str, role: Role) -> Hosts:
 def _read_stack_once(name: str, region: str) -> Stack:
     """What AWS says of a stack, kept for the other groups and for the deploys."""
     if not _stack or (_stack[0].name, _stack[0].region) != (name, region):
-        _stop_at_the_first_failure()
+        command_line.stop_at_the_first_failure()
         found = read_stack(
             name, region, progress=lambda line: logger.info(f"    {line}")
         )
@@ -71,9 +65,7 @@ def _read_stack_once(name: str, region: str) -> Stack:
 
 def _needed_roles() -> tuple[Role, ...]:
     """The roles of the nodes that the deploys on pyinfra's command line are for."""
-    context = click.get_current_context(silent=True)
-    operations = context.params.get("operations", ()) if context else ()
-    deploys = [PurePath(str(operation)).name for operation in operations]
+    deploys = command_line.deploys()
     roles = {role for d in deploys for role in DEPLOYS.get(d, tuple(Role))}
     return tuple(role for role in Role if role in roles or not roles)
 
@@ -92,10 +84,6 @@ def current_cluster() -> Cluster:
         _clusters[key] = build_cluster(_stack[0], settings, clients)
         _show_roles(_clusters[key])
     return _clusters[key]
-
-
-def _show(line: str) -> None:
-    logger.info(f"    {line}")
 
 
 def _show_stack(stack: Stack) -> None:
@@ -119,39 +107,3 @@ def _show_roles(cluster: Cluster) -> None:
         f"    {len(cluster.frontends)} clients on "
         f"{len(cluster.backends)} shared backends"
     )
-
-
-def _stop_at_the_first_failure() -> None:
-    """Make every failure and interruption end the run, with a status that says so.
-
-    pyinfra would ask whether to go on to the next node after a failure, and would
-    exit with status 0 when interrupted.
-    """
-    state.should_raise_failed_hosts = None
-
-    def interrupted(number: int, _: object) -> None:
-        click.echo("Interrupted; run it again to finish what was begun.", err=True)
-        sys.exit(128 + number)
-
-    signal.signal(signal.SIGINT, interrupted)
-
-
-def _refuse_unsafe_options(names: Collection[str]) -> None:
-    """Refuse options of pyinfra that turn a failure into a success or a bad order."""
-    context = click.get_current_context(silent=True)
-    options = context.params if context else {}
-    for option, reason in {
-        "no_wait": "a failure would not stop the other node, nor fail the run",
-        "serial": "nodes would come in random order instead of the standby first",
-        "fail_percent": "the second node must not be touched when the first has failed",
-    }.items():
-        if options.get(option):
-            flag = option.replace("_", "-")
-            raise PortwayError(f"--{flag} cannot be used here: {reason}; leave it out")
-    for option in ("limit", "exclude"):
-        for pattern in options.get(option) or ():
-            if not any(fnmatch(name, pattern) for name in names):
-                known = ", ".join(sorted(names))
-                raise PortwayError(
-                    f"--{option} {pattern} matches no node; there are {known}"
-                )

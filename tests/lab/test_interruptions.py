@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.lab.system import (
     PROJECT,
     PYINFRA,
     System,
+    changes,
     output,
     wait_until,
 )
@@ -67,6 +69,28 @@ def test_run_killed_between_writing_and_reloading_is_mended_by_the_next(
         disk, loaded = settled.loaded(node)
         assert disk == loaded
     assert settled.ask(9031).startswith("app-")
+
+
+@pytest.mark.parametrize(
+    ("unit", "path", "edit"),
+    [
+        ("haproxy", CONFIGS[0], "s/leastconn/roundrobin/"),
+        ("keepalived", CONFIGS[1], "s/virtual_router_id 51/virtual_router_id 52/"),
+    ],
+)
+def test_configuration_edited_and_reloaded_by_hand_is_mended(
+    settled: System, unit: str, path: str, edit: str
+) -> None:
+    standby = settled.standby
+    settled.node(standby, f"sed -i '{edit}' {path} && systemctl reload {unit}")
+    text = output(settled.deploy())
+    assert re.search(rf"Run {unit}\s+1\s+1\s", text), text
+    backends = settled.node(
+        standby,
+        "echo show stat | socat - /run/haproxy/admin.sock | grep -c roundrobin || :",
+    )
+    assert backends.stdout.strip() == "0"
+    assert changes(settled.deploy()) == 0
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -1,13 +1,14 @@
 """Clients files: what is accepted, and what every mistake is answered with."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from portway.clients import parse_clients, read_clients
-from portway.errors import PortwayError
+from portway.errors import PortwayError, refuse_if_any
 
 GOOD = {"client_name": "one", "client_port": 9001}
 
@@ -15,7 +16,7 @@ GOOD = {"client_name": "one", "client_port": 9001}
 def refusal(document: object) -> str:
     text = document if isinstance(document, str) else json.dumps(document)
     with pytest.raises(PortwayError) as error:
-        parse_clients(text, "clients.json")
+        refuse_if_any(parse_clients(text, "clients.json").problems)
     return str(error.value)
 
 
@@ -89,6 +90,8 @@ def test_every_field_loads() -> None:
         ({"allow": ["10.0.0.1/8"]}, 'write "10.0.0.0/8"'),
         ({"allow": ["10.0.0.0/33"]}, '"10.0.0.0/33" is not a network'),
         ({"allow": ["example.com"]}, '"example.com" is not a network'),
+        ({"allow": ["fe80::%eth0/64"]}, '"fe80::%eth0/64" is not a network'),
+        ({"allow": ["::1%x\n bind :1 #/128"]}, r'"::1%x\n bind :1 #/128" is not'),
         ({"allow": [10]}, 'allow.0: must be a text such as "192.0.2.0/24"'),
         ({"nodes": []}, "one: nodes: is an empty list"),
         ({"nodes": ["a b"]}, "one: nodes.0: "),
@@ -141,6 +144,37 @@ def test_each_mistake_is_named(changes: dict[str, Any], expected: str) -> None:
 )
 def test_each_broken_document_is_named(document: object, expected: str) -> None:
     assert expected in refusal(document)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        True,
+        1,
+        "0.0.0.0",
+        "127.0.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "169.254.169.254",
+    ],
+)
+def test_address_that_no_node_has_is_refused(address: object) -> None:
+    nodes = [{"app_node_name": "n", "app_node_ip": address}]
+    assert "n: app_node_ip: " in refusal({"clients": [GOOD], "app_nodes": nodes})
+
+
+def test_many_problems_are_cut() -> None:
+    entries = [{"client_name": f"c{n}", "client_port": 0} for n in range(1000)]
+    message = refusal({"clients": entries})
+    assert re.match(r"\d+ problems; nothing was touched:", message)
+    assert re.search(r"… and \d+ more$", message)
+    assert message.count("\n") < 60
+
+
+def test_byte_order_mark_of_an_editor_is_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "clients.json"
+    path.write_text(json.dumps({"clients": [GOOD]}), encoding="utf-8-sig")
+    assert read_clients(path).problems == ()
 
 
 def test_repeated_names_and_ports_name_both_entries() -> None:

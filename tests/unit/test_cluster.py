@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from portway.clients import AppNode
+from portway.clients import AppNode, parse_clients
 from portway.cluster import build_cluster, master_of_record
 from portway.errors import PortwayError
 from portway.settings import settings_from
@@ -200,3 +200,15 @@ def test_each_mistake_in_the_settings_is_named(
 
 def test_connection_settings_are_left_to_pyinfra() -> None:
     assert settings_from({"clients_file": "c", "ssh_user": "admin"}).threads == 2
+
+
+def test_problems_of_the_file_and_of_the_stack_are_told_together() -> None:
+    text = """{"clients": [
+        {"client_name": "a", "client_port": "1"},
+        {"client_name": "b", "client_port": 22}
+    ]}"""
+    with pytest.raises(PortwayError) as error:
+        build_cluster(stack(), settings(), parse_clients(text, "clients.json"))
+    assert "clients[" not in str(error.value)
+    assert "a: client_port: must be a whole number" in str(error.value)
+    assert "b: client_port 22 is used by SSH" in str(error.value)

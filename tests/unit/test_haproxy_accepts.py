@@ -88,6 +88,15 @@ def test_accepted_clients_are_accepted_by_haproxy(
     assert "[ALERT]" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    "text", ["it's", "''", "a\\", '"', "# $HOME ${HOME} %[src]", "\\'", "'\\''"]
+)
+def test_descriptions_are_taken_as_they_are(text: str, tmp_path: Path) -> None:
+    entry = {"client_name": "one", "client_port": 9001, "description": text}
+    result = haproxy_check(rendered({"clients": [entry]}), tmp_path)
+    assert result.returncode == 0, result.stderr
+
+
 def test_the_check_fails_on_a_name_that_haproxy_cannot_take(tmp_path: Path) -> None:
     config = rendered({"clients": [{"client_name": "one", "client_port": 9001}]})
     broken = config.replace("frontend one", "frontend one$")

@@ -62,10 +62,44 @@ def test_stack_is_read_once_for_all_groups(reads: list[str]) -> None:
 
 
 def test_limit_may_name_any_node_or_group_of_the_run() -> None:
-    for pattern in ("app-1", "app_nodes", "all", "app-*"):
+    for pattern in ("app-1", "app_nodes", "app-*"):
         assert names("deploys/db.py", limit=(pattern,))
 
 
 def test_limit_to_a_node_that_the_run_does_not_touch_is_refused() -> None:
     with pytest.raises(PortwayError, match="--limit lb-1 matches no node"):
         names("deploys/db.py", limit=("lb-1",))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"exclude": ("load_balancers",)},
+        {"exclude": ("lb-*",)},
+        {"limit": ("lb-1",), "exclude": ("lb-1",)},
+    ],
+)
+def test_run_that_would_do_nothing_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(PortwayError, match="leave no node; there are lb-1"):
+        names("deploys/lb.py", **options)
+
+
+@pytest.mark.parametrize("option", ["limit", "exclude"])
+def test_name_that_pyinfra_does_not_know_is_refused(option: str) -> None:
+    with pytest.raises(PortwayError, match=f"--{option} all matches no node"):
+        names("deploys/lb.py", **{option: ("all",)})
+
+
+@pytest.mark.parametrize("option", ["no_wait", "serial", "fail_percent"])
+def test_options_that_undo_the_order_are_refused(option: str) -> None:
+    with pytest.raises(PortwayError, match="cannot be used here"):
+        names("deploys/lb.py", **{option: 1})
+
+
+def test_dry_run_that_could_show_nothing_is_refused() -> None:
+    with pytest.raises(PortwayError, match="leave -y out"):
+        names("deploys/lb.py", dry=True, yes=True)
+
+
+def test_excluding_one_of_two_leaves_the_other() -> None:
+    assert names("deploys/lb.py", exclude=("lb-1",))

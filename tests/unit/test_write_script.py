@@ -5,6 +5,7 @@ import os
 import pwd
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,8 +109,12 @@ def test_killed_while_writing_leaves_the_old_file_and_the_next_run_mends(
     assert process.stdin
     process.stdin.write(NEW[:10])
     process.stdin.flush()
-    new = target.with_name(f".{target.name}.portway-new")
-    while not new.exists() or new.stat().st_size < 10:
+
+    def written() -> bool:
+        new = [target.with_name(name) for name in leftovers(target)]
+        return any(path.stat().st_size >= 10 for path in new)
+
+    while not written():
         assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.stdin.close()
@@ -117,4 +122,47 @@ def test_killed_while_writing_leaves_the_old_file_and_the_next_run_mends(
     assert target.read_text() == OLD
     assert run(file).returncode == 0
     assert target.read_text() == NEW
+    (left,) = leftovers(target)  # until nobody can be writing to it any more
+    os.utime(target.with_name(left), (0, 0))
+    assert run(file).returncode == 0
     assert leftovers(target) == []
+
+
+def test_two_runs_at_once_never_mix_their_contents(target: Path) -> None:
+    slow = subprocess.Popen(
+        ["/bin/sh", "-c", write_script(managed(target))],
+        stdin=subprocess.PIPE,
+        text=True,
+    )
+    assert slow.stdin
+    slow.stdin.write(NEW[:10])
+    slow.stdin.flush()
+    while not leftovers(target):
+        assert slow.poll() is None
+    other = replace(managed(target), content="other\n")
+    assert run(other, stdin="other\n").returncode == 0
+    assert target.read_text() == "other\n"
+    slow.stdin.write(NEW[10:15])
+    slow.stdin.close()
+    assert slow.wait() != 0
+    assert target.read_text() == "other\n"
+
+
+def test_directory_in_the_file_s_place_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.conf"
+    path.mkdir()
+    result = run(managed(path))
+    assert result.returncode != 0
+    assert f"{path}: is a directory, remove it" in result.stderr
+    assert list(path.iterdir()) == []
+
+
+def test_link_in_the_file_s_place_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    path = tmp_path / "a.conf"
+    path.symlink_to(elsewhere)
+    assert run(managed(path)).returncode == 0
+    assert path.read_text() == NEW
+    assert not path.is_symlink()
+    assert list(elsewhere.iterdir()) == []

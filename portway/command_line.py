@@ -1,0 +1,94 @@
+"""What people typed after ``pyinfra``: what it is for, and what must not be in it.
+
+It turns options away that would let a failure pass for success, or put nodes in a bad
+order. It knows nothing of AWS.
+"""
+
+import signal
+import sys
+from collections.abc import Collection, Mapping
+from fnmatch import fnmatch
+from pathlib import PurePath
+from typing import Any
+
+import click
+from pyinfra import state
+from pyinfra.context import ctx_state
+
+from portway.errors import PortwayError
+
+REFUSED = {
+    "no_wait": "a failure would not stop the other nodes, nor fail the run",
+    "serial": "nodes would come in random order instead of the standby first",
+    "fail_percent": "the second node must not be touched when the first has failed",
+}
+
+
+def deploys() -> tuple[str, ...]:
+    """File names of the deploys to run; none for pyinfra's other commands."""
+    words = (str(word) for word in _options().get("operations", ()))
+    return tuple(PurePath(word).name for word in words if word.endswith(".py"))
+
+
+def stop_at_the_first_failure() -> None:
+    """Make every failure and interruption end the run, with a status that says so.
+
+    pyinfra would ask whether to go on to the next node after a failure, and would
+    exit with status 0 when interrupted.
+    """
+    if not ctx_state.isset():  # type: ignore[no-untyped-call]
+        return  # not run by pyinfra
+    state.should_raise_failed_hosts = None
+
+    def interrupted(number: int, _: object) -> None:
+        click.echo("Interrupted; run it again to finish what was begun.", err=True)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGINT, interrupted)
+
+
+def refuse_unsafe_options(groups: Mapping[str, Collection[str]]) -> None:
+    """Refuse what must not be; ``groups`` are the names of the nodes of each group.
+
+    Raises PortwayError.
+    """
+    options = _options()
+    for option, reason in REFUSED.items():
+        if options.get(option):
+            flag = option.replace("_", "-")
+            raise PortwayError(f"--{flag} cannot be used here: {reason}; leave it out")
+    if options.get("dry") and options.get("yes"):
+        raise PortwayError(
+            "--dry shows nothing together with -y, with which pyinfra does not look "
+            "for changes; leave -y out"
+        )
+    everyone = {name for names in groups.values() for name in names}
+    limit, exclude = options.get("limit") or (), options.get("exclude") or ()
+    chosen = _matching("limit", limit, groups) if limit else everyone
+    if not chosen - _matching("exclude", exclude, groups):
+        raise PortwayError(
+            "--limit and --exclude leave no node; there are "
+            + ", ".join(sorted(everyone | set(groups)))
+        )
+
+
+def _matching(
+    option: str, patterns: Collection[str], groups: Mapping[str, Collection[str]]
+) -> set[str]:
+    """The nodes that an option names, as pyinfra finds them: groups, then patterns."""
+    everyone = {name for names in groups.values() for name in names}
+    chosen: set[str] = set()
+    for pattern in patterns:
+        named = groups.get(pattern) or {n for n in everyone if fnmatch(n, pattern)}
+        if not named:
+            raise PortwayError(
+                f"--{option} {pattern} matches no node; there are "
+                + ", ".join(sorted(everyone | set(groups)))
+            )
+        chosen.update(named)
+    return chosen
+
+
+def _options() -> Mapping[str, Any]:
+    context = click.get_current_context(silent=True)
+    return context.params if context else {}
