@@ -53,7 +53,7 @@ $(VENV)/.complete: requirements-dev.txt
 	    apt-get -q update && apt-get -q -y --no-install-recommends install python3-venv; }
 	@echo "Installing the locked dependencies into $(VENV)"
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip --disable-pip-version-check install --progress-bar off --require-hashes -r requirements-dev.txt
 	touch $@
 
 lock: setup

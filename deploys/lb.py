@@ -12,6 +12,7 @@ from portway.load_balancers import (
     is_last,
     verify_load_balancer,
     verify_pair,
+    verify_standby,
     wanted_load_balancer,
 )
 
@@ -21,7 +22,7 @@ wanted = wanted_load_balancer(cluster, lb)
 
 if not lb.holds_address:  # the standby first …
     apply_load_balancer(wanted)
-    verify_load_balancer(cluster=cluster, name="Verify the standby")
+verify_standby(cluster=cluster, lb=lb, name="Verify the standby")  # on both: a barrier
 if lb.holds_address:  # … and the holder only when that stood up
     apply_load_balancer(wanted)
     verify_load_balancer(cluster=cluster, name="Verify the holder of the address")

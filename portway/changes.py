@@ -4,9 +4,8 @@ Pure. Differences can be printed, counted and masked; the operations that make t
 go away are in ``portway.operations``.
 """
 
-import difflib
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -38,6 +37,8 @@ class Service:
     unit: str
     config: str
     """Path of the managed file that the unit loads."""
+    override: str
+    """Path of the managed file that adds to the unit."""
     process: str
     """Shell command that prints which process serves."""
     replaced_by_reload: bool
@@ -78,6 +79,9 @@ class FoundService:
     active: bool
     enabled: bool
     needs_daemon_reload: bool
+    """systemd's own word; it does not notice the first override of a unit."""
+    overrides: tuple[str, ...]
+    """Paths of those that systemd has read."""
     loaded_sha256: str | None
     """Hash of the config that the running process loaded; None if unknown."""
 
@@ -127,7 +131,7 @@ def service_steps(
     if unit is None:
         return ("daemon-reload", "enable", "start")
     steps = []
-    if unit.needs_daemon_reload:
+    if unit.needs_daemon_reload or service.override not in unit.overrides:
         steps.append("daemon-reload")
     if not unit.enabled:
         steps.append("enable")
@@ -136,12 +140,3 @@ def service_steps(
     elif unit.loaded_sha256 != wanted.sha256:
         steps.append("reload")
     return tuple(steps)
-
-
-def text_difference(old: str, new: str, path: str, *, secret: bool) -> Iterable[str]:
-    """A unified diff for people; of a secret file only that it differs."""
-    if secret:
-        return [f"{path}: content differs (not shown)"]
-    return difflib.unified_diff(
-        old.splitlines(), new.splitlines(), path, path, "on the node", "wanted", 2, ""
-    )

@@ -51,9 +51,10 @@ class NodeFacts(FactBase[FoundNode]):
                     active=active in ("active", "reloading"),
                     enabled=enabled == "enabled",
                     needs_daemon_reload=reload == "yes",
+                    overrides=tuple(overrides.split()),
                     loaded_sha256=loaded.get(unit),
                 )
-                for unit, active, enabled, reload in of("service")
+                for unit, active, enabled, reload, overrides in of("service")
             },
             listeners={int(port): program for port, program in of("listener")},
             interfaces={address: name for name, address in of("address")},
@@ -107,17 +108,26 @@ class LoadBalancerFacts(FactBase[LoadBalancerStatus]):
         return LoadBalancerStatus()
 
 
-class FileText(FactBase[str]):
-    """Content of a file that is not secret, to show how it differs."""
+class FileDifference(FactBase[list[str]]):
+    """How a file on the node differs from the content given as ``_stdin``.
+
+    The node compares, because its diff does at once what takes Python a minute with
+    10,000 clients. Not for secret files: the lines are shown.
+    """
 
     def command(self, path: str) -> str:
-        """Prints nothing for a file that does not exist."""
-        return f"cat -- {shlex.quote(path)} 2>/dev/null || :"
+        """Prints a unified diff; a file that does not exist counts as empty."""
+        name = shlex.quote(path)
+        return f"diff -u -N --label {name} --label wanted -- {name} - || :"
+
+    def process(self, output: list[str]) -> list[str]:
+        """The lines of the diff."""
+        return output
 
     @staticmethod
-    def default() -> str:
-        """An empty text."""
-        return ""
+    def default() -> list[str]:
+        """No difference."""
+        return []
 
 
 def _words(values: Iterable[Any]) -> str:
@@ -136,10 +146,11 @@ for f in {files}; do
 done
 for s in {sysctls}; do printf 'sysctl\t%s\t%s\n' "$s" "$(sysctl -n "$s")"; done
 for u in {units}; do
-    printf 'service\t%s\t%s\t%s\t%s\n' "$u" \
+    printf 'service\t%s\t%s\t%s\t%s\t%s\n' "$u" \
         "$(systemctl show -p ActiveState --value "$u")" \
         "$(systemctl show -p UnitFileState --value "$u")" \
-        "$(systemctl show -p NeedDaemonReload --value "$u")"
+        "$(systemctl show -p NeedDaemonReload --value "$u")" \
+        "$(systemctl show -p DropInPaths --value "$u")"
     [ ! -f {loaded}/"$u" ] ||
         printf 'loaded\t%s\t%s\n' "$u" "$(cut -d' ' -f1 <{loaded}/"$u")"
 done

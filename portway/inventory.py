@@ -4,12 +4,14 @@ Inventories call ``load_balancers`` and ``app_nodes``; deploys call ``current_cl
 A run that would find nothing to do, or do it in an unsafe order, is refused here.
 """
 
+import signal
+import sys
 from collections.abc import Collection
 from fnmatch import fnmatch
 from pathlib import PurePath
 
 import click
-from pyinfra import host, logger
+from pyinfra import host, logger, state
 
 from portway.aws import read_stack
 from portway.clients import read_clients
@@ -57,6 +59,7 @@ def _hosts(stack: str, region: str, role: Role) -> Hosts:
 def _read_stack_once(name: str, region: str) -> Stack:
     """What AWS says of a stack, kept for the other groups and for the deploys."""
     if not _stack or (_stack[0].name, _stack[0].region) != (name, region):
+        _stop_at_the_first_failure()
         found = read_stack(
             name, region, progress=lambda line: logger.info(f"    {line}")
         )
@@ -115,6 +118,21 @@ def _show_roles(cluster: Cluster) -> None:
         f"    {len(cluster.frontends)} clients on "
         f"{len(cluster.backends)} shared backends"
     )
+
+
+def _stop_at_the_first_failure() -> None:
+    """Make every failure and interruption end the run, with a status that says so.
+
+    pyinfra would ask whether to go on to the next node after a failure, and would
+    exit with status 0 when interrupted.
+    """
+    state.should_raise_failed_hosts = None
+
+    def interrupted(number: int, _: object) -> None:
+        click.echo("Interrupted; run it again to finish what was begun.", err=True)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGINT, interrupted)
 
 
 def _refuse_unsafe_options(names: Collection[str]) -> None:

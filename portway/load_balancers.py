@@ -63,6 +63,18 @@ def apply_load_balancer(wanted: WantedNode) -> None:
 
 
 @operation()
+def verify_standby(cluster: Cluster, lb: LoadBalancer) -> Commands:
+    """Let no operation of the holder begin before the standby has done and serves.
+
+    pyinfra orders operations only along each host's own list; those of hosts that
+    share none run side by side. So both hosts have this one: the standby behind its
+    other operations, the holder, for whom it does nothing, before all of its own.
+    """
+    if not lb.holds_address:
+        yield from verify_load_balancer._inner(cluster)
+
+
+@operation()
 def verify_load_balancer(cluster: Cluster) -> Commands:
     """Wait until the current host serves every client, or fail with what is missing."""
     if not state.is_executing:
@@ -76,10 +88,12 @@ def verify_load_balancer(cluster: Cluster) -> Commands:
 
 @operation()
 def verify_pair(cluster: Cluster) -> Commands:
-    """Wait until exactly one node is VRRP master, or fail with what is wrong."""
+    """Wait until exactly the right node is VRRP master, or fail with what is wrong."""
     if not state.is_executing:
         return
-    wrong = _wait_until_none(cluster, lambda: pair_shortcomings(_ask_pair(cluster)))
+    wrong = _wait_until_none(
+        cluster, lambda: pair_shortcomings(cluster, _ask_pair(cluster))
+    )
     if wrong:
         yield _failure(
             f"the pair is not right: {'; '.join(wrong)}. Both must reach each other by "

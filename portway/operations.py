@@ -22,9 +22,8 @@ from portway.changes import (
     missing_packages,
     service_steps,
     sysctls_differ,
-    text_difference,
 )
-from portway.facts import FileText, NodeFacts
+from portway.facts import FileDifference, NodeFacts
 from portway.render import LOADED_FOLDER
 
 Commands = Generator[StringCommand, None, None]
@@ -113,8 +112,10 @@ def _show_difference(file: ManagedFile) -> None:
     """Print the difference under ``--diff``, once: when it is first found."""
     if not state.config.DIFF or (state.is_executing and state.check_for_changes):
         return
-    old = "" if file.secret else host.get_fact(FileText, path=file.path)
-    for line in text_difference(old, file.content, file.path, secret=file.secret):
+    lines = [f"{file.path}: content differs (not shown, it is secret)"]
+    if not file.secret:
+        lines = host.get_fact(FileDifference, path=file.path, _stdin=file.content)
+    for line in lines:
         logger.info(f"{host.print_prefix}{line}")
 
 

@@ -80,6 +80,7 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer, interface: str) -> WantedN
             Service(
                 "haproxy",
                 HAPROXY_CONFIG,
+                _override("haproxy"),
                 HAPROXY_WORKER,
                 replaced_by_reload=True,
                 # A process that was started before its unit had the limit gets it
@@ -91,6 +92,7 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer, interface: str) -> WantedN
             Service(
                 "keepalived",
                 KEEPALIVED_CONFIG,
+                _override("keepalived"),
                 "systemctl show -p MainPID --value keepalived",
                 replaced_by_reload=False,
             ),
@@ -140,8 +142,11 @@ def _unit_override(unit: str, config: str, descriptors: int | None) -> ManagedFi
         descriptors=descriptors,
         loaded_folder=LOADED_FOLDER,
     )
-    path = f"/etc/systemd/system/{unit}.service.d/portway.conf"
-    return ManagedFile(path, content, "644")
+    return ManagedFile(_override(unit), content, "644")
+
+
+def _override(unit: str) -> str:
+    return f"/etc/systemd/system/{unit}.service.d/portway.conf"
 
 
 @cache

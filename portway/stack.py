@@ -32,6 +32,7 @@ class Node:
     interface_id: str
     """The primary network interface (eni-…)."""
     launched_at: datetime
+    """When it was launched first; stopping and starting does not change it."""
     preferred_master: bool = False
     """Whether the tag ``portway:master`` says ``true``."""
 
@@ -58,7 +59,8 @@ class ElasticIp:
     allocation_id: str
     address: str
     holder: str | None
-    """Instance id that AWS associates the address with; None when no one."""
+    """Id of the instance that AWS associates the address with (of the interface if
+    that belongs to no instance); None when no one."""
 
 
 @dataclass(frozen=True, slots=True)

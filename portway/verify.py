@@ -31,19 +31,24 @@ def node_shortcomings(cluster: Cluster, status: LoadBalancerStatus) -> tuple[str
 
 
 def pair_shortcomings(
-    statuses: Mapping[str, LoadBalancerStatus | None],
+    cluster: Cluster, statuses: Mapping[str, LoadBalancerStatus | None]
 ) -> tuple[str, ...]:
-    """Why not exactly one node of the pair is VRRP master; () if so.
+    """Why not exactly the right node of the pair is VRRP master; () if it is.
 
-    ``statuses`` is by node name; None stands for a node that could not be asked, about
-    which nothing is claimed.
+    The right one is the master of record, unless it does not serve; then it is the
+    other. ``statuses`` is by node name; None stands for a node that could not be
+    asked, about which nothing is claimed.
     """
     masters = [n for n, s in statuses.items() if s is not None and s.is_vrrp_master]
     if len(masters) > 1:
         return (f"both {' and '.join(masters)} are VRRP master",)
     if not masters and None not in statuses.values():
         return (f"neither {' nor '.join(statuses)} is VRRP master",)
-    return ()
+    (of_record,) = (lb.name for lb in cluster.load_balancers if lb.is_master)
+    status = statuses[of_record]
+    if status is None or node_shortcomings(cluster, status) or of_record in masters:
+        return ()
+    return (f"{of_record} serves and is the master of record, but not VRRP master",)
 
 
 def _listed(names: Collection[str]) -> str:

@@ -43,11 +43,13 @@ class System:
             *words[1:],
         ]
 
-    def call(self, *words: str, check: bool = True, timeout: float = 300) -> Result:
+    def call(
+        self, *words: str, check: bool = True, timeout: float = 300, stdin: str = ""
+    ) -> Result:
         result = subprocess.run(
             self.command(*words),
             cwd=PROJECT,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -71,6 +73,35 @@ class System:
     def elastic_ip(self) -> str:
         return str(self.status()["elastic_ip"]["address"])
 
+    @property
+    def holder(self) -> str:
+        """The node that AWS associates the Elastic IP with; "" for none."""
+        nodes = self.status()["nodes"]
+        return next((str(n["node"]) for n in nodes if n["elastic_ip"]), "")
+
+    @property
+    def standby(self) -> str:
+        """The load balancer that does not hold the address."""
+        return {"lb-1": "lb-2", "lb-2": "lb-1"}[self.holder]
+
+    def addresses(self, role: str) -> dict[str, str]:
+        """Private address of each node of a role."""
+        nodes = self.status()["nodes"]
+        return {n["node"]: n["address"] for n in nodes if n["role"] == role}
+
+    def masters(self) -> list[str]:
+        """The load balancers that think themselves VRRP master."""
+        address = self.elastic_ip
+        return [
+            node
+            for node in ("lb-1", "lb-2")
+            if address in self.node(node, "ip -4 address show dev lo").stdout
+        ]
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """The nodes of the status by name."""
+        return {node["node"]: node for node in self.status()["nodes"]}
+
     def operator(self, *words: str, check: bool = True) -> Result:
         return self.call("run", "--", *words, check=check)
 
@@ -93,6 +124,22 @@ class System:
 
     def node(self, name: str, script: str, check: bool = True) -> Result:
         return self.call("exec", name, "--", "sh", "-c", script, check=check)
+
+    def run(self, *words: str, check: bool = True) -> str:
+        """What a command of the operator's prints."""
+        return self.operator(*words, check=check).stdout
+
+    def python(self, program: str, *arguments: str) -> str:
+        """What a Python program of the operator's prints."""
+        return self.run("python", "-c", program, *arguments)
+
+    def execute(self, name: str, *words: str, check: bool = True) -> str:
+        """What a command of root's on a node prints."""
+        return self.call("exec", name, "--", *words, check=check).stdout
+
+    def client(self, *words: str, source: str | None = None) -> str:
+        """What a customer's command prints, whatever its status."""
+        return self.customer(*words, source=source or "", check=False).stdout
 
     def ask(self, port: int, source: str = "", address: str = "") -> str:
         """What answers one line sent to a client's port; "" if nothing does."""

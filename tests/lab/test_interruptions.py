@@ -93,8 +93,7 @@ def test_first_node_that_does_not_come_up_stops_the_run(
     settled: System, clients_file: Path
 ) -> None:
     write_clients(clients_file, 9041)
-    holder = settled.status()["elastic_ip"]["holder"]
-    standby = {"lb-1": "lb-2", "lb-2": "lb-1"}[holder]
+    holder, standby = settled.holder, settled.standby
     settled.node(standby, "systemctl mask --runtime --now haproxy")
     before = settled.file_states()
     try:
@@ -113,11 +112,8 @@ def test_first_node_that_does_not_come_up_stops_the_run(
 
 
 def test_standby_without_a_healthy_server_fails_verification(settled: System) -> None:
-    holder = settled.status()["elastic_ip"]["holder"]
-    standby = {"lb-1": "lb-2", "lb-2": "lb-1"}[holder]
-    addresses = [
-        n["address"] for n in settled.status()["nodes"] if n["role"] == "application"
-    ]
+    standby = settled.standby
+    addresses = settled.addresses("application").values()
     routes = " ".join(f"ip route add unreachable {a}/32;" for a in addresses)
     settled.node(standby, routes)
     try:
@@ -130,26 +126,29 @@ def test_standby_without_a_healthy_server_fails_verification(settled: System) ->
     settled.deploy()
 
 
+DROP_VRRP = (
+    "table inet divided { chain heard { type filter hook input priority 0; "
+    "ip protocol 112 drop; }; }"
+)
+
+
+def divide(system: System, *ruleset: str) -> None:
+    """Load a ruleset into the network of both load balancers."""
+    for node in system.status()["nodes"]:
+        if node["role"] == "load-balancer":
+            within = ("ip", "netns", "exec", node["namespace"])
+            subprocess.run((*within, "nft", *ruleset), check=True)
+
+
 def test_two_masters_fail_the_run(settled: System) -> None:
-    addresses = {n["name"]: n["address"] for n in settled.status()["nodes"]}
-    elastic_ip = settled.elastic_ip
-
-    def masters() -> list[str]:
-        return [
-            node
-            for node in ("lb-1", "lb-2")
-            if elastic_ip in settled.node(node, "ip -4 address show dev lo").stdout
-        ]
-
-    (master,) = masters()
-    peer = addresses[{"lb-1": "lb-2", "lb-2": "lb-1"}[master]]
-    settled.node(master, f"ip route add unreachable {peer}/32")
+    masters = settled.masters()
+    divide(settled, DROP_VRRP)
     try:
-        wait_until(lambda: len(masters()) == 2, 15, "both masters")
+        wait_until(lambda: len(settled.masters()) == 2, 15, "both masters")
         result = settled.deploy("-y", "--data", "verify_timeout=5", check=False)
         assert result.returncode != 0
         assert "are VRRP master" in output(result)
     finally:
-        settled.node(master, f"ip route del unreachable {peer}/32")
-    wait_until(lambda: masters() == [master], 15, "one master")
+        divide(settled, "delete table inet divided")
+    wait_until(lambda: settled.masters() == masters, 15, "one master")
     settled.deploy()

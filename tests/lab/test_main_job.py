@@ -51,20 +51,13 @@ def test_second_run_takes_at_most_four_commands_a_node(deployed: System) -> None
 
 
 def test_exactly_one_node_is_master_and_holds_the_address(deployed: System) -> None:
-    address = deployed.elastic_ip
-    masters = [
-        node
-        for node in ("lb-1", "lb-2")
-        if address in deployed.node(node, "ip -4 address show dev lo").stdout
-    ]
-    assert len(masters) == 1
-    assert deployed.status()["elastic_ip"]["holder"] == masters[0]
+    assert deployed.masters() == [deployed.holder]
 
 
 def test_allow_list_admits_its_own_and_refuses_others(
     deployed: System, clients_file: Path
 ) -> None:
-    inside, outside = deployed.status()["customer_addresses"][:2]
+    inside, outside = deployed.status()["customers"][:2]
     entry = {"client_name": "vpn", "client_port": 9011, "allow": [f"{inside}/32"]}
     clients_file.write_text(json.dumps({"clients": [entry]}))
     deployed.deploy("-y", "--data", f"clients_file={clients_file}")
@@ -135,8 +128,7 @@ def test_limit_touches_one_node_and_renders_the_whole_cluster(
     assert "frontend late" in config
     assert "server app-2" in config
     peer = deployed.node("lb-1", "cat /etc/keepalived/keepalived.conf").stdout
-    addresses = {n["name"]: n["address"] for n in deployed.status()["nodes"]}
-    assert addresses["lb-2"] in peer
+    assert deployed.addresses("load-balancer")["lb-2"] in peer
 
 
 def test_new_application_node_changes_only_backends_and_cuts_no_stream(

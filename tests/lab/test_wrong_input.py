@@ -113,7 +113,7 @@ def test_template_that_haproxy_refuses(settled: System, copy: Path) -> None:
 
 
 def test_template_that_keepalived_refuses(settled: System, copy: Path) -> None:
-    edit(copy, "keepalived.conf.j2", "virtual_router_id", "virtual_ruoter_id")
+    edit(copy, "keepalived.conf.j2", "virtual_router_id {{", "virtual_ruoter_id {{")
     assert_refused(settled, "/etc/keepalived/keepalived.conf: refused by", project=copy)
 
 

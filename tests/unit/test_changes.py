@@ -13,17 +13,17 @@ from portway.changes import (
     missing_packages,
     service_steps,
     sysctls_differ,
-    text_difference,
 )
 
 FILE = ManagedFile("/etc/a.conf", "content\n")
-SERVICE = Service("a", "/etc/a.conf", "echo 1", replaced_by_reload=True)
+OVERRIDE = "/etc/systemd/system/a.service.d/portway.conf"
+SERVICE = Service("a", "/etc/a.conf", OVERRIDE, "echo 1", replaced_by_reload=True)
 WANTED = WantedNode(("a", "b"), (FILE,), {"net.x": "1"}, (SERVICE,))
 GOOD = FoundNode(
     packages=frozenset({"a", "b"}),
     files={"/etc/a.conf": FoundFile(FILE.sha256, "600", "root", "root")},
     sysctls={"net.x": "1"},
-    services={"a": FoundService(True, True, False, FILE.sha256)},
+    services={"a": FoundService(True, True, False, (OVERRIDE,), FILE.sha256)},
 )
 
 
@@ -58,13 +58,14 @@ def test_content_mode_owner_and_group_each_count(found: FoundFile) -> None:
 @pytest.mark.parametrize(
     ("service", "expected"),
     [
-        (FoundService(True, True, False, "old"), ("reload",)),
-        (FoundService(True, True, False, None), ("reload",)),
-        (FoundService(False, True, False, FILE.sha256), ("start",)),
-        (FoundService(True, False, False, FILE.sha256), ("enable",)),
-        (FoundService(True, True, True, FILE.sha256), ("daemon-reload",)),
+        (FoundService(True, True, False, (OVERRIDE,), "old"), ("reload",)),
+        (FoundService(True, True, False, (OVERRIDE,), None), ("reload",)),
+        (FoundService(False, True, False, (OVERRIDE,), FILE.sha256), ("start",)),
+        (FoundService(True, False, False, (OVERRIDE,), FILE.sha256), ("enable",)),
+        (FoundService(True, True, True, (OVERRIDE,), FILE.sha256), ("daemon-reload",)),
+        (FoundService(True, True, False, (), FILE.sha256), ("daemon-reload",)),
         (
-            FoundService(False, False, True, None),
+            FoundService(False, False, True, (OVERRIDE,), None),
             ("daemon-reload", "enable", "start"),
         ),
     ],
@@ -73,14 +74,3 @@ def test_reload_is_decided_by_what_is_running(
     service: FoundService, expected: tuple[str, ...]
 ) -> None:
     assert service_steps(SERVICE, FILE, FoundNode(services={"a": service})) == expected
-
-
-def test_difference_is_readable() -> None:
-    lines = list(text_difference("a\nb\n", "a\nc\n", "/etc/a.conf", secret=False))
-    assert "-b" in lines
-    assert "+c" in lines
-
-
-def test_difference_of_a_secret_file_shows_nothing_of_it() -> None:
-    lines = list(text_difference("hunter2\n", "hunter3\n", "/etc/s", secret=True))
-    assert "hunter" not in " ".join(lines)

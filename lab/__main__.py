@@ -1,0 +1,128 @@
+"""The command line of the lab: ``python -m lab``. It only reads arguments."""
+
+import argparse
+import json
+import shlex
+import sys
+
+from lab.errors import LabError
+from lab.names import Lab, chosen
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the result is the process's exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(chosen(options.name), options)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _up(lab: Lab, options: argparse.Namespace) -> None:
+    from lab import lifecycle, status
+
+    lifecycle.up(lab, options.app_nodes, options.suite)
+    print(status.table(status.read(lab)), end="")
+
+
+def _down(lab: Lab, options: argparse.Namespace) -> None:
+    from lab import lifecycle
+
+    del options
+    lifecycle.down(lab)
+
+
+def _demo(lab: Lab, options: argparse.Namespace) -> None:
+    from lab import demo
+
+    del options
+    demo.run(lab)
+
+
+def _status(lab: Lab, options: argparse.Namespace) -> None:
+    from lab import status
+
+    read = status.read(lab)
+    print(json.dumps(read, indent=2) if options.json else status.table(read).rstrip())
+
+
+def _run(lab: Lab, options: argparse.Namespace) -> None:
+    from lab import commands
+
+    commands.run_as_operator(lab, _command(options))
+
+
+def _client(lab: Lab, options: argparse.Namespace) -> None:
+    from lab import commands
+
+    commands.run_as_customer(lab, options.source, _command(options))
+
+
+def _exec(lab: Lab, options: argparse.Namespace) -> None:
+    from lab import commands
+
+    commands.run_on_host(lab, options.node, _command(options))
+
+
+def _env(lab: Lab, options: argparse.Namespace) -> None:
+    from lab import commands
+
+    del options
+    for key, value in sorted(commands.environment(lab).items()):
+        print(f"export {key}={shlex.quote(value)}")
+
+
+def _command(options: argparse.Namespace) -> list[str]:
+    command: list[str] = options.command
+    return command[1:] if command[:1] == ["--"] else command
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lab",
+        description="Portway's whole system on one machine: hosts, a VPC, AWS, "
+        "an operator and customers. Nothing outside the machine is contacted.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--name", help="the lab's name (PORTWAY_LAB in the environment, or portway)"
+    )
+
+    def add(name: str, run: object, help_: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name, help=help_, description=help_, parents=[common]
+        )
+        command.set_defaults(run=run)
+        return command
+
+    up = add("up", _up, "create the stack and its hosts, or bring them up to date")
+    up.add_argument("--app-nodes", type=int, metavar="N", help="application nodes")
+    up.add_argument(
+        "--suite",
+        choices=("trixie", "bookworm"),
+        help="the hosts' Debian: trixie (13, the default) or bookworm (12)",
+    )
+    add("demo", _demo, "show the main job: a stack, one command, and real traffic")
+    add("down", _down, "remove the lab and everything of it but the disk images")
+    status = add("status", _status, "show what is there")
+    status.add_argument("--json", action="store_true", help="for programs")
+    run = add("run", _run, "run a command as the operator: python -m lab run -- CMD")
+    client = add("client", _client, "run a command as a customer")
+    client.add_argument(
+        "--from", dest="source", metavar="ADDRESS", help="the customer at this address"
+    )
+    execute = add("exec", _exec, "run a command as root on a host")
+    execute.add_argument("node", metavar="NODE")
+    for command in (run, client, execute):
+        command.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD")
+    add("env", _env, "print the operator's environment for a shell to read")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""Where moto's EC2 network differs from AWS: one list, each entry put right.
+
+What differs in CloudFormation is in ``moto_corrections``. Both change moto inside
+the process that serves it and must not be imported anywhere else.
+"""
+
+import ipaddress
+from collections.abc import Callable
+from typing import Any
+
+from moto.ec2.exceptions import InvalidParameterValueError
+from moto.ec2.models import (
+    EC2Backend,
+    ec2_backends,
+    elastic_ip_addresses,
+    elastic_network_interfaces,
+)
+from moto.ec2.models.instances import Instance
+from moto.ec2.models.subnets import Subnet
+from moto.ec2.responses import elastic_network_interfaces as interface_responses
+from moto.rds.models import DBInstance
+
+from lab.moto_corrections import correct_moto
+
+PUBLIC_NETWORK = ipaddress.ip_network("203.0.113.0/24")
+"""Addresses for documentation, so that none of the lab's is anyone's."""
+
+DATABASE_INTERFACE = "RDSNetworkInterface"
+"""The description RDS gives the interface that it makes for a database."""
+
+DATABASE_TAG = "lab:database"
+
+
+_backend: Any = EC2Backend
+_subnet: Any = Subnet
+_instance: Any = Instance
+_database: Any = DBInstance
+_responses: Any = interface_responses.ElasticNetworkInterfaces
+
+
+def correct(region: str) -> None:
+    """Put moto right, before it answers its first request; once per process."""
+    correct_moto(region)
+    for correction in CORRECTIONS:
+        correction()
+
+
+def _public_addresses_can_be_routed() -> None:
+    """Moto invents 127.x.x.x for Elastic IPs and 54.214.x.x for public addresses."""
+    unused = PUBLIC_NETWORK.hosts()
+
+    def next_address() -> str:
+        return str(next(unused))
+
+    for module, name in (
+        (elastic_ip_addresses, "random_ip"),
+        (elastic_network_interfaces, "random_public_ip"),
+    ):
+        setattr(module, name, next_address)
+
+
+def _subnets_keep_their_setting() -> None:
+    """Moto's CloudFormation ignores a subnet's MapPublicIpOnLaunch."""
+    original = _subnet.create_from_cloudformation_json.__func__
+
+    def create(cls: Any, /, name: str, resource: Any, *args: Any, **kwargs: Any) -> Any:
+        subnet = original(cls, name, resource, *args, **kwargs)
+        wanted = resource["Properties"].get("MapPublicIpOnLaunch", False)
+        subnet.map_public_ip_on_launch = str(wanted).lower() == "true"
+        subnet.default_for_az = False
+        return subnet
+
+    _subnet.create_from_cloudformation_json = classmethod(create)
+
+
+def _instances_follow_their_subnet() -> None:
+    """Moto honours MapPublicIpOnLaunch only for instances of a scaling group."""
+    original = _backend.run_instances
+
+    def run_instances(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not kwargs.get("associate_public_ip"):
+            kwargs["associate_public_ip"] = None
+        return original(self, *args, **kwargs)
+
+    _backend.run_instances = run_instances
+
+
+def _elastic_ip_leaves_its_old_interface() -> None:
+    """Moto lets a moved Elastic IP stay the public address of the old holder too.
+
+    On AWS the old holder gets back an address of the subnet's if it had one, and
+    the address names its instance however it was associated.
+    """
+    original = _backend.associate_address
+
+    def associate_address(self: Any, *args: Any, **kwargs: Any) -> Any:
+        before = {eip.allocation_id: eip.eni for eip in self.addresses}
+        eip = original(self, *args, **kwargs)
+        old = before.get(eip.allocation_id)
+        if old is not None and old is not eip.eni:
+            old.public_ip = None
+            old.check_auto_public_ip()
+        eip.instance = eip.eni.instance
+        return eip
+
+    _backend.associate_address = associate_address
+
+
+def _private_address_has_one_interface() -> None:
+    """Moto leaves a reassigned private address on the old interface as well.
+
+    It also takes addresses outside the subnet and without AllowReassignment.
+    """
+    original = _backend.assign_private_ip_addresses
+    original_response = _responses.assign_private_ip_addresses
+
+    def respond(self: Any) -> Any:
+        wanted = self._get_param("PrivateIpAddresses", [])
+        allowed = str(self._get_param("AllowReassignment", "false")).lower() == "true"
+        _refuse_wrong_addresses(
+            self.ec2_backend, self._get_param("NetworkInterfaceId"), wanted, allowed
+        )
+        return original_response(self)
+
+    def assign(self: Any, eni_id: str, addresses: Any = None, count: Any = None) -> Any:
+        for eni in self.enis.values():
+            if eni.id != eni_id and addresses:
+                eni.private_ip_addresses = [
+                    item
+                    for item in eni.private_ip_addresses
+                    if item["PrivateIpAddress"] not in addresses
+                ]
+        return original(self, eni_id, addresses, count)
+
+    _responses.assign_private_ip_addresses = respond
+    _backend.assign_private_ip_addresses = assign
+
+
+def _refuse_wrong_addresses(
+    backend: Any, eni_id: str, wanted: list[str], reassignment: bool
+) -> None:
+    subnet = backend.get_network_interface(eni_id).subnet
+    for address in wanted:
+        if ipaddress.ip_address(address) not in ipaddress.ip_network(subnet.cidr_block):
+            raise InvalidParameterValueError(
+                f"Address {address} does not fall within the subnet's address range"
+            )
+        for eni in backend.enis.values():
+            held = {item["PrivateIpAddress"] for item in eni.private_ip_addresses}
+            if address in held and eni.id != eni_id:
+                if not reassignment:
+                    raise InvalidParameterValueError(
+                        f"Address {address} is already assigned; "
+                        "allow reassignment to move it"
+                    )
+                if address == eni.private_ip_address:
+                    raise InvalidParameterValueError(
+                        f"Address {address} is a primary address of {eni.id}"
+                    )
+
+
+def _terminated_instances_let_go() -> None:
+    """Moto leaves a terminated instance its interface, address and Elastic IP."""
+    original = _instance.terminate
+
+    def terminate(self: Any) -> Any:
+        previous = original(self)
+        backend = self.ec2_backend
+        for nic in self.nics.values():
+            for eip in backend.addresses:
+                if eip.eni is nic:
+                    backend.disassociate_address(address=eip.public_ip)
+            nic.public_ip = None
+            backend.enis.pop(nic.id, None)
+            for item in nic.private_ip_addresses:
+                nic.subnet.del_subnet_ip(item["PrivateIpAddress"])
+        return previous
+
+    _instance.terminate = terminate
+
+
+def _subnets_get_their_route_table() -> None:
+    """Moto's CloudFormation notes an association but never makes it."""
+    original = _backend.create_subnet_association
+
+    def associate(self: Any, route_table_id: str, subnet_id: str) -> Any:
+        self.associate_route_table(route_table_id, subnet_id=subnet_id)
+        return original(self, route_table_id, subnet_id)
+
+    _backend.create_subnet_association = associate
+
+
+def _databases_have_an_interface() -> None:
+    """Moto gives a database a name but no place in the VPC.
+
+    Its CloudFormation also ignores VPCSecurityGroups.
+    """
+    original = _database.create_from_cloudformation_json.__func__
+
+    def create(
+        cls: Any, /, name: str, resource: Any, account: str, region: str, **kwargs: Any
+    ) -> Any:
+        database = original(cls, name, resource, account, region, **kwargs)
+        groups = resource["Properties"].get("VPCSecurityGroups")
+        if groups:
+            database.vpc_security_group_ids = groups
+        _place_database(ec2_backends[account][region], database)
+        return database
+
+    _database.create_from_cloudformation_json = classmethod(create)
+
+
+def _place_database(backend: Any, database: Any) -> None:
+    if not database.db_subnet_group:
+        return
+    subnet = backend.get_subnet(database.db_subnet_group.subnets[0]["SubnetIdentifier"])
+    eni = backend.create_network_interface(
+        subnet,
+        subnet.get_available_subnet_ip(database),
+        group_ids=database.vpc_security_group_ids,
+        description=DATABASE_INTERFACE,
+        tags={DATABASE_TAG: database.db_instance_identifier},
+    )
+    eni.requester_managed = True
+    eni.status = "in-use"
+
+
+CORRECTIONS: tuple[Callable[[], None], ...] = (
+    _public_addresses_can_be_routed,
+    _subnets_keep_their_setting,
+    _instances_follow_their_subnet,
+    _elastic_ip_leaves_its_old_interface,
+    _private_address_has_one_interface,
+    _terminated_instances_let_go,
+    _subnets_get_their_route_table,
+    _databases_have_an_interface,
+)

@@ -1,0 +1,72 @@
+"""The addresses of what is outside the VPC, and other fixed facts of every lab.
+
+All are addresses for documentation: nobody's. Addresses inside the VPC are never
+written down; they are what AWS says.
+"""
+
+from dataclasses import dataclass
+
+from lab.names import OPERATOR, Lab
+from lab.network import METADATA, Outsider
+
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+
+STACK = "portway"
+"""The name of the stack in the lab's AWS."""
+
+API_PORT = 443
+"""Plain HTTP on the port AWS has, so that egress rules mean what they mean there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A namespace at the edge of the lab's network with one address."""
+
+    thing: str
+    address: str
+    gateway: str
+    prefix: int = 25
+
+
+AWS = Station("aws", "192.0.2.10", "192.0.2.1")
+OPERATOR_STATION = Station(OPERATOR, "192.0.2.130", "192.0.2.129")
+CUSTOMERS = (
+    Station("customer", "198.51.100.10", "198.51.100.1"),
+    Station("customer-2", "198.51.100.200", "198.51.100.129"),
+)
+"""Two, so that a source outside an allow list can be shown."""
+
+STATIONS = (AWS, OPERATOR_STATION, *CUSTOMERS)
+
+AWS_ADDRESSES = (AWS.address, METADATA)
+
+ENDPOINT = f"http://{AWS.address}:{API_PORT}"
+
+SYNCHRONIZE = "/lab/synchronize"
+"""A request of the lab's own to AWS: bring the router up to date with the hosts."""
+
+OUTSIDERS = (
+    Outsider(OPERATOR_STATION.thing, OPERATOR_STATION.address, by_internet=False),
+    *(Outsider(c.thing, c.address, by_internet=True) for c in CUSTOMERS),
+)
+
+
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "AKIALABOPERATOR00000",
+    "AWS_SECRET_ACCESS_KEY": "only-the-lab-takes-this",
+}
+"""The operator's, of no use anywhere else."""
+
+
+def operator_environment(lab: Lab) -> dict[str, str]:
+    """What a command needs to act as the operator."""
+    return {
+        **CREDENTIALS,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL": ENDPOINT,
+        "PORTWAY_STACK": STACK,
+        "PORTWAY_LAB": lab.name,
+        "HOME": str(lab.home),
+    }

@@ -1,0 +1,88 @@
+"""What a lab consists of at this moment, for people and for programs."""
+
+from typing import Any
+
+from lab import hosts, namespaces, plan, processes, stack, state
+from lab.names import AWS, OPERATOR, Lab
+
+_COLUMNS = ("node", "role", "instance_id", "address", "state", "elastic_ip")
+
+
+def read(lab: Lab) -> dict[str, Any]:
+    """Everything one needs to know to use a lab."""
+    present = state.hosts(lab)
+    outputs: dict[str, str] = {}
+    address: dict[str, Any] = {}
+    aws = processes.in_cgroup(processes.cgroup(lab, AWS))
+    if aws and namespaces.exists(lab, OPERATOR):
+        with namespaces.within(lab, OPERATOR):
+            outputs = stack.outputs()
+            if "ElasticIpAllocationId" in outputs:
+                address = stack.elastic_ip(outputs["ElasticIpAllocationId"])
+    suite = lab.directory / "suite"
+    return {
+        "name": lab.name,
+        "up": bool(aws and present),
+        "suite": suite.read_text().strip() if suite.exists() else None,
+        "stack": plan.STACK,
+        "region": plan.REGION,
+        "endpoint": plan.ENDPOINT,
+        "outputs": outputs,
+        "client_ports": _range(outputs),
+        "elastic_ip": {
+            "address": address.get("PublicIp"),
+            "allocation_id": address.get("AllocationId"),
+            "holder": address.get("InstanceId") or None,
+        },
+        "operator": plan.OPERATOR_STATION.address,
+        "customers": [customer.address for customer in plan.CUSTOMERS],
+        "aws_pids": aws,
+        "log": str(lab.log),
+        "home": str(lab.home),
+        "nodes": [_node(lab, host, address) for host in present],
+    }
+
+
+def _range(outputs: dict[str, str]) -> list[int]:
+    keys = ("ClientPortFrom", "ClientPortTo")
+    return [int(outputs[key]) for key in keys if key in outputs]
+
+
+def _node(lab: Lab, host: state.Host, address: dict[str, Any]) -> dict[str, Any]:
+    pid = processes.init_of(processes.cgroup(lab, host.node))
+    holds = address.get("InstanceId") == host.instance_id
+    return {
+        "node": host.node,
+        "role": host.role,
+        "instance_id": host.instance_id,
+        "interface_id": host.interface_id,
+        "address": host.address,
+        "state": "on" if pid else "off",
+        "pid": pid,
+        "elastic_ip": address.get("PublicIp") if holds else None,
+        "root": str(hosts.root(lab, host)),
+        "namespace": lab.namespace(host.node),
+    }
+
+
+def table(status: dict[str, Any]) -> str:
+    """The status as a table, with what one can do next above it."""
+    if not status["up"]:
+        return f"lab {status['name']} is not up: python -m lab up\n"
+    rows = [
+        [str(node[column] or "") for column in _COLUMNS] for node in status["nodes"]
+    ]
+    heads = [column.replace("_", " ") for column in _COLUMNS]
+    widths = [max(map(len, cells)) for cells in zip(heads, *rows, strict=True)]
+    lines = [
+        f"lab {status['name']}: Debian {status['suite']}, stack {status['stack']} "
+        f"in {status['region']}",
+        f"clients connect to {status['elastic_ip']['address']}, "
+        f"ports {'-'.join(map(str, status['client_ports']))}; "
+        f"customers are at {', '.join(status['customers'])}",
+        "",
+    ]
+    for cells in (heads, *rows):
+        padded = (cell.ljust(w) for cell, w in zip(cells, widths, strict=True))
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines) + "\n"

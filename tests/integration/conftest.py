@@ -1,0 +1,173 @@
+"""A stack created from the project's own template, in moto, for every test anew."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import requests
+
+from lab.moto_corrections import correct_moto
+from portway.aws import read_stack
+from portway.stack import Stack
+from tests.integration.aws_server import AwsServer
+
+REGION = "eu-central-1"
+STACK = "messages"
+TEMPLATE = Path(__file__).parents[2] / "cloudformation" / "stack.yaml"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[AwsServer]:
+    correct_moto(REGION)
+    running = AwsServer()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def aws(server: AwsServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsServer]:
+    """An empty account, which boto3 in this process talks to."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "AWS_ENDPOINT_URL": server.url,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    server.forget()
+    requests.post(f"{server.url}/moto-api/reset", timeout=10).raise_for_status()
+    server.forget()
+    yield server
+    server.forget()
+
+
+@dataclass(frozen=True)
+class Account:
+    """The account that the stack stands in, and ways to change it."""
+
+    aws: AwsServer
+
+    def client(self, service: str) -> Any:
+        return boto3.client(service, region_name=REGION)
+
+    def create(self, **parameters: str) -> None:
+        self.client("cloudformation").create_stack(
+            StackName=STACK,
+            TemplateBody=TEMPLATE.read_text(),
+            Capabilities=["CAPABILITY_IAM"],
+            Parameters=_parameters(parameters),
+        )
+        self.aws.forget()
+
+    def update(self, **parameters: str) -> None:
+        self.client("cloudformation").update_stack(
+            StackName=STACK,
+            TemplateBody=TEMPLATE.read_text(),
+            Capabilities=["CAPABILITY_IAM"],
+            Parameters=_parameters(parameters),
+        )
+        self.aws.forget()
+
+    def outputs(self) -> dict[str, str]:
+        client = self.client("cloudformation")
+        stack = client.describe_stacks(StackName=STACK)["Stacks"][0]
+        return {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]}
+
+    def instances(self, role: str) -> list[dict[str, Any]]:
+        """The running instances of a role, by Name and id."""
+        answer = self.client("ec2").describe_instances(
+            Filters=[
+                {"Name": "tag:portway:role", "Values": [role]},
+                {"Name": "instance-state-name", "Values": ["running"]},
+            ]
+        )
+        found = [i for r in answer["Reservations"] for i in r["Instances"]]
+        return sorted(found, key=lambda i: (_name(i), i["InstanceId"]))
+
+    def load_balancer(self, name: str) -> str:
+        """The instance id of the load balancer with this Name tag."""
+        found = self.instances("load-balancer")
+        return str(next(i["InstanceId"] for i in found if _name(i) == name))
+
+    def tag(self, instance_id: str, **tags: str) -> None:
+        self.client("ec2").create_tags(
+            Resources=[instance_id],
+            Tags=[
+                {"Key": key.replace("_", ":"), "Value": value}
+                for key, value in tags.items()
+            ],
+        )
+
+    def launch(self, count: int = 1, **tags: str) -> list[str]:
+        """Start instances outside of the stack, each a reservation of its own."""
+        like = self.instances("load-balancer")[0]
+        return [
+            self.client("ec2").run_instances(
+                ImageId="ami-12345678",
+                MinCount=1,
+                MaxCount=1,
+                SubnetId=like["SubnetId"],
+                TagSpecifications=[
+                    {
+                        "ResourceType": "instance",
+                        "Tags": [
+                            {"Key": key.replace("_", ":"), "Value": value}
+                            for key, value in tags.items()
+                        ],
+                    }
+                ],
+            )["Instances"][0]["InstanceId"]
+            for _ in range(count)
+        ]
+
+
+@dataclass
+class Discovery:
+    """Runs ``read_stack`` without real pauses and keeps what it said meanwhile."""
+
+    said: list[str]
+    pauses: list[float]
+
+    def __call__(self, name: str = STACK, **arguments: Any) -> Stack:
+        return read_stack(
+            name,
+            arguments.pop("region", REGION),
+            progress=self.said.append,
+            sleep=self.pauses.append,
+            **arguments,
+        )
+
+
+@pytest.fixture
+def account(aws: AwsServer) -> Account:
+    return Account(aws)
+
+
+@pytest.fixture
+def stack(account: Account) -> Account:
+    """The account, with the stack created."""
+    account.create()
+    return account
+
+
+@pytest.fixture
+def discover() -> Discovery:
+    return Discovery([], [])
+
+
+def _name(instance: dict[str, Any]) -> str:
+    return next((t["Value"] for t in instance["Tags"] if t["Key"] == "Name"), "")
+
+
+def _parameters(given: dict[str, str]) -> list[dict[str, str]]:
+    values = {"OperatorCidr": "10.60.0.0/16"} | given
+    return [
+        {"ParameterKey": key, "ParameterValue": value} for key, value in values.items()
+    ]

@@ -1,0 +1,301 @@
+"""Reading a stack: what is found, in how many calls, and what is waited for."""
+
+import pytest
+
+from portway.aws import associate_elastic_ip
+from portway.errors import PortwayError
+from portway.stack import Ports, Role, Stack
+from tests.integration.aws_server import AwsServer, database_status, stack_status
+from tests.integration.conftest import REGION, Account, Discovery
+
+
+def test_everything_in_a_new_stack_is_found(
+    stack: Account, discover: Discovery
+) -> None:
+    found = discover()
+
+    balancers = found.with_role(Role.LOAD_BALANCER)
+    assert {node.name for node in balancers} == {"lb-1", "lb-2"}
+    assert len({node.zone for node in balancers}) == 2
+    assert len(found.with_role(Role.APPLICATION)) == 2
+    assert found.ports == Ports(9000, 10999, 8081, 8404)
+    assert found.database.engine == "postgres"
+    assert found.database.port == 5432
+    assert found.database.name == "messages"
+    assert "rds!db" in found.database.master_secret
+    assert found.database.application_secret == stack.outputs()["ApplicationSecretArn"]
+    assert found.elastic_ip.address == stack.outputs()["ElasticIp"]
+    assert found.elastic_ip.holder is None
+    assert discover.said == []
+
+
+def test_a_small_stack_is_read_in_five_calls(
+    stack: Account, discover: Discovery
+) -> None:
+    discover()
+
+    assert sorted(stack.aws.calls) == [
+        "autoscaling:DescribeAutoScalingGroups",
+        "cloudformation:DescribeStacks",
+        "ec2:DescribeAddresses",
+        "ec2:DescribeInstances",
+        "rds:DescribeDBInstances",
+    ]
+
+
+def test_nodes_are_as_ec2_describes_them(stack: Account, discover: Discovery) -> None:
+    described = {i["InstanceId"]: i for i in stack.instances("application")}
+
+    for node in discover().with_role(Role.APPLICATION):
+        instance = described[node.instance_id]
+        assert node.name == f"app-{node.instance_id}"
+        assert node.address == instance["PrivateIpAddress"]
+        assert node.zone == instance["Placement"]["AvailabilityZone"]
+        assert node.subnet_id == instance["SubnetId"]
+        interface = instance["NetworkInterfaces"][0]
+        assert node.interface_id == interface["NetworkInterfaceId"]
+        assert node.launched_at.utcoffset() is not None
+
+
+def test_a_name_that_is_unique_is_used_alone(
+    stack: Account, discover: Discovery
+) -> None:
+    first, second = (i["InstanceId"] for i in stack.instances("application"))
+    stack.tag(first, Name="app-1")
+
+    names = {node.instance_id: node.name for node in discover().nodes}
+
+    assert names[first] == "app-1"
+    assert names[second] == "app"
+
+
+def test_names_that_differ_in_case_only_get_their_ids(
+    stack: Account, discover: Discovery
+) -> None:
+    stack.tag(stack.load_balancer("lb-2"), Name="LB-1")
+
+    names = {node.name for node in discover().with_role(Role.LOAD_BALANCER)}
+
+    assert all(name[:5] in ("lb-1-", "LB-1-") for name in names)
+
+
+def test_more_instances_than_one_page_are_all_found(
+    stack: Account, discover: Discovery
+) -> None:
+    stack.launch(105, portway_stack="messages", portway_role="application", Name="x")
+    stack.aws.forget()
+
+    assert len(discover().with_role(Role.APPLICATION)) == 107
+    assert stack.aws.calls.count("ec2:DescribeInstances") == 2
+
+
+def test_other_stacks_and_other_roles_are_left_out(
+    stack: Account, discover: Discovery
+) -> None:
+    stack.launch(portway_stack="other", portway_role="load-balancer", Name="lb-1")
+    stack.launch(portway_stack="messages", portway_role="bastion", Name="bastion")
+    stack.launch(Name="lb-1")
+
+    assert len(discover().nodes) == 4
+
+
+def test_an_instance_that_the_group_is_ending_is_left_out(
+    stack: Account, discover: Discovery
+) -> None:
+    ending = stack.instances("application")[0]["InstanceId"]
+    stack.launch(portway_stack="messages", portway_role="application", Name="x")
+    stack.aws.edit(
+        "autoscaling:DescribeAutoScalingGroups",
+        lambda text: text.replace("<DesiredCapacity>2<", "<DesiredCapacity>1<").replace(
+            "InService", "Terminating:Wait", 1
+        ),
+    )
+
+    left = discover().with_role(Role.APPLICATION)
+
+    assert len(left) == 2
+    first = stack.client("autoscaling").describe_auto_scaling_groups()
+    states = {
+        i["InstanceId"]: i["LifecycleState"]
+        for i in first["AutoScalingGroups"][0]["Instances"]
+    }
+    assert "Terminating:Wait" not in {states.get(n.instance_id) for n in left}
+    assert ending in states
+
+
+def test_a_preferred_master_is_told(stack: Account, discover: Discovery) -> None:
+    stack.tag(stack.load_balancer("lb-2"), portway_master="true")
+
+    preferred = [n.name for n in discover().nodes if n.preferred_master]
+
+    assert preferred == ["lb-2"]
+
+
+def test_a_stack_can_be_saved_and_read_again(
+    stack: Account, discover: Discovery
+) -> None:
+    found = discover()
+
+    assert Stack.from_dict(found.to_dict()) == found
+
+
+# --- Waiting -------------------------------------------------------------------------
+
+
+def test_it_waits_while_the_stack_is_being_created(
+    stack: Account, discover: Discovery
+) -> None:
+    in_progress = stack_status("CREATE_IN_PROGRESS")
+    stack.aws.edit_once("cloudformation:DescribeStacks", in_progress, in_progress)
+
+    assert len(discover().nodes) == 4
+    assert len(discover.pauses) == 2
+    assert discover.said == [
+        "stack messages: waiting for CloudFormation (CREATE_IN_PROGRESS) "
+        f"({waited} s so far, at most 1800 s)"
+        for waited in (0, 10)
+    ]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        "UPDATE_IN_PROGRESS",
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_ROLLBACK_IN_PROGRESS",
+    ],
+)
+def test_it_waits_while_the_stack_is_being_updated(
+    stack: Account, discover: Discovery, status: str
+) -> None:
+    stack.aws.edit_once("cloudformation:DescribeStacks", stack_status(status))
+
+    discover()
+
+    assert len(discover.said) == 1
+    assert status in discover.said[0]
+
+
+def test_it_waits_for_an_instance_that_is_pending(
+    stack: Account, discover: Discovery
+) -> None:
+    first = stack.instances("load-balancer")[0]["InstanceId"]
+    pending = "<code>0</code><name>pending</name>"
+    running = "<code>16</code><name>running</name>"
+    stack.aws.edit_once(
+        "ec2:DescribeInstances", lambda text: text.replace(running, pending, 1)
+    )
+
+    discover()
+
+    assert f"waiting for lb-1 ({first}) to run" in discover.said[0]
+
+
+def test_it_waits_for_application_nodes_to_be_launched(
+    stack: Account, discover: Discovery
+) -> None:
+    stack.aws.edit_once(
+        "autoscaling:DescribeAutoScalingGroups",
+        lambda text: text.replace("<DesiredCapacity>2<", "<DesiredCapacity>5<"),
+    )
+
+    discover()
+
+    assert "waiting for 3 of 5 application nodes of messages-Appl" in discover.said[0]
+
+
+def test_it_waits_for_the_endpoint_of_the_database(
+    stack: Account, discover: Discovery
+) -> None:
+    stack.aws.edit_once(
+        "rds:DescribeDBInstances", database_status("creating", endpoint=False)
+    )
+
+    assert discover().database.address
+
+    assert "waiting for an endpoint for database" in discover.said[0]
+    assert "(creating)" in discover.said[0]
+
+
+def test_waiting_ends_at_its_limit(stack: Account, discover: Discovery) -> None:
+    stack.aws.edit("cloudformation:DescribeStacks", stack_status("CREATE_IN_PROGRESS"))
+
+    with pytest.raises(PortwayError) as caught:
+        discover(wait_seconds=25)
+
+    assert sum(discover.pauses) == 25
+    assert "stack messages: gave up after waiting 25 s for" in caught.value.message
+    assert "CREATE_IN_PROGRESS" in caught.value.message
+    assert "see the events of the stack" in caught.value.message
+
+
+def test_an_update_that_was_rolled_back_is_told_and_used(
+    stack: Account, discover: Discovery
+) -> None:
+    rolled_back = stack_status("UPDATE_ROLLBACK_COMPLETE")
+    stack.aws.edit("cloudformation:DescribeStacks", rolled_back)
+
+    assert len(discover().nodes) == 4
+    assert discover.said == [
+        "stack messages: its last update failed; going on with what was before"
+    ]
+
+
+# --- The Elastic IP ------------------------------------------------------------------
+
+
+def test_an_address_that_no_one_holds_is_associated_once(
+    stack: Account, discover: Discovery
+) -> None:
+    found = discover()
+    node = found.with_role(Role.LOAD_BALANCER)[0].instance_id
+    allocation = found.elastic_ip.allocation_id
+
+    assert associate_elastic_ip(REGION, allocation, node)
+    assert discover().elastic_ip.holder == node
+    assert not associate_elastic_ip(REGION, allocation, node)
+    assert stack.aws.calls.count("ec2:AssociateAddress") == 1
+
+
+def test_an_address_is_never_taken_from_another_holder(
+    stack: Account, discover: Discovery
+) -> None:
+    found = discover()
+    first, second = (n.instance_id for n in found.with_role(Role.LOAD_BALANCER))
+    allocation = found.elastic_ip.allocation_id
+    associate_elastic_ip(REGION, allocation, first)
+
+    assert not associate_elastic_ip(REGION, allocation, second)
+    assert discover().elastic_ip.holder == first
+
+
+def test_an_address_taken_between_look_and_call_stays_there(
+    stack: Account, discover: Discovery
+) -> None:
+    found = discover()
+    first, second = (n.instance_id for n in found.with_role(Role.LOAD_BALANCER))
+    allocation = found.elastic_ip.allocation_id
+    free: list[str] = []
+
+    def keep(text: str) -> str:
+        free.append(text)
+        return text
+
+    stack.aws.edit_once("ec2:DescribeAddresses", keep)
+    stack.client("ec2").describe_addresses()
+    associate_elastic_ip(REGION, allocation, first)
+    stack.aws.edit_once("ec2:DescribeAddresses", lambda _: free[0])
+
+    assert not associate_elastic_ip(REGION, allocation, second)
+    assert discover().elastic_ip.holder == first
+
+
+def test_an_answer_of_throttling_is_asked_again(
+    stack: Account, discover: Discovery, aws: AwsServer
+) -> None:
+    aws.refuse("ec2:DescribeAddresses", "RequestLimitExceeded", "slow down", 503)
+
+    with pytest.raises(PortwayError, match="throttles ec2:DescribeAddresses"):
+        discover()
+
+    assert aws.calls.count("ec2:DescribeAddresses") == 4

@@ -1,0 +1,385 @@
+"""cloudformation/stack.yaml: what it opens, what it permits, and that it can change."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from cfnlint.decode import cfn_yaml
+
+from portway.aws import read_secret
+from tests.integration.conftest import REGION, TEMPLATE, Account, Discovery
+
+Resource = dict[str, Any]
+
+EVERYONE = "0.0.0.0/0"
+IMDS_TAG_KEY = re.compile(r"[A-Za-z0-9+\-=.,_:@]+")
+
+
+@pytest.fixture(scope="module")
+def template() -> Resource:
+    loaded: Resource = cfn_yaml.load(str(TEMPLATE))
+    return loaded
+
+
+def of_type(template: Resource, kind: str) -> dict[str, Resource]:
+    return {
+        name: resource["Properties"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+def statements(template: Resource) -> Iterator[Resource]:
+    """Every statement that a role or policy of the template grants."""
+    for role in of_type(template, "AWS::IAM::Role").values():
+        for policy in role.get("Policies", []):
+            yield from policy["PolicyDocument"]["Statement"]
+    for policy in of_type(template, "AWS::IAM::ManagedPolicy").values():
+        yield from policy["PolicyDocument"]["Statement"]
+
+
+def actions(statement: Resource) -> list[str]:
+    given = statement["Action"]
+    return [given] if isinstance(given, str) else list(given)
+
+
+def ingress(stack: Account, role: str) -> set[tuple[str, int, int, str]]:
+    """What the security group of a role lets in: protocol, ports, from whom."""
+    groups = stack.client("ec2").describe_security_groups()["SecurityGroups"]
+    roles = {
+        group["GroupId"]: tag["Value"]
+        for group in groups
+        for tag in group.get("Tags", [])
+        if tag["Key"] == "portway:role"
+    }
+    return {
+        (rule["IpProtocol"], rule["FromPort"], rule["ToPort"], source)
+        for group in groups
+        if roles.get(group["GroupId"]) == role
+        for rule in group["IpPermissions"]
+        for source in (
+            *(given["CidrIp"] for given in rule["IpRanges"]),
+            *(roles[given["GroupId"]] for given in rule["UserIdGroupPairs"]),
+        )
+    }
+
+
+def test_cfn_lint_has_nothing_to_say() -> None:
+    cfn_lint = Path(sys.executable).with_name("cfn-lint")
+    done = subprocess.run(
+        [cfn_lint, TEMPLATE], capture_output=True, text=True, check=False
+    )
+
+    assert (done.stdout, done.returncode) == ("", 0)
+
+
+def test_every_parameter_and_output_is_described(template: Resource) -> None:
+    for section in ("Parameters", "Outputs"):
+        for name, entry in template[section].items():
+            assert entry.get("Description"), name
+
+
+def test_only_the_operators_network_has_no_default(template: Resource) -> None:
+    required = [n for n, p in template["Parameters"].items() if "Default" not in p]
+
+    assert required == ["OperatorCidr"]
+
+
+def test_every_instance_requires_imds_v2_and_shows_its_tags(template: Resource) -> None:
+    instances = list(of_type(template, "AWS::EC2::Instance").values())
+    launched = of_type(template, "AWS::EC2::LaunchTemplate").values()
+    instances += [properties["LaunchTemplateData"] for properties in launched]
+
+    assert len(instances) == 3
+    for properties in instances:
+        options = properties["MetadataOptions"]
+        assert options["HttpTokens"] == "required"
+        assert options["InstanceMetadataTags"] == "enabled"
+
+
+def test_running_instances_require_imds_v2(stack: Account) -> None:
+    for role in ("load-balancer", "application"):
+        for instance in stack.instances(role):
+            assert instance["MetadataOptions"]["HttpTokens"] == "required"
+            assert instance["MetadataOptions"]["InstanceMetadataTags"] == "enabled"
+
+
+def test_instance_tags_can_be_shown_in_metadata(template: Resource) -> None:
+    kinds = ("AWS::EC2::Instance", "AWS::AutoScaling::AutoScalingGroup")
+    tagged = [p for kind in kinds for p in of_type(template, kind).values()]
+
+    for tag in (tag for properties in tagged for tag in properties["Tags"]):
+        assert IMDS_TAG_KEY.fullmatch(tag["Key"])
+
+
+def test_disks_and_database_are_encrypted(template: Resource) -> None:
+    instances = list(of_type(template, "AWS::EC2::Instance").values())
+    launched = of_type(template, "AWS::EC2::LaunchTemplate").values()
+    instances += [properties["LaunchTemplateData"] for properties in launched]
+
+    for properties in instances:
+        assert properties["BlockDeviceMappings"][0]["Ebs"]["Encrypted"] is True
+    (database,) = of_type(template, "AWS::RDS::DBInstance").values()
+    assert database["StorageEncrypted"] is True
+
+
+def test_the_database_and_the_address_outlive_the_stack(template: Resource) -> None:
+    database = template["Resources"]["Database"]
+    address = template["Resources"]["ElasticIp"]
+
+    assert database["DeletionPolicy"] == database["UpdateReplacePolicy"] == "Snapshot"
+    assert address["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert address["UpdateReplacePolicy"] == "Retain"
+
+
+def test_no_password_stands_in_the_template(template: Resource) -> None:
+    (database,) = of_type(template, "AWS::RDS::DBInstance").values()
+    (secret,) = of_type(template, "AWS::SecretsManager::Secret").values()
+
+    assert database["ManageMasterUserPassword"] is True
+    assert "MasterUserPassword" not in database
+    assert "SecretString" not in secret
+
+
+def test_cloudformation_does_not_hold_the_address_in_place(template: Resource) -> None:
+    assert not of_type(template, "AWS::EC2::EIPAssociation")
+    (address,) = of_type(template, "AWS::EC2::EIP").values()
+    assert "InstanceId" not in address
+
+
+# --- Who may reach whom --------------------------------------------------------------
+
+
+def test_load_balancers_let_in_clients_vrrp_and_the_operator(stack: Account) -> None:
+    assert ingress(stack, "load-balancer") == {
+        ("tcp", 9000, 10999, EVERYONE),
+        ("112", -1, -1, "load-balancer"),
+        ("tcp", 22, 22, "10.60.0.0/16"),
+        ("tcp", 8404, 8404, "10.60.0.0/16"),
+    }
+
+
+def test_application_nodes_let_in_load_balancers_and_the_operator(
+    stack: Account,
+) -> None:
+    assert ingress(stack, "application") == {
+        ("tcp", 9000, 10999, "load-balancer"),
+        ("tcp", 8081, 8081, "load-balancer"),
+        ("tcp", 22, 22, "10.60.0.0/16"),
+    }
+
+
+def test_the_database_lets_in_application_nodes_only(stack: Account) -> None:
+    assert ingress(stack, "database") == {("tcp", 5432, 5432, "application")}
+
+
+def test_the_database_port_follows_its_engine(account: Account) -> None:
+    account.create(DatabaseEngine="mariadb")
+
+    assert ingress(account, "database") == {("tcp", 3306, 3306, "application")}
+
+
+def test_instances_are_in_the_security_group_of_their_role(stack: Account) -> None:
+    groups = stack.client("ec2").describe_security_groups()["SecurityGroups"]
+    for role in ("load-balancer", "application"):
+        tag = {"Key": "portway:role", "Value": role}
+        (expected,) = (g["GroupId"] for g in groups if tag in g.get("Tags", []))
+        for instance in stack.instances(role):
+            assert [g["GroupId"] for g in instance["SecurityGroups"]] == [expected]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_each_client_network_gets_its_rule(account: Account, count: int) -> None:
+    networks = [f"192.0.2.{n * 16}/28" for n in range(count)]
+    account.create(ClientCidrs=",".join(networks))
+
+    rules = ingress(account, "load-balancer")
+
+    assert {rule[3] for rule in rules if rule[1] == 9000} == set(networks)
+
+
+def test_a_prefix_list_takes_the_place_of_client_networks(template: Resource) -> None:
+    rules = of_type(template, "AWS::EC2::SecurityGroupIngress")
+    lists = [name for name, rule in rules.items() if "SourcePrefixListId" in rule]
+    conditions = template["Conditions"]
+
+    assert lists == ["ClientsFromPrefixList"]
+    for number in range(1, 6):
+        name = template["Resources"][f"ClientsFromCidr{number}"]["Condition"]
+        assert "{'Fn::Not': [{'Condition': 'HasPrefixList'}]}" in str(conditions[name])
+
+
+def test_the_world_may_reach_client_ports_only(template: Resource) -> None:
+    rules = of_type(template, "AWS::EC2::SecurityGroupIngress")
+    to_world = [
+        n for n, p in template["Parameters"].items() if p.get("Default") == EVERYONE
+    ]
+
+    assert to_world == ["ClientCidrs"]
+    assert EVERYONE not in str(rules)
+    for name, rule in rules.items():
+        if "ClientCidrs" in str(rule):
+            assert rule["FromPort"] == {"Ref": "ClientPortFrom"}, name
+            assert rule["ToPort"] == {"Ref": "ClientPortTo"}, name
+    for group in of_type(template, "AWS::EC2::SecurityGroup").values():
+        assert "SecurityGroupIngress" not in group
+
+
+def test_protocol_112_passes_between_load_balancers_only(template: Resource) -> None:
+    rules = of_type(template, "AWS::EC2::SecurityGroupIngress").values()
+    (vrrp,) = (rule for rule in rules if str(rule["IpProtocol"]) == "112")
+
+    assert vrrp["GroupId"] == {"Ref": "LoadBalancerSecurityGroup"}
+    assert vrrp["SourceSecurityGroupId"] == {"Ref": "LoadBalancerSecurityGroup"}
+    assert {str(rule["IpProtocol"]) for rule in rules} == {"tcp", "112"}
+
+
+# --- What may be called --------------------------------------------------------------
+
+
+def test_no_permission_is_a_wildcard(template: Resource) -> None:
+    for statement in statements(template):
+        for action in actions(statement):
+            assert "*" not in action
+
+
+def test_only_descriptions_that_aws_cannot_limit_are_for_all_resources(
+    template: Resource,
+) -> None:
+    unlimited = {
+        action
+        for statement in statements(template)
+        if statement["Resource"] == "*"
+        for action in actions(statement)
+    }
+
+    assert unlimited == {
+        "autoscaling:DescribeAutoScalingGroups",
+        "ec2:DescribeAddresses",
+        "ec2:DescribeInstances",
+    }
+
+
+def test_the_address_moves_between_load_balancers_of_the_stack_only(
+    template: Resource,
+) -> None:
+    moves = [s for s in statements(template) if actions(s) == ["ec2:AssociateAddress"]]
+
+    assert len(moves) == 6  # address, instance and interface; nodes and operator
+    for statement in moves:
+        resource, condition = str(statement["Resource"]), statement.get("Condition", {})
+        if ":elastic-ip/" in resource:
+            assert "ElasticIp" in resource
+        elif ":instance/" in resource:
+            tags = condition["StringEquals"]
+            assert tags["aws:ResourceTag/portway:stack"] == {"Ref": "AWS::StackName"}
+            assert tags["aws:ResourceTag/portway:role"] == "load-balancer"
+        else:
+            assert ":network-interface/" in resource
+            assert "ec2:Vpc" in condition["ArnEquals"]
+
+
+def test_application_nodes_may_call_nothing(template: Resource) -> None:
+    role = of_type(template, "AWS::IAM::Role")["ApplicationRole"]
+
+    assert "Policies" not in role
+    assert "ManagedPolicyArns" not in role
+
+
+def test_operators_may_call_exactly_what_portway_calls(
+    stack: Account, discover: Discovery, template: Resource
+) -> None:
+    (policy,) = of_type(template, "AWS::IAM::ManagedPolicy").values()
+    granted = {
+        action for s in policy["PolicyDocument"]["Statement"] for action in actions(s)
+    }
+
+    database = discover().database
+    for secret in (database.master_secret, database.application_secret):
+        assert read_secret(REGION, secret)["password"]
+
+    seldom = {"cloudformation:DescribeStackEvents", "ec2:AssociateAddress"}
+    assert granted == set(stack.aws.calls) | seldom
+
+
+def test_master_password_is_told_by_what_rds_tags_it_with(
+    stack: Account, discover: Discovery, template: Resource
+) -> None:
+    (statement,) = (
+        s for s in statements(template) if s.get("Sid") == "ReadTheMasterPassword"
+    )
+    (condition,) = statement["Condition"]["StringEquals"]
+    secret = discover().database.master_secret
+    tags = boto3.client("secretsmanager", REGION).describe_secret(SecretId=secret)
+    assert condition.removeprefix("aws:ResourceTag/") in {
+        tag["Key"] for tag in tags["Tags"]
+    }
+    assert ":secret:rds!" in secret
+
+
+# --- Changing the stack --------------------------------------------------------------
+
+
+def test_more_application_nodes_are_added_to_those_that_run(
+    stack: Account, discover: Discovery
+) -> None:
+    before = {node.instance_id for node in discover().nodes}
+
+    stack.update(ApplicationNodes="3")
+
+    after = {node.instance_id for node in discover().nodes}
+    assert before < after
+    assert len(after) == 5
+
+
+def test_fewer_application_nodes_leave_the_oldest(
+    stack: Account, discover: Discovery
+) -> None:
+    before = {node.instance_id for node in discover().nodes}
+    stack.update(ApplicationNodes="3")
+
+    stack.update(ApplicationNodes="2")
+
+    assert {node.instance_id for node in discover().nodes} == before
+
+
+def test_a_newer_image_replaces_nothing(stack: Account, discover: Discovery) -> None:
+    for instance in stack.instances("load-balancer"):
+        assert instance["ImageId"].startswith("resolve:ssm:")
+
+
+def test_both_load_balancers_can_stand_in_one_subnet(
+    account: Account, discover: Discovery
+) -> None:
+    account.create(LoadBalancerSubnets="one")
+
+    subnets = {i["SubnetId"] for i in account.instances("load-balancer")}
+
+    assert len(subnets) == 1
+
+
+def test_an_existing_network_is_used_when_given(
+    account: Account, discover: Discovery
+) -> None:
+    ec2 = account.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(
+            VpcId=vpc,
+            CidrBlock=f"10.9.{n}.0/24",
+            AvailabilityZone=f"eu-central-1{zone}",
+        )["Subnet"]["SubnetId"]
+        for n, zone in enumerate("ab")
+    ]
+    networks = len(ec2.describe_vpcs()["Vpcs"])
+
+    account.create(VpcId=vpc, SubnetIds=",".join(subnets))
+
+    assert {node.subnet_id for node in discover().nodes} == set(subnets)
+    assert account.outputs()["VpcId"] == vpc
+    assert len(ec2.describe_vpcs()["Vpcs"]) == networks

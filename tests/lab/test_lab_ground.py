@@ -1,0 +1,491 @@
+"""The lab's own promises: what it stands for behaves as AWS does."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.conftest import NAME
+from tests.lab.system import PROJECT, System
+
+ASSOCIATE = """
+import boto3, sys
+boto3.client("ec2").associate_address(
+    AllocationId=sys.argv[1], InstanceId=sys.argv[2], AllowReassociation=True)
+"""
+
+DISASSOCIATE = """
+import boto3, sys
+ec2 = boto3.client("ec2")
+for address in ec2.describe_addresses(AllocationIds=[sys.argv[1]])["Addresses"]:
+    ec2.disassociate_address(AssociationId=address["AssociationId"])
+"""
+
+ANSWER_WITH_NAME = """
+import http.server, socket, sys
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = (socket.gethostname() + " sees " + self.client_address[0]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+http.server.ThreadingHTTPServer(("", int(sys.argv[1])), Answer).serve_forever()
+"""
+
+BLOB = """
+import socket, sys
+server = socket.create_server(("", int(sys.argv[1])))
+while True:
+    connection, _ = server.accept()
+    connection.sendall(bytes(range(256)) * 40960)
+    connection.close()
+"""
+
+
+def until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "this did not come about in time"
+        time.sleep(0.1)
+
+
+def fetch(lab: System, url: str, source: str | None = None) -> str:
+    return lab.client("curl", "--silent", "--max-time", "2", url, source=source)
+
+
+def wait_for_port(lab: System, node: str, port: int) -> None:
+    until(lambda: f":{port} " in lab.execute(node, "ss", "-ltn"))
+
+
+@pytest.fixture(scope="module")
+def web(lab: System) -> Iterator[None]:
+    """Each load balancer answers on ports 9001 and 7001 with its name."""
+    units = []
+    for node in ("lb-1", "lb-2"):
+        for port in ("9001", "7001"):
+            unit = f"--unit=answer-{port}"
+            program = ["python3", "-c", ANSWER_WITH_NAME, port]
+            lab.execute(node, "systemd-run", "--quiet", "--collect", unit, *program)
+            units.append((node, f"answer-{port}.service"))
+        wait_for_port(lab, node, 9001)
+    yield
+    for node, unit in units:
+        lab.execute(node, "systemctl", "stop", unit)
+
+
+@pytest.fixture
+def elastic_ip(lab: System) -> Iterator[str]:
+    """The Elastic IP, held by lb-1 at first and by nobody at the end."""
+    status = lab.status()
+    allocation = status["elastic_ip"]["allocation_id"]
+    lab.python(ASSOCIATE, allocation, lab.nodes()["lb-1"]["instance_id"])
+    yield status["elastic_ip"]["address"]
+    lab.python(DISASSOCIATE, allocation)
+
+
+def test_operator_logs_in_as_admin_and_becomes_root_without_a_question(
+    lab: System,
+) -> None:
+    for node in lab.nodes().values():
+        if node["role"] == "database":
+            continue
+        for name in (node["node"], node["address"]):
+            done = lab.run("ssh", "-o", "BatchMode=yes", name, "id -un; sudo -n id -un")
+            assert done.split() == ["admin", "root"]
+
+
+def test_root_cannot_log_in(lab: System) -> None:
+    done = lab.call(
+        "run", "--", "ssh", "-o", "BatchMode=yes", "root@lb-1", "true", check=False
+    )
+    assert done.returncode == 255
+
+
+def test_host_with_another_key_is_refused(lab: System) -> None:
+    known = Path(lab.status()["home"]) / ".ssh" / "known_hosts"
+    right = known.read_text()
+    lines = right.splitlines()
+    swapped = [
+        " ".join([a.split()[0], *b.split()[1:]])
+        for a, b in zip(lines, lines[1:] + lines[:1], strict=True)
+    ]
+    try:
+        known.write_text("\n".join(swapped) + "\n")
+        done = lab.call("run", "--", "ssh", "lb-1", "true", check=False)
+    finally:
+        known.write_text(right)
+    assert done.returncode == 255
+    assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in done.stderr
+
+
+def test_every_host_starts_all_of_its_units(lab: System) -> None:
+    for node in lab.nodes():
+        assert lab.execute(node, "systemctl", "is-system-running").strip() == "running"
+
+
+def test_stand_in_answers_on_first_and_last_client_port(lab: System) -> None:
+    application = lab.nodes()["app-1"]
+    talk = """
+import socket, sys
+for port in sys.argv[2:]:
+    s = socket.create_connection((sys.argv[1], int(port)), 5)
+    with s, s.makefile("rw") as f:
+        for word in ("one", "two"):
+            f.write(word + chr(10)); f.flush()
+            print(f.readline().strip())
+"""
+    ports = [str(port) for port in lab.status()["client_ports"]]
+    said = lab.execute("lb-1", "python3", "-c", talk, application["address"], *ports)
+    expected = [f"app-1 {port} {word}" for port in ports for word in ("one", "two")]
+    assert said.splitlines() == expected
+
+
+def test_stand_in_answers_http_and_its_health_port(lab: System) -> None:
+    status = lab.status()
+    address = lab.nodes()["app-2"]["address"]
+    port, health = status["client_ports"][0], status["outputs"]["HealthPort"]
+    url = f"http://{address}:{port}"
+    # Two requests on one connection: the second proves that it stays open.
+    said = lab.execute("lb-2", "curl", "-s", "-m", "5", "-d", "x=1", url, url)
+    assert said == f"app-2 {port}\n" * 2
+    assert lab.execute("lb-2", "curl", "-s", "-m", "5", f"{address}:{health}") == "ok\n"
+
+
+def test_security_group_refuses_what_the_stack_does_not_allow(
+    lab: System, web: None, elastic_ip: str
+) -> None:
+    assert fetch(lab, f"http://{elastic_ip}:9001").startswith("lb-1")
+    assert fetch(lab, f"http://{elastic_ip}:7001") == ""
+    application = lab.nodes()["app-1"]["address"]
+    assert fetch(lab, f"http://{application}:9000") == ""
+
+
+def test_database_is_reached_from_application_nodes_only(lab: System) -> None:
+    listen = ["systemd-run", "--quiet", "--collect", "--unit=answer-db"]
+    listen += ["python3", "-c", ANSWER_WITH_NAME, "5432"]
+    lab.execute("db-1", *listen)
+    name = next(
+        line.split()[1]
+        for line in lab.execute("app-1", "cat", "/etc/hosts").splitlines()
+        if ".rds." in line
+    )
+    ask = ["curl", "-s", "-m", "2", f"http://{name}:5432"]
+    try:
+        wait_for_port(lab, "db-1", 5432)
+        assert lab.execute("app-1", *ask).startswith("db-1")
+        assert lab.execute("lb-1", *ask, check=False) == ""
+    finally:
+        lab.execute("db-1", "systemctl", "stop", "answer-db.service")
+
+
+def test_elastic_ip_follows_its_association(
+    lab: System, web: None, elastic_ip: str
+) -> None:
+    customer = lab.status()["customers"][0]
+    url = f"http://{elastic_ip}:9001"
+    assert fetch(lab, url) == f"lb-1 sees {customer}"
+    allocation = lab.status()["elastic_ip"]["allocation_id"]
+    lab.python(ASSOCIATE, allocation, lab.nodes()["lb-2"]["instance_id"])
+    assert fetch(lab, url) == f"lb-2 sees {customer}"
+    assert lab.nodes()["lb-2"]["elastic_ip"] == elastic_ip
+
+
+def test_elastic_ip_of_nobody_leads_nowhere(lab: System, web: None) -> None:
+    address = lab.status()["elastic_ip"]["address"]
+    assert fetch(lab, f"http://{address}:9001") == ""
+
+
+def test_much_data_passes_the_elastic_ip_unharmed(lab: System, elastic_ip: str) -> None:
+    start = ["systemd-run", "--quiet", "--collect", "--unit=blob"]
+    lab.execute("lb-1", *start, "python3", "-c", BLOB, "9005")
+    wait_for_port(lab, "lb-1", 9005)
+    read = f"""
+import socket, hashlib
+with socket.create_connection(("{elastic_ip}", 9005), 5) as s, s.makefile("rb") as f:
+    data = f.read()
+print(len(data), data == bytes(range(256)) * 40960)
+"""
+    try:
+        assert lab.client("python", "-c", read).split() == [str(256 * 40960), "True"]
+    finally:
+        lab.execute("lb-1", "systemctl", "stop", "blob.service")
+
+
+def test_customers_differ_by_source_address(
+    lab: System, web: None, elastic_ip: str
+) -> None:
+    for source in lab.status()["customers"]:
+        said = fetch(lab, f"http://{elastic_ip}:9001", source=source)
+        assert said == f"lb-1 sees {source}"
+
+
+def test_spoofed_source_is_dropped(lab: System, web: None) -> None:
+    nodes = lab.nodes()
+    other = "10.60.0.77"
+    ask = ["curl", "-s", "-m", "2", "--interface", other]
+    url = f"http://{nodes['app-1']['address']}:{lab.status()['client_ports'][0]}"
+    lab.execute("lb-1", "ip", "address", "add", f"{other}/32", "dev", "lo")
+    try:
+        assert lab.execute("lb-1", *ask, url, check=False) == ""
+    finally:
+        lab.execute("lb-1", "ip", "address", "delete", f"{other}/32", "dev", "lo")
+
+
+def test_secondary_address_follows_its_assignment(lab: System) -> None:
+    assign = """
+import boto3, sys
+boto3.client("ec2").assign_private_ip_addresses(
+    NetworkInterfaceId=sys.argv[1], PrivateIpAddresses=[sys.argv[2]],
+    AllowReassignment=True)
+"""
+    nodes = lab.nodes()
+    # Two hosts of one subnet: the address cannot leave it.
+    first = nodes["lb-1"]
+    second = next(
+        node
+        for node in nodes.values()
+        if node["node"] != "lb-1"
+        and node["role"] == "application"
+        and node["address"].rsplit(".", 1)[0] == first["address"].rsplit(".", 1)[0]
+    )
+    address = first["address"].rsplit(".", 1)[0] + ".200"
+    for node in (first, second):
+        lab.execute(node["node"], "ip", "address", "add", f"{address}/32", "dev", "lo")
+    ask = ["ssh-keyscan", "-T", "2", address]
+    keys = {}
+    for node in (first, second):
+        lab.python(assign, node["interface_id"], address)
+        said = lab.run(*ask, check=False)
+        keys[node["node"]] = said.split()[-1] if said else ""
+        lab.python(
+            assign.replace("assign_private", "unassign_private").replace(
+                "AllowReassignment=True", ""
+            ),
+            node["interface_id"],
+            address,
+        )
+        lab.execute(
+            node["node"], "ip", "address", "delete", f"{address}/32", "dev", "lo"
+        )
+    known = (Path(lab.status()["home"]) / ".ssh" / "known_hosts").read_text()
+    for name, key in keys.items():
+        assert key
+        line = next(line for line in known.splitlines() if line.startswith(name))
+        assert line.split()[2] == key
+
+
+def test_overlay_address_follows_its_route_and_needs_the_check_off(
+    lab: System, web: None
+) -> None:
+    overlay = "10.99.0.10"
+    route = """
+import boto3, sys
+ec2 = boto3.client("ec2")
+interface, destination, check = sys.argv[1:]
+subnet = ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])[
+    "NetworkInterfaces"][0]["SubnetId"]
+table = ec2.describe_route_tables(Filters=[
+    {"Name": "association.subnet-id", "Values": [subnet]}])["RouteTables"][0]
+there = [r for r in table["Routes"] if r.get("DestinationCidrBlock") == destination]
+(ec2.replace_route if there else ec2.create_route)(
+    RouteTableId=table["RouteTableId"], DestinationCidrBlock=destination,
+    NetworkInterfaceId=interface)
+ec2.modify_network_interface_attribute(
+    NetworkInterfaceId=interface, SourceDestCheck={"Value": check == "on"})
+"""
+    nodes = lab.nodes()
+    url = f"http://{overlay}:9001"
+    for node in ("lb-1", "lb-2"):
+        lab.execute(node, "ip", "address", "add", f"{overlay}/32", "dev", "lo")
+        interface = nodes[node]["interface_id"]
+        lab.python(route, interface, f"{overlay}/32", "on")
+        assert fetch(lab, url) == ""
+        lab.python(route, interface, f"{overlay}/32", "off")
+        assert fetch(lab, url).startswith(node)
+    for node in ("lb-1", "lb-2"):
+        lab.python(route, nodes[node]["interface_id"], f"{overlay}/32", "on")
+        lab.execute(node, "ip", "address", "delete", f"{overlay}/32", "dev", "lo")
+
+
+def test_metadata_needs_a_token_and_knows_who_asks(lab: System) -> None:
+    ask = """
+set -u
+url=http://169.254.169.254/latest
+curl -s -m 2 -o /dev/null -w '%{http_code}\\n' $url/meta-data/instance-id
+ttl='X-aws-ec2-metadata-token-ttl-seconds: 60'
+token=$(curl -s -m 2 -X PUT -H "$ttl" $url/api/token)
+get() { curl -s -m 2 -H "X-aws-ec2-metadata-token: $token" $url/$1; echo; }
+get meta-data/instance-id
+get meta-data/tags/instance/Name
+"""
+    for name in ("lb-1", "app-1"):
+        node = lab.nodes()[name]
+        said = lab.execute(name, "bash", "-c", ask).split()
+        assert said == ["401", node["instance_id"], name]
+
+
+def test_node_acts_as_its_role(lab: System) -> None:
+    ask = """
+import boto3
+print(boto3.client("sts").get_caller_identity()["Arn"])
+"""
+    status = lab.status()
+    said = lab.execute(
+        "lb-1",
+        "env",
+        f"AWS_ENDPOINT_URL={status['endpoint']}",
+        f"AWS_DEFAULT_REGION={status['region']}",
+        "python3",
+        "-c",
+        ask,
+    )
+    assert "LoadBalancerRole" in said
+    assert said.strip().endswith(lab.nodes()["lb-1"]["instance_id"])
+
+
+def test_nothing_leads_to_the_world(lab: System) -> None:
+    connect = """
+import socket
+s = socket.socket()
+s.settimeout(2)
+try:
+    s.connect(("192.88.99.99", 443))
+    print("reached")
+except OSError:
+    print("nowhere")
+"""
+    for node in lab.nodes():
+        assert lab.execute(node, "python3", "-c", connect).strip() == "nowhere"
+    assert lab.python(connect).strip() == "nowhere"
+    assert lab.client("python", "-c", connect).strip() == "nowhere"
+
+
+def test_broadcast_and_multicast_reach_nobody(lab: System) -> None:
+    shout = ["ping", "-c", "2", "-W", "1"]
+    said = lab.execute("lb-1", *shout, "224.0.0.18", check=False)
+    assert "0 received" in said
+    said = lab.execute("lb-1", *shout, "-b", "10.60.0.255", check=False)
+    assert "0 received" in said
+
+
+def test_customer_has_no_credentials(lab: System) -> None:
+    assert "AWS_" not in lab.client("env")
+
+
+def test_command_keeps_its_directory_status_and_input(
+    lab: System, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lab", "run", "--", "sh", "-c", "pwd; cat; exit 7"],
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PORTWAY_LAB": lab.name, "PYTHONPATH": str(PROJECT)},
+        input="through\n",
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.stdout, done.returncode) == (f"{tmp_path}\nthrough\n", 7)
+    inside = lab.call(
+        "exec", "lb-1", "--", "sh", "-c", "cat; exit 9", check=False, stdin="x"
+    )
+    assert (inside.stdout, inside.returncode) == ("x", 9)
+
+
+def test_rebooted_host_comes_back_with_its_disk(lab: System) -> None:
+    lab.execute("app-2", "touch", "/etc/kept")
+    before = lab.nodes()["app-2"]["pid"]
+    lab.execute("app-2", "systemctl", "reboot", check=False)
+    until(lambda: lab.nodes()["app-2"]["pid"] not in (None, before))
+    until(
+        lambda: (
+            "running"
+            in lab.execute("app-2", "systemctl", "is-system-running", check=False)
+        )
+    )
+    assert lab.execute("app-2", "ls", "/etc/kept").strip() == "/etc/kept"
+    assert lab.run("ssh", "app-2", "hostname").strip() == "app-2"
+
+
+def test_hosts_install_packages_without_a_network_and_set_their_kernel(
+    lab: System,
+) -> None:
+    node = "lb-2"
+    lab.execute(node, "apt-get", "update", "-q")
+    lab.execute(node, "apt-get", "install", "-qy", "haproxy", "keepalived", "socat")
+    assert lab.execute(node, "systemctl", "is-active", "haproxy").strip() == "active"
+    lab.execute(node, "sysctl", "-w", "net.ipv4.ip_nonlocal_bind=1")
+    limit = ["systemd-run", "--quiet", "--pipe", "--wait", "-p", "LimitNOFILE=1048576"]
+    said = lab.execute(node, *limit, "sh", "-c", "ulimit -n")
+    # Not even root raises limits on a machine that was denied CAP_SYS_RESOURCE.
+    _, here = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert int(said) >= min(1048576, here)
+
+
+def test_up_again_changes_nothing(lab: System) -> None:
+    before = lab.status()
+    lab.call("up")
+    after = lab.status()
+    assert json.dumps(before) == json.dumps(after)
+
+
+def test_group_grows_and_shrinks_without_touching_the_others(lab: System) -> None:
+    before = lab.nodes()
+    lab.call("up", "--app-nodes", "3")
+    grown = lab.nodes()
+    assert set(grown) - set(before) == {"app-3"}
+    lab.call("up", "--app-nodes", "2")
+    assert lab.nodes() == before
+    assert {name: grown[name] for name in before} == before
+
+
+def test_up_starts_a_host_that_lost_its_power(lab: System) -> None:
+    before = lab.nodes()["app-1"]["pid"]
+    lab.execute("app-1", "sh", "-c", "systemctl poweroff --force --force", check=False)
+    until(lambda: lab.nodes()["app-1"]["state"] == "off")
+    lab.call("up")
+    assert lab.nodes()["app-1"]["pid"] not in (None, before)
+
+
+def test_down_leaves_nothing_and_up_recovers_from_a_killed_up() -> None:
+    other = System(f"{NAME[:11]}gone")
+    environment = {**os.environ, "PORTWAY_LAB": other.name}
+    up = [sys.executable, "-m", "lab", "up", "--app-nodes", "1"]
+    try:
+        for seconds in (0.3, 1.0, 3.0, 4.5):
+            process = subprocess.Popen(
+                up, cwd=PROJECT, env=environment, stderr=subprocess.DEVNULL
+            )
+            time.sleep(seconds)
+            process.kill()
+            process.wait()
+        other.call("up", "--app-nodes", "1")
+        assert set(other.nodes()) == {"app-1", "db-1", "lb-1", "lb-2"}
+        assert other.run("ssh", "lb-1", "hostname").strip() == "lb-1"
+    finally:
+        other.call("down")
+    for directory in ("netns", "systemd/nspawn/propagate"):
+        assert not list(Path("/run", directory).glob(f"{other.name}-*"))
+    assert other.name not in Path("/proc/self/mounts").read_text()
+    assert not Path(other.status()["home"]).exists()
+    assert other.name not in subprocess.check_output(["ps", "-eo", "args"], text=True)
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/portway-lab/{other.name}"))
+
+
+def test_commands_say_what_is_wrong(lab: System) -> None:
+    for arguments, words in (
+        (["exec", "lb-9", "--", "true"], "lb-1"),
+        (["run", "--", "no-such-command"], "no-such-command"),
+        (["client", "--from", "192.0.2.99", "--", "true"], "198.51.100.10"),
+    ):
+        done = lab.call(*arguments, check=False)
+        assert done.returncode == 1
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr

@@ -1,0 +1,108 @@
+"""Names, recipes and processes of the lab: its pure parts."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab import image, mounts, processes
+from lab.errors import LabError
+from lab.names import Lab, chosen
+from lab.state import Host, hosts, save, write_whole
+
+HOST = Host(
+    node="app-1",
+    role="application",
+    instance_id="i-1",
+    interface_id="eni-1",
+    mac="02:00:00:00:00:01",
+    address="10.0.0.5",
+    prefix=24,
+    gateway="10.0.0.1",
+    image="/image",
+)
+
+
+@pytest.mark.parametrize("name", ["", "a-b", "A", "1a", "a" * 16, "../x", "a b"])
+def test_lab_refuses_a_name_that_could_own_anothers_things(name: str) -> None:
+    with pytest.raises(LabError, match="cannot name a lab"):
+        Lab(name)
+
+
+def test_lab_is_chosen_by_argument_then_environment_then_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PORTWAY_LAB", "fromenv")
+    assert chosen("given").name == "given"
+    assert chosen().name == "fromenv"
+    monkeypatch.delenv("PORTWAY_LAB")
+    assert chosen().name == "portway"
+
+
+def test_host_is_refused_a_name_that_is_a_path() -> None:
+    with pytest.raises(LabError, match="cannot name a lab host"):
+        Lab("test").host("../other")
+
+
+def test_device_names_fit_and_differ() -> None:
+    long = [replace(HOST, node=f"application-node-{n}") for n in (1, 2)]
+    devices = {host.device for host in long}
+    assert len(devices) == 2
+    assert all(len(device) <= 15 for device in devices)
+    assert HOST.device == "app-1"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"suite": "bookworm"},
+        {"installed": ("systemd",)},
+        {"installable": ("haproxy",)},
+        {"customize": "#!/bin/sh\n"},
+    ],
+)
+def test_recipe_hash_changes_with_all_that_goes_into_an_image(
+    changed: dict[str, str],
+) -> None:
+    recipe = image.recipe("trixie")
+    assert replace(recipe, **changed).digest() != recipe.digest()  # type: ignore[arg-type]
+    assert image.recipe("trixie").digest() == recipe.digest()
+
+
+def test_unknown_suite_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(LabError, match="trixie or bookworm"):
+        image.recipe("sid")
+
+
+def test_hosts_are_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PORTWAY_LAB_STATE", str(tmp_path))
+    lab = Lab("test")
+    assert hosts(lab) == ()
+    save(lab, HOST)
+    assert hosts(lab) == (HOST,)
+
+
+def test_file_is_written_whole_with_its_mode(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    write_whole(file, "one", 0o600)
+    write_whole(file, "two", 0o600)
+    assert file.read_text() == "two"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_only_a_first_process_of_its_own_namespace_is_an_init(tmp_path: Path) -> None:
+    # This process is pid N of the machine: never the init of a host.
+    group = tmp_path / "host"
+    group.mkdir()
+    (group / "cgroup.procs").write_text(f"{os.getpid()}\n999999999\n")
+    assert processes.in_cgroup(group) == [os.getpid(), 999999999]
+    assert processes.init_of(group) is None
+
+
+def test_nothing_is_mounted_below_a_plain_directory(tmp_path: Path) -> None:
+    assert mounts.below(tmp_path) == []
+    (tmp_path / "x" / "y").mkdir(parents=True)
+    mounts.remove_tree(tmp_path / "x")
+    assert not (tmp_path / "x").exists()
