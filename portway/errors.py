@@ -23,10 +23,6 @@ class PortwayError(PyinfraError):
         super().__init__(message)
         self.message = message
 
-    @property
-    def __traceback__(self) -> None:  # type: ignore[override]
-        """Nothing: pyinfra would tell people which line of Portway refused them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Problem:

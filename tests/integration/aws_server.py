@@ -91,7 +91,8 @@ class AwsServer:
 def _action(request: Request) -> str:
     """The action as IAM names it, from the body and the signature's scope."""
     form = parse_qs(request.get_data(cache=True, as_text=True))
-    name = form.get("Action", [request.headers.get("X-Amz-Target", "?")])[0]
+    target = request.headers.get("X-Amz-Target", "?").rpartition(".")[2]
+    name = form.get("Action", [target])[0]
     scope = re.search(
         r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", request.headers.get("Authorization", "")
     )

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from cfnlint.decode import cfn_yaml
 
-from tests.integration.conftest import TEMPLATE, Account, Discovery
+from portway.aws import read_secret
+from tests.integration.conftest import REGION, TEMPLATE, Account, Discovery
 
 Resource = dict[str, Any]
 
@@ -289,7 +291,7 @@ def test_application_nodes_may_call_nothing(template: Resource) -> None:
     assert "ManagedPolicyArns" not in role
 
 
-def test_operators_may_call_exactly_what_discovery_calls(
+def test_operators_may_call_exactly_what_portway_calls(
     stack: Account, discover: Discovery, template: Resource
 ) -> None:
     (policy,) = of_type(template, "AWS::IAM::ManagedPolicy").values()
@@ -297,10 +299,27 @@ def test_operators_may_call_exactly_what_discovery_calls(
         action for s in policy["PolicyDocument"]["Statement"] for action in actions(s)
     }
 
-    discover()
+    database = discover().database
+    for secret in (database.master_secret, database.application_secret):
+        assert read_secret(REGION, secret)["password"]
 
     seldom = {"cloudformation:DescribeStackEvents", "ec2:AssociateAddress"}
     assert granted == set(stack.aws.calls) | seldom
+
+
+def test_master_password_is_told_by_what_rds_tags_it_with(
+    stack: Account, discover: Discovery, template: Resource
+) -> None:
+    (statement,) = (
+        s for s in statements(template) if s.get("Sid") == "ReadTheMasterPassword"
+    )
+    (condition,) = statement["Condition"]["StringEquals"]
+    secret = discover().database.master_secret
+    tags = boto3.client("secretsmanager", REGION).describe_secret(SecretId=secret)
+    assert condition.removeprefix("aws:ResourceTag/") in {
+        tag["Key"] for tag in tags["Tags"]
+    }
+    assert ":secret:rds!" in secret
 
 
 # --- Changing the stack --------------------------------------------------------------

@@ -20,6 +20,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return samples.stack(name=name, region=region)
 
     monkeypatch.setattr(inventory, "read_stack", read)
+    monkeypatch.setattr(inventory, "_stop_at_the_first_failure", lambda: None)
     monkeypatch.setattr(inventory, "_stack", [])
     return names
 
