@@ -150,6 +150,8 @@ def _certificate_error(error: Exception) -> str | None:
     while seen is not None:
         if isinstance(seen, ssl.SSLCertVerificationError):
             return seen.verify_message
+        if isinstance(seen, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return None  # it broke off before anything was verified
         if isinstance(seen, ssl.SSLError):
             return str(seen.reason or seen)
         original = getattr(seen, "original_exception", None)

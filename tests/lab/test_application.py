@@ -1,16 +1,26 @@
 """The application and its database under load: rotated, upgraded, and broken."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab.system import PROJECT, System, changes, output
+from lab.artifactory import REPOSITORY, faults_file, folder
+from lab.names import Lab
+from lab.vendor.hostile import build_hostile
+from tests.lab.system import (
+    PROJECT,
+    PYINFRA,
+    System,
+    changes,
+    output,
+    wait_until,
+)
 
 PORTS = ("9001", "9002", "9003")
 DRAIN_SECONDS = 5
@@ -26,6 +36,18 @@ old = json.loads(manager.get_secret_value(SecretId=name)["SecretString"])
 new = {**old, "password": secrets.token_hex(16)}
 manager.put_secret_value(SecretId=name, SecretString=json.dumps(new))
 print(json.dumps(old))
+"""
+
+MASTER_PASSWORD = """
+import boto3, json, sys
+manager = boto3.client("secretsmanager")
+database = boto3.client("rds").describe_db_instances()["DBInstances"][0]
+name = database["MasterUserSecret"]["SecretArn"]
+stage = "AWSCURRENT" if sys.argv[1] == "spoil" else "AWSPREVIOUS"
+text = manager.get_secret_value(SecretId=name, VersionStage=stage)["SecretString"]
+if sys.argv[1] == "spoil":
+    text = json.dumps({**json.loads(text), "password": "wrong"})
+manager.put_secret_value(SecretId=name, SecretString=text)
 """
 
 LOG_IN = """
@@ -155,31 +177,139 @@ def test_broken_release_stops_the_roll_at_the_first_node(site: System) -> None:
     assert site.answering_nodes(9001, 8) == set(running)
 
 
+def drained(system: System) -> set[str]:
+    """The servers that any load balancer was told to send no clients."""
+    ask = "echo show servers state | socat - UNIX-CONNECT:/run/haproxy/admin.sock"
+    rows = [
+        line.split()
+        for name in ("lb-1", "lb-2")
+        for line in system.node(name, ask).stdout.splitlines()
+    ]
+    servers = [row for row in rows if len(row) > 18 and row[0].isdigit()]
+    return {row[3] for row in servers if row[6] != "0"}
+
+
+def test_stages_come_in_order_and_a_failing_one_stops_the_rest(site: System) -> None:
+    text = output(site.deploy(what="site"))
+    stages = re.findall(r"Starting operation: deploys/(\w+)\.py", text)
+    assert stages == sorted(stages, key=("db", "app", "lb").index)
+    assert set(stages) == {"db", "app", "lb"}
+    site.execute("db-1", "systemctl", "stop", "postgresql@17-main")
+    try:
+        result = site.deploy(what="site", check=False)
+    finally:
+        site.execute("db-1", "systemctl", "start", "postgresql@17-main")
+    assert result.returncode != 0
+    assert "does not reach the database" in output(result)
+    assert "Starting operation: deploys/app.py" not in output(result)
+    wait_until(lambda: site.ask(9001) != "", 30, "messages are taken again")
+
+
+def test_second_run_takes_at_most_four_commands_a_node(site: System) -> None:
+    text = output(site.deploy("-y", "--debug", what="app"))
+    for node in ("app-1", "app-2", "lb-1", "lb-2"):
+        commands = re.findall(rf"Running command on {node}: ", text)
+        assert 0 < len(commands) <= 4, text
+
+
+def test_node_left_drained_is_put_back_by_the_next_run(site: System) -> None:
+    drain = "echo 'set server tcp_leastconn/app-1 state drain'"
+    site.node("lb-1", f"{drain} | socat - UNIX-CONNECT:/run/haproxy/admin.sock")
+    assert drained(site) == {"app-1"}
+    assert changes(site.deploy(what="app")) == 1
+    assert drained(site) == set()
+
+
+def test_run_killed_in_a_turn_is_finished_by_the_next(site: System) -> None:
+    options = ("-y", "--data", "app_version=2.0.0")
+    with load(site) as report:
+        words = (PYINFRA, "inventories/lab.py", "deploys/app.py", *options)
+        process = subprocess.Popen(
+            site.command("run", "--", *words, "--data", "drain_timeout=60"),
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(lambda: len(drained(site)) == 1, 60, "a drained node")
+        process.kill()
+        process.wait()
+        site.deploy(*options, what="app")
+    assert set(versions(site).values()) == {"2.0.0"}
+    assert drained(site) == set()
+    assert report.acknowledged <= stored(site).keys()
+    site.deploy(what="app")
+
+
+def told(site: System, *options: str, what: str = "app") -> str:
+    """What a run that must fail says; what runs on the nodes must not have changed."""
+    before = versions(site)
+    result = site.deploy("-y", *options, what=what, check=False)
+    assert result.returncode != 0, output(result)
+    assert "Traceback" not in output(result)
+    assert versions(site) == before
+    assert drained(site) == set()
+    assert site.ask(9001) != ""
+    return output(result)
+
+
+def forget_release(site: System, version: str) -> None:
+    """Take a release that an earlier test fetched from the nodes."""
+    for node in site.addresses("application"):
+        site.node(node, f"rm -rf /opt/message-app/releases/{version}")
+
+
 @pytest.mark.parametrize(
-    ("fault", "expected"),
+    ("fault", "said"),
     [
-        ({"checksum": "wrong"}, "SHA-256"),
-        ({"checksum": "none"}, "checksum"),
-        ({"truncate": 1000}, "app-"),
-        ({"status": 404}, "2.0.0"),
-        ({"status": 403}, "portway/artifactory"),
+        ({"checksum": "wrong"}, "has the SHA-256"),
+        ({"checksum": "none"}, "gives no SHA-256"),
+        ({"truncate": 1000}, "the download failed"),
+        ({"status": 404}, "Artifactory has no"),
+        ({"status": 403}, "the secret portway/artifactory"),
     ],
 )
-def test_bad_artifact_is_told_and_the_running_version_untouched(
-    site: System, fault: dict[str, Any], expected: str
+def test_artifact_that_cannot_be_had_changes_nothing(
+    site: System, fault: dict[str, Any], said: str
 ) -> None:
-    faults = Path("/var/lib/portway-lab", site.name, "artifactory", "faults.json")
-    # A release that no node has fetched: of the test before, all have.
-    site.node("app-1", "rm -rf /opt/message-app/releases/2.0.0")
-    site.node("app-2", "rm -rf /opt/message-app/releases/2.0.0")
+    forget_release(site, "2.0.0")
+    faults = faults_file(Lab(site.name))
     faults.write_text(json.dumps(fault))
     try:
-        options = ("-y", "--data", "app_version=2.0.0")
-        result = site.deploy(*options, what="app", check=False)
+        assert said in told(site, "--data", "app_version=2.0.0")
     finally:
         faults.unlink()
-    assert result.returncode != 0
-    assert expected in output(result)
-    assert "Traceback" not in output(result)
-    assert set(versions(site).values()) == {"1.0.0"}
     assert changes(site.deploy(what="app")) == 0
+
+
+def test_hostile_archive_changes_nothing(site: System) -> None:
+    build_hostile("link-chain", "6.6.6", folder(Lab(site.name)) / REPOSITORY)
+    assert "a link outside of it" in told(site, "--data", "app_version=6.6.6")
+
+
+def test_full_disk_changes_nothing(site: System) -> None:
+    forget_release(site, "2.0.0")
+    mount = "mount -t tmpfs -o size=1M tmpfs /opt/message-app/releases"
+    # Beside the running release, which must be seen as it is when the test is over.
+    for node in site.addresses("application"):
+        site.node(node, mount)
+    try:
+        assert "are needed" in told(site, "--data", "app_version=2.0.0")
+    finally:
+        for node in site.addresses("application"):
+            site.node(node, "umount /opt/message-app/releases")
+
+
+def test_unreachable_artifactory_changes_nothing(site: System) -> None:
+    option = "artifactory_url=http://192.0.2.10:9/artifactory"
+    assert "cannot be reached" in told(site, "--data", option)
+
+
+def test_wrong_master_password_changes_nothing(site: System) -> None:
+    site.python(MASTER_PASSWORD, "spoil")
+    try:
+        text = told(site, what="db")
+    finally:
+        site.python(MASTER_PASSWORD, "restore")
+    assert "portway cannot log in" in text
+    assert changes(site.deploy(what="db")) == 0
