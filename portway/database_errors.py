@@ -153,7 +153,7 @@ def _certificate_error(error: Exception) -> str | None:
         if isinstance(seen, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             return None  # it broke off before anything was verified
         if isinstance(seen, ssl.SSLError):
-            return str(seen.reason or seen)
+            return str(getattr(seen, "reason", None) or seen)
         original = getattr(seen, "original_exception", None)
         seen = original or seen.__cause__
     return None
