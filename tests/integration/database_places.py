@@ -12,10 +12,10 @@ import pg8000.native
 import pymysql
 from pydantic import SecretStr
 
+from lab.certificates import Authority
 from portway.database import POSTGRES, SqlFile, WantedDatabase
 from portway.database_admin import Access
 from portway.database_session import Login, Server
-from tests.integration.certificates import Authority
 
 HOST = "db.test"
 MASTER = "portway"

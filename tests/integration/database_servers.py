@@ -16,8 +16,9 @@ from typing import Any
 import pg8000.native
 import pymysql
 
+from lab.certificates import Authority
+from lab.state import write_whole
 from portway.database import MARIADB, POSTGRES
-from tests.integration.certificates import Authority
 from tests.integration.database_places import HOST, MASTER, RunningServer
 
 
@@ -69,8 +70,13 @@ def _free_port() -> int:
 
 
 def _certificate(folder: Path, user: str) -> tuple[Authority, Path, Path]:
-    authority = Authority(folder, "test-authority")
-    certificate, key = authority.issue(HOST, folder)
+    authority = Authority(folder / "authority")
+    authority.ensure()
+    authority.folder.chmod(0o755)
+    certificate, key = folder / "server.crt", folder / "server.key"
+    texts = authority.issue(HOST)
+    write_whole(certificate, texts[0])
+    write_whole(key, texts[1], 0o600)
     if os.geteuid() == 0:
         shutil.chown(key, user, user)
     return authority, certificate, key

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.certificates import Authority
 from portway import database_session
 from portway.database import POSTGRES
 from portway.database_admin import (
@@ -18,7 +19,6 @@ from portway.database_admin import (
 from portway.database_session import ATTEMPTS, connect
 from portway.errors import PortwayError
 from portway.tunnel import Unreachable
-from tests.integration.certificates import Authority
 from tests.integration.database_places import (
     HOST,
     MASTER,
@@ -61,7 +61,9 @@ def test_certificate_of_another_authority_is_refused(
     rds: RunningServer, tmp_path: Path
 ) -> None:
     place = rds.new_place()
-    other = Authority(tmp_path, "another-authority").file
+    authority = Authority(tmp_path / "another")
+    authority.ensure()
+    other = authority.file
     with pytest.raises(PortwayError) as refusal:
         look(place, place.access(ca_file=other))
     assert "its TLS certificate cannot be trusted" in refusal.value.message

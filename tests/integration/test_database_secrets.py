@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from lab.certificates import Authority
 from portway import database_session
 from portway.database import PASSWORD
 from portway.database_admin import Access, master_session, read_database
 from portway.database_errors import statement_error
 from portway.database_session import connect
 from portway.errors import PortwayError
-from tests.integration.certificates import Authority
 from tests.integration.database_places import Place, RunningServer
 from tests.integration.database_runs import TABLES, deploy
 
@@ -75,7 +75,9 @@ def test_failures_to_connect_are_told_without_a_password(
     rds: RunningServer, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     place = rds.new_place()
-    other = Authority(tmp_path, "another-authority").file
+    authority = Authority(tmp_path / "another")
+    authority.ensure()
+    other = authority.file
     for changes in (
         {"master_password": "wrong" * 5},
         {"ca_file": other},
