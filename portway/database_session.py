@@ -113,6 +113,17 @@ def _tls(ca_file: Path) -> ssl.SSLContext:
     return context
 
 
+def _refusal(error: Exception) -> Exception:
+    """What the server said, where hanging up afterwards failed as well and hid it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, pg8000.native.DatabaseError):
+            refusal: Exception = seen
+            return refusal
+        seen = seen.__context__
+    return error
+
+
 class PostgresSession:
     """A session with PostgreSQL. Every statement is its own transaction or says so."""
 
@@ -143,7 +154,9 @@ class PostgresSession:
         except DRIVER_ERRORS as error:
             stream.close()
             authority = str(server.ca_file)
-            raise connection_error(error, self._where, login.user, authority) from None
+            raise connection_error(
+                _refusal(error), self._where, login.user, authority
+            ) from None
 
     def rows(self, statement: str, about: str) -> Sequence[Sequence[Any]]:
         """The rows that a statement answers with; ``about`` says what it is for."""
