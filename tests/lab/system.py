@@ -52,6 +52,7 @@ class System:
             input=stdin,
             capture_output=True,
             text=True,
+            errors="replace",  # journals and samples hold what programs make
             timeout=timeout,
             check=False,
         )

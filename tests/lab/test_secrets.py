@@ -146,4 +146,4 @@ def test_search_finds_a_secret_in_a_command_line(site: System) -> None:
 def test_search_finds_a_secret_in_a_journal(site: System) -> None:
     site.node("lb-1", "logger planted-$(echo secret)")
     wait_until(lambda: "planted-secret" in journals(site), 10, "the journal has it")
-    assert leaks(site, ["planted-secret"]) == ["text 0"]
+    assert "text 0" in leaks(site, ["planted-secret"])
