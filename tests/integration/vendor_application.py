@@ -1,6 +1,7 @@
 """The vendor's application from its own archive, running against a real database."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,8 +22,13 @@ from tests.integration.database_places import HOST, Place
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
+    """A port that no outgoing connection takes meanwhile, as those of bind(0) may be."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        try:
+            socket.create_server(("", port)).close()
+        except OSError:
+            continue
         return port
 
 
