@@ -22,7 +22,7 @@ from tests.integration.database_places import HOST, Place
 
 
 def free_port() -> int:
-    """A port that no outgoing connection takes meanwhile, as those of bind(0) may be."""
+    """A port that no outgoing connection takes, as it may one of bind(0)."""
     while True:
         port = random.randrange(20_000, 32_000)
         try:
