@@ -14,7 +14,7 @@ DEBIAN_PACKAGES := python3-venv debian-archive-keyring haproxy iproute2 mariadb-
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    a stack, its load balancers and real traffic, in the lab; leaves it up"
+	@echo "make demo    a stack, deployed, and real messages into its database, in the lab; leaves it up"
 	@echo "make test    lint, types and every test: unit, integration, lab"
 	@echo "make check   lint and types only"
 	@echo "make format  put the code in its standard form"
