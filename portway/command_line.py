@@ -47,10 +47,13 @@ def stop_at_the_first_failure() -> None:
     signal.signal(signal.SIGINT, interrupted)
 
 
-def refuse_unsafe_options(groups: Mapping[str, Collection[str]]) -> None:
-    """Refuse what must not be; ``groups`` are the names of the nodes of each group.
+def refuse_unsafe_options(
+    groups: Mapping[str, Collection[str]], changed: Collection[str]
+) -> None:
+    """Refuse what must not be, with PortwayError.
 
-    Raises PortwayError.
+    ``groups`` are the names of the nodes of each group, ``changed`` those of the nodes
+    that the run would change.
     """
     options = _options()
     for option, reason in REFUSED.items():
@@ -65,10 +68,10 @@ def refuse_unsafe_options(groups: Mapping[str, Collection[str]]) -> None:
     everyone = {name for names in groups.values() for name in names}
     limit, exclude = options.get("limit") or (), options.get("exclude") or ()
     chosen = _matching("limit", limit, groups) if limit else everyone
-    if not chosen - _matching("exclude", exclude, groups):
+    if not (chosen - _matching("exclude", exclude, groups)) & set(changed):
         raise PortwayError(
-            "--limit and --exclude leave no node; there are "
-            + ", ".join(sorted(everyone | set(groups)))
+            "--limit and --exclude leave no node that this would change; there are "
+            + ", ".join(sorted(changed))
         )
 
 

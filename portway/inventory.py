@@ -4,6 +4,8 @@ Inventories call ``load_balancers`` and ``app_nodes``; deploys call ``current_cl
 A run that would find nothing to do, or do it in an unsafe order, is refused here.
 """
 
+from collections.abc import Mapping
+
 from pyinfra import host, logger
 
 from portway import command_line
@@ -24,6 +26,8 @@ GROUPS = {Role.LOAD_BALANCER: "load_balancers", Role.APPLICATION: "app_nodes"}
 """What an inventory calls the nodes of a role."""
 DEPLOYS = {"lb.py": (Role.LOAD_BALANCER,), "db.py": (Role.APPLICATION,)}
 """Deploys that need only some of the nodes; pyinfra connects to all it is given."""
+CHANGES = {**DEPLOYS, "app.py": (Role.APPLICATION,)}
+"""Deploys that change only some: ``app.py`` needs the load balancers to drain nodes."""
 
 
 def load_balancers(stack: str, region: str) -> Hosts:
@@ -42,9 +46,10 @@ def app_nodes(stack: str, region: str) -> Hosts:
 
 def _hosts(stack: str, region: str, role: Role) -> Hosts:
     found = _read_stack_once(stack, region)
-    needed = _needed_roles()
+    needed = _roles(DEPLOYS)
     command_line.refuse_unsafe_options(
-        {GROUPS[r]: [node.name for node in found.with_role(r)] for r in needed}
+        {GROUPS[r]: [node.name for node in found.with_role(r)] for r in needed},
+        {node.name for r in _roles(CHANGES) for node in found.with_role(r)},
     )
     if role not in needed:
         return []
@@ -63,10 +68,10 @@ def _read_stack_once(name: str, region: str) -> Stack:
     return _stack[0]
 
 
-def _needed_roles() -> tuple[Role, ...]:
-    """The roles of the nodes that the deploys on pyinfra's command line are for."""
+def _roles(of: Mapping[str, tuple[Role, ...]]) -> tuple[Role, ...]:
+    """The roles that a table has for the deploys on pyinfra's command line."""
     deploys = command_line.deploys()
-    roles = {role for d in deploys for role in DEPLOYS.get(d, tuple(Role))}
+    roles = {role for d in deploys for role in of.get(d, tuple(Role))}
     return tuple(role for role in Role if role in roles or not roles)
 
 

@@ -20,7 +20,6 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return samples.stack(name=name, region=region)
 
     monkeypatch.setattr(inventory, "read_stack", read)
-    monkeypatch.setattr(inventory, "_stop_at_the_first_failure", lambda: None)
     monkeypatch.setattr(inventory, "_stack", [])
     return names
 
@@ -81,7 +80,9 @@ def test_limit_to_a_node_that_the_run_does_not_touch_is_refused() -> None:
     ],
 )
 def test_run_that_would_do_nothing_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(PortwayError, match="leave no node; there are lb-1"):
+    with pytest.raises(
+        PortwayError, match="no node that this would change; there are lb"
+    ):
         names("deploys/lb.py", **options)
 
 
@@ -104,3 +105,9 @@ def test_dry_run_that_could_show_nothing_is_refused() -> None:
 
 def test_excluding_one_of_two_leaves_the_other() -> None:
     assert names("deploys/lb.py", exclude=("lb-1",))
+
+
+def test_application_cannot_be_limited_to_load_balancers() -> None:
+    with pytest.raises(PortwayError, match="there are app-1, app-2"):
+        names("deploys/app.py", limit=("lb-1",))
+    assert names("deploys/app.py", limit=("app-1",))
