@@ -5,6 +5,7 @@ remembers a pid, and nothing but a lab's own cgroup is ever killed.
 """
 
 import errno
+import os
 import time
 from pathlib import Path
 
@@ -46,12 +47,17 @@ def image_cgroup() -> Path:
 def in_cgroup(group: Path) -> list[int]:
     """The pids in a cgroup and all below it, the oldest group first."""
     pids: list[int] = []
-    for listing in sorted(group.rglob("cgroup.procs")):
+    for folder in _groups(group):
         try:
-            pids += [int(pid) for pid in listing.read_text().split()]
+            pids += [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
         except OSError:  # the cgroup went away while we looked
             continue
     return pids
+
+
+def _groups(group: Path) -> list[Path]:
+    """A cgroup and all below it; those that go away meanwhile are left out."""
+    return sorted(Path(folder) for folder, _, _ in os.walk(group))
 
 
 def init_of(group: Path) -> int | None:
@@ -99,11 +105,11 @@ def _remove(group: Path) -> None:
         return
     deadline = time.monotonic() + KILL_SECONDS
     while group.is_dir():
-        below = [path for path in group.rglob("*") if path.is_dir()]
         try:
-            for directory in [*sorted(below, reverse=True), group]:
+            for directory in reversed(_groups(group)):
                 directory.rmdir()
         except OSError as error:  # the kernel lets go of the last process a bit later
-            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+            passing = error.errno in (errno.EBUSY, errno.ENOENT)
+            if not passing or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
