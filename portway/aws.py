@@ -1,4 +1,4 @@
-"""The only module that calls AWS: a stack, its secrets, its Elastic IP.
+"""The only module that calls AWS: a stack, its secrets, its address.
 
 Every failure leaves here as a PortwayError. Secret values leave here as what
 ``read_secret`` returns and in no error and no log, at whatever level.
@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from portway.aws_errors import AwsCallError, Call, one_line, told_plainly
 from portway.discovery import Answers, NotReady
 from portway.errors import PortwayError
 from portway.instances import Answer
+from portway.node.address.places import AddressKind, Place, look, places
 from portway.stack import Role, Stack
 
 POLL_SECONDS = 10.0
@@ -140,33 +141,14 @@ def read_stack(
         waited += pause
 
 
-def associate_elastic_ip(region: str, allocation_id: str, instance_id: str) -> bool:
-    """Give an Elastic IP that no one holds to an instance; whether that was done.
-
-    It never takes the address from another holder, not even from one that got it
-    between the look and the call.
-    """
-    aws = _Aws(region)
-    about = f"Elastic IP {allocation_id}"
-    address = aws.read(
-        "ec2", "describe_addresses", "Addresses", about, AllocationIds=[allocation_id]
-    )[0]
-    if address.get("InstanceId") or address.get("NetworkInterfaceId"):
-        return False
-    try:
-        aws.call(
-            "ec2",
-            "associate_address",
-            about,
-            AllocationId=allocation_id,
-            InstanceId=instance_id,
-            AllowReassociation=False,
-        )
-    except AwsCallError as error:
-        if error.code != "Resource.AlreadyAssociated":
-            raise
-        return False
-    return True
+def read_places(stack: Stack) -> tuple[Place, ...]:
+    """Where the stack's address leads at this moment."""
+    virtual = stack.virtual_address
+    objects = [place.id for place in virtual.places]
+    found = _read_address(
+        _Aws(stack.region), stack.name, virtual.kind, virtual.address, objects
+    )
+    return places(virtual.kind, virtual.address, objects, found)
 
 
 def read_secret(region: str, secret_id: str) -> dict[str, str]:
@@ -309,15 +291,30 @@ def _ask(aws: _Aws, name: str, outputs: discovery.Outputs) -> Answers:
             about,
             DBInstanceIdentifier=outputs.database,
         ),
-        addresses=_read_if_there(
+        address=_read_address(
             aws,
-            "InvalidAllocationID.NotFound",
-            "ec2",
-            "describe_addresses",
-            "Addresses",
-            about,
-            AllocationIds=[outputs.allocation_id],
+            name,
+            outputs.address_kind,
+            outputs.address,
+            outputs.address_objects,
         ),
+    )
+
+
+def _read_address(
+    aws: _Aws, name: str, kind: AddressKind, address: str, objects: Sequence[str]
+) -> list[Answer]:
+    """What AWS says of the places of an address, empty if there are none."""
+    if kind is AddressKind.VRRP:
+        return []
+    call, key = look(kind, address, objects)
+    absent = {
+        AddressKind.ELASTIC_IP: "InvalidAllocationID.NotFound",
+        AddressKind.ROUTE: "InvalidRouteTableID.NotFound",
+    }.get(kind, "")
+    about = f"stack {name}"
+    return _read_if_there(
+        aws, absent, "ec2", call.operation, key, about, **call.arguments
     )
 
 

@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from portway.clients import Balance, Client, Clients, Mode
 from portway.errors import Problem, refuse_if_any
+from portway.node.address.places import AddressKind
 from portway.settings import SOURCE, Settings
 from portway.stack import Node, Ports, Role, Stack
 from portway.vrrp import Priorities, violations
@@ -215,13 +216,29 @@ def _pair_problems(stack: Stack) -> Iterator[Problem]:
     if sum(node.preferred_master for node in pair) > 1:
         text = "both load balancers are tagged portway:master; remove one of the tags"
         yield Problem(stack.name, "", text)
-    holder = stack.elastic_ip.holder
-    if holder is not None and holder not in {node.instance_id for node in pair}:
+    virtual = stack.virtual_address
+    own = {node.interface_id for node in pair}
+    for holder in sorted({p.holder for p in virtual.places if p.holder} - own):
         text = (
-            f"is associated with {holder}, which is not a running load balancer of "
-            "this stack; disassociate it first"
+            f"leads to {holder}, which is not the interface of a running load balancer "
+            "of this stack; take it from there first"
         )
-        yield Problem(stack.name, f"Elastic IP {stack.elastic_ip.address}", text)
+        yield Problem(stack.name, f"address {virtual.address}", text)
+    if virtual.kind is AddressKind.PRIVATE:
+        yield from _subnet_problems(stack, pair)
+
+
+def _subnet_problems(stack: Stack, pair: Iterable[Node]) -> Iterator[Problem]:
+    """A private address is of one subnet and cannot leave it."""
+    (subnet,) = (place.id for place in stack.virtual_address.places)
+    for node in pair:
+        if node.subnet_id != subnet:
+            text = (
+                f"stands in {node.subnet_id}, but the address "
+                f"{stack.virtual_address.address} cannot leave {subnet}; update the "
+                "stack with LoadBalancerSubnets=one, or with another AddressKind"
+            )
+            yield Problem(stack.name, node.name, text)
 
 
 def _load_balancers(
@@ -229,7 +246,7 @@ def _load_balancers(
 ) -> tuple[LoadBalancer, LoadBalancer]:
     first, second = stack.with_role(Role.LOAD_BALANCER)
     master = master_of_record((first, second))
-    holder = stack.elastic_ip.holder or master.instance_id
+    holder = stack.virtual_address.holder or master.interface_id
 
     def member(node: Node, peer: Node) -> LoadBalancer:
         return LoadBalancer(
@@ -237,7 +254,7 @@ def _load_balancers(
             peer=peer,
             is_master=node is master,
             priority=priorities.master if node is master else priorities.backup,
-            holds_address=node.instance_id == holder,
+            holds_address=node.interface_id == holder,
         )
 
     pair = member(first, second), member(second, first)

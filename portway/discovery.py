@@ -6,6 +6,7 @@ that waiting will help, PortwayError that it will not.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 
 from portway.errors import PortwayError
 from portway.instances import (
@@ -18,10 +19,13 @@ from portway.instances import (
     name_nodes,
     state,
 )
-from portway.stack import Database, ElasticIp, Ports, Stack
+from portway.node.address.places import AddressKind, places
+from portway.stack import Database, Ports, Stack, VirtualAddress
 
 TEXT_OUTPUTS = (
-    "ElasticIpAllocationId",
+    "AddressKind",
+    "VirtualAddress",
+    "AddressObjects",
     "DatabaseIdentifier",
     "ApplicationSecretArn",
     "ApplicationGroupName",
@@ -58,7 +62,10 @@ class NotReady(Exception):  # noqa: N818 - a state, not an error
 class Outputs:
     """The outputs of the template that discovery needs."""
 
-    allocation_id: str
+    address_kind: AddressKind
+    address: str
+    address_objects: tuple[str, ...]
+    """Ids of what makes the address lead to a node."""
     database: str
     application_secret: str
     application_group: str
@@ -72,7 +79,8 @@ class Answers:
     instances: Sequence[Answer]
     groups: Sequence[Answer]
     databases: Sequence[Answer]
-    addresses: Sequence[Answer]
+    address: Sequence[Answer]
+    """What the call that ``places.look`` names answered; nothing for plain VRRP."""
 
 
 def read_outputs(stack: Answer) -> Outputs:
@@ -81,14 +89,20 @@ def read_outputs(stack: Answer) -> Outputs:
     values = {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])}
     missing = [key for key in (*TEXT_OUTPUTS, *PORT_OUTPUTS) if not values.get(key)]
     wrong = [key for key in PORT_OUTPUTS if not values.get(key, "0").isdecimal()]
+    if not missing and values["AddressKind"] not in tuple(AddressKind):
+        wrong.append("AddressKind")
     if missing or wrong:
         raise PortwayError(
             f"stack {name}: {listed(missing or wrong)} "
-            f"{'missing from' if missing else 'not a port number in'} its outputs; "
+            f"{'missing from' if missing else 'unfit in'} its outputs; "
             "update the stack with this version's cloudformation/stack.yaml"
         )
+    kind = AddressKind(values["AddressKind"])
+    objects = tuple(filter(None, values["AddressObjects"].split(",")))
     return Outputs(
-        allocation_id=values["ElasticIpAllocationId"],
+        address_kind=kind,
+        address=values["VirtualAddress"],
+        address_objects=() if kind is AddressKind.VRRP else objects,
         database=values["DatabaseIdentifier"],
         application_secret=values["ApplicationSecretArn"],
         application_group=values["ApplicationGroupName"],
@@ -108,7 +122,7 @@ def assemble(name: str, region: str, outputs: Outputs, answers: Answers) -> Stac
     check_application_nodes(name, group, alive, awaited)
     awaited += [f"{label(i)} to run" for i in alive if state(i) == "pending"]
     database = _database(name, outputs, answers.databases, awaited)
-    elastic_ip = _elastic_ip(name, outputs, answers.addresses)
+    virtual_address = _virtual_address(name, outputs, answers.address)
     if awaited or database is None:
         raise NotReady(", ".join(awaited))
     return Stack(
@@ -116,7 +130,7 @@ def assemble(name: str, region: str, outputs: Outputs, answers: Answers) -> Stac
         region=region,
         nodes=name_nodes(name, alive),
         database=database,
-        elastic_ip=elastic_ip,
+        virtual_address=virtual_address,
         ports=outputs.ports,
     )
 
@@ -167,15 +181,60 @@ def _database(
     )
 
 
-def _elastic_ip(name: str, outputs: Outputs, addresses: Sequence[Answer]) -> ElasticIp:
-    if not addresses:
+def _virtual_address(
+    name: str, outputs: Outputs, found: Sequence[Answer]
+) -> VirtualAddress:
+    kind, address, objects = (
+        outputs.address_kind,
+        outputs.address,
+        outputs.address_objects,
+    )
+    seen = places(kind, address, objects, found)
+    if kind is AddressKind.ELASTIC_IP and not found:
         raise PortwayError(
-            f"stack {name}: its Elastic IP {outputs.allocation_id} was released; "
+            f"stack {name}: its Elastic IP {address} ({listed(objects)}) was released; "
             f"{MAKE_ANEW}, and tell the clients its address"
         )
-    found = addresses[0]
-    return ElasticIp(
-        allocation_id=outputs.allocation_id,
-        address=found["PublicIp"],
-        holder=found.get("InstanceId") or found.get("NetworkInterfaceId") or None,
-    )
+    if kind is AddressKind.PRIVATE:
+        _refuse_primary_address(name, address, found)
+    if kind is AddressKind.ROUTE:
+        _refuse_missing_tables(name, objects, found)
+        _refuse_address_inside(name, address, found)
+    return VirtualAddress(kind, address, seen)
+
+
+def _refuse_primary_address(
+    name: str, address: str, found: Sequence[Answer]
+) -> None:
+    for interface in found:
+        if interface.get("PrivateIpAddress") == address:
+            raise PortwayError(
+                f"stack {name}: its address {address} is the primary address of "
+                f"{interface['NetworkInterfaceId']} and cannot move; update the stack "
+                "with a VirtualAddress of the subnet that no one uses"
+            )
+
+
+def _refuse_missing_tables(
+    name: str, objects: Sequence[str], found: Sequence[Answer]
+) -> None:
+    gone = sorted(set(objects) - {table["RouteTableId"] for table in found})
+    if gone:
+        raise PortwayError(
+            f"stack {name}: its route tables {listed(gone)} do not exist; update the "
+            "stack with RouteTableIds of tables that do"
+        )
+
+
+def _refuse_address_inside(name: str, address: str, found: Sequence[Answer]) -> None:
+    """Refuse an address that the VPC itself routes; no other route can win there."""
+    for route in (route for table in found for route in table["Routes"]):
+        inside = route.get("DestinationCidrBlock")
+        if route.get("GatewayId") != "local" or not inside:
+            continue
+        if ip_address(address) in ip_network(inside):
+            raise PortwayError(
+                f"stack {name}: its address {address} is inside the VPC's range "
+                f"{inside}, where no route can lead to a load balancer; update the "
+                "stack with a VirtualAddress outside of it, such as 10.255.0.1"
+            )

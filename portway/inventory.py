@@ -101,12 +101,12 @@ def _show_stack(stack: Stack) -> None:
 
 
 def _show_roles(cluster: Cluster) -> None:
-    elastic_ip = cluster.stack.elastic_ip
+    virtual = cluster.stack.virtual_address
     for lb in cluster.load_balancers:
         role = "master" if lb.is_master else "backup"
         holds = ""
-        if lb.node.instance_id == elastic_ip.holder:
-            holds = f", holds {elastic_ip.address}"
+        if lb.node.interface_id == virtual.holder:
+            holds = f", holds {virtual.address}"
         logger.info(f"    {lb.name}: {role} (priority {lb.priority}){holds}")
     logger.info(
         f"    {len(cluster.frontends)} clients on "

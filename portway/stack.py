@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from portway.node.address.places import AddressKind, Place
+
 
 class Role(StrEnum):
     """What a node is for; the value of its ``portway:role`` tag."""
@@ -53,14 +55,20 @@ class Database:
 
 
 @dataclass(frozen=True, slots=True)
-class ElasticIp:
+class VirtualAddress:
     """The address that clients connect to, and who holds it now."""
 
-    allocation_id: str
+    kind: AddressKind
     address: str
-    holder: str | None
-    """Id of the instance that AWS associates the address with (of the interface if
-    that belongs to no instance); None when no one."""
+    places: tuple[Place, ...]
+    """What moves in AWS: an Elastic IP, a subnet's address, or routes of route tables;
+    nothing for plain VRRP."""
+
+    @property
+    def holder(self) -> str | None:
+        """The network interface that every place leads to; None if there is none."""
+        holders = {place.holder for place in self.places}
+        return holders.pop() if len(holders) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +91,7 @@ class Stack:
     region: str
     nodes: tuple[Node, ...]
     database: Database
-    elastic_ip: ElasticIp
+    virtual_address: VirtualAddress
     ports: Ports
 
     def with_role(self, role: Role) -> tuple[Node, ...]:
@@ -96,6 +104,7 @@ class Stack:
         saved = asdict(self)
         for node in saved["nodes"]:
             node["launched_at"] = node["launched_at"].isoformat()
+        saved["virtual_address"]["places"] = list(saved["virtual_address"]["places"])
         return saved | {"nodes": list(saved["nodes"])}
 
     @classmethod
@@ -116,6 +125,11 @@ class Stack:
             region=saved["region"],
             nodes=nodes,
             database=Database(**saved["database"]),
-            elastic_ip=ElasticIp(**saved["elastic_ip"]),
+            virtual_address=_virtual_address(saved["virtual_address"]),
             ports=Ports(**saved["ports"]),
         )
+
+
+def _virtual_address(saved: dict[str, Any]) -> VirtualAddress:
+    places = tuple(Place(**place) for place in saved["places"])
+    return VirtualAddress(AddressKind(saved["kind"]), saved["address"], places)

@@ -23,10 +23,22 @@ class Priorities:
     backup: int
     weight: int
 
-    def effective(self, base: int, *, healthy: bool) -> int:
+    @property
+    def transfer_weight(self) -> int:
+        """What a planned transfer adds to the master's priority: just enough.
+
+        A healthy backup is then preferred, and a backup that fails is not: the address
+        comes back to a node that gave it away only when the other cannot serve.
+        """
+        return self.backup - self.master - 1
+
+    def effective(
+        self, base: int, *, healthy: bool, transferred: bool = False
+    ) -> int:
         """Priority that a node of this base advertises, clamped as keepalived does."""
         applies = healthy if self.weight > 0 else not healthy
         priority = base + (self.weight if applies else 0)
+        priority += self.transfer_weight if transferred else 0
         return max(LOWEST_PRIORITY, min(HIGHEST_PRIORITY, priority))
 
 
@@ -35,9 +47,11 @@ def violations(priorities: Priorities) -> tuple[str, ...]:
 
     With M and B the base priorities and k the size of the weight: fail-over needs
     k >= M - B + 1, because a backup yields to adverts of equal priority;
-    recovery needs M > B; the order is kept when both fail if B - k >= 1
+    recovery needs M > B; the order is kept when both fail if B - k >= 2
     (negative weights) and when both are healthy if B + k <= 253 (positive
-    ones), because beyond the limits keepalived clamps both to one value.
+    ones), because beyond the limits keepalived clamps both to one value. A
+    master that has handed the address over counts as B - 1, which must stay
+    above the lowest priority in every case.
     """
     master, backup, weight = priorities.master, priorities.backup, priorities.weight
     size = abs(weight)
@@ -58,10 +72,17 @@ def violations(priorities: Priorities) -> tuple[str, ...]:
             f"check_weight {weight} cannot move the address when the check fails; "
             f"use {-(master - backup + 1)} or less"
         )
-    if weight < 0 and backup - size < LOWEST_PRIORITY:
+    lowest = backup - 1 - (size if weight < 0 else 0)
+    if lowest < LOWEST_PRIORITY and backup > LOWEST_PRIORITY and weight < 0:
         found.append(
             f"check_weight {weight} takes backup_priority {backup} below "
-            f"{LOWEST_PRIORITY}, where both nodes are alike; use {1 - backup} or more"
+            f"{LOWEST_PRIORITY + 1}, where both nodes are alike; use "
+            f"{LOWEST_PRIORITY + 1 - backup} or more"
+        )
+    elif lowest < LOWEST_PRIORITY:
+        found.append(
+            f"backup_priority {backup} leaves no room below it for a master that "
+            f"hands the address over; use {LOWEST_PRIORITY + 1} or more"
         )
     if weight > 0 and backup + size > HIGHEST_PRIORITY - 1:
         found.append(
