@@ -8,13 +8,14 @@ from pyinfra import host
 from portway.inventory import current_cluster
 from portway.load_balancers import (
     apply_load_balancer,
-    associate_address,
     is_last,
+    run_keepalived,
     verify_load_balancer,
     verify_pair,
     verify_standby,
     wanted_load_balancer,
 )
+from portway.ordering import stage
 
 cluster = current_cluster()
 lb = {member.name: member for member in cluster.load_balancers}.get(host.name)
@@ -28,7 +29,10 @@ if lb is not None:
     if lb.holds_address:  # … and the holder only when that stood up
         apply_load_balancer(wanted)
         verify_load_balancer(cluster=cluster, name="Verify the holder of the address")
+        run_keepalived(wanted)
+    stage(name="The holder knows its peer")  # on both
+    if not lb.holds_address:
+        run_keepalived(wanted)
 
     if is_last(cluster, lb):
-        verify_pair(cluster=cluster, name="Verify that exactly one node is VRRP master")
-        associate_address(cluster=cluster, name="Associate the Elastic IP")
+        verify_pair(cluster=cluster, name="Verify the VRRP master and its address")

@@ -89,6 +89,16 @@ def install(lab: Lab, host: Host, source: Path, target: str, mode: int) -> None:
     path.chmod(mode)
 
 
+def set_environment(lab: Lab, host: Host, variables: dict[str, str]) -> None:
+    """Give every service of the host variables, from the next boot on."""
+    folder = root(lab, host) / "etc" / "systemd" / "system.conf.d"
+    folder.mkdir(parents=True, exist_ok=True)
+    words = " ".join(f'"{name}={value}"' for name, value in sorted(variables.items()))
+    write_whole(
+        folder / "environment.conf", f"[Manager]\nDefaultEnvironment={words}\n"
+    )
+
+
 def know_names(lab: Lab, host: Host, names: dict[str, str]) -> None:
     """Write /etc/hosts: the host's own name, and names with their addresses."""
     lines = [

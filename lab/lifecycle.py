@@ -183,6 +183,7 @@ def _build(lab: Lab, new: Sequence[Host]) -> None:
         hosts.remove(lab, host.node)
         hosts.make(lab, host)
         hosts.authorize(lab, host, public_key)
+        hosts.set_environment(lab, host, {"AWS_ENDPOINT_URL": plan.ENDPOINT})
         if host.role == state.DATABASE_ROLE:
             engine = stack.database(host.instance_id)["Engine"]
             database.configure(lab, host, engine, authority)

@@ -17,8 +17,8 @@ def read(lab: Lab) -> dict[str, Any]:
     if aws and namespaces.exists(lab, OPERATOR):
         with namespaces.within(lab, OPERATOR):
             outputs = stack.outputs()
-            if "ElasticIpAllocationId" in outputs:
-                address = stack.elastic_ip(outputs["ElasticIpAllocationId"])
+            if "AddressObjects" in outputs:
+                address = stack.elastic_ip(outputs["AddressObjects"])
     suite = lab.directory / "suite"
     return {
         "name": lab.name,

@@ -8,6 +8,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+LOADED_FOLDER = "/run/portway/loaded"
+"""Where the hash of the config that each unit loaded is kept, until a reboot."""
+
 
 @dataclass(frozen=True, slots=True)
 class ManagedFile:
@@ -38,11 +41,13 @@ class Service:
     config: str
     """Path of the managed file that the unit loads."""
     override: str
-    """Path of the managed file that adds to the unit."""
+    """Path of the managed file that adds to the unit, or is it."""
     process: str
     """Shell command that prints which process serves."""
     replaced_by_reload: bool
     """Whether a reload puts another process in its place, or must not."""
+    reload: str = "reload"
+    """systemctl's verb for it; a process that cannot reload is restarted."""
     before_reload: str = ":"
     """Shell command that gives the running process what the unit file would."""
 
@@ -81,7 +86,7 @@ class FoundService:
     needs_daemon_reload: bool
     """systemd's own word; it does not notice the first override of a unit."""
     overrides: tuple[str, ...]
-    """Paths of those that systemd has read."""
+    """Paths of the unit's own file and its overrides that systemd has read."""
     loaded_sha256: str | None
     """Hash of the config that the running process loaded; None if unknown."""
 

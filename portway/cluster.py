@@ -70,6 +70,8 @@ class LoadBalancer:
     is_master: bool
     """Whether it is the master of record, with the higher base priority."""
     priority: int
+    transfer_weight: int
+    """What a planned transfer adds to the priority of the node that hands over."""
     holds_address: bool
     """Whether clients reach this node now. While no node holds the address (a new
     stack), the master of record counts as the holder-to-be."""
@@ -92,6 +94,11 @@ class Cluster:
     """By port."""
     backends: tuple[Backend, ...]
     """By name."""
+
+    @property
+    def address_on_lo(self) -> bool:
+        """Whether AWS brings the traffic, so that no neighbour asks for the address."""
+        return self.stack.virtual_address.kind is not AddressKind.VRRP
 
     def load_balancer(self, name: str) -> LoadBalancer:
         """The load balancer of this name; KeyError if there is none."""
@@ -254,6 +261,7 @@ def _load_balancers(
             peer=peer,
             is_master=node is master,
             priority=priorities.master if node is master else priorities.backup,
+            transfer_weight=priorities.transfer_weight,
             holds_address=node.interface_id == holder,
         )
 

@@ -4,14 +4,17 @@ Facts change nothing, take no secrets, and succeed on a node that has nothing ye
 Everything that goes into a command is quoted with ``shlex.quote``.
 """
 
+import json
 import shlex
 from collections.abc import Iterable
 from typing import Any
 
 from pyinfra.api import FactBase
 
-from portway.changes import FoundFile, FoundNode, FoundService
-from portway.render import ADMIN_SOCKET, LOADED_FOLDER
+from portway.changes import LOADED_FOLDER, FoundFile, FoundNode, FoundService
+from portway.node.address.config import STATUS, TRANSFER
+from portway.render import ADMIN_SOCKET
+from portway.render_address import COMMAND as ADDRESS_COMMAND
 from portway.verify import LoadBalancerStatus
 
 
@@ -67,12 +70,15 @@ class NodeFacts(FactBase[FoundNode]):
 
 
 class LoadBalancerFacts(FactBase[LoadBalancerStatus]):
-    """What HAProxy says of itself on its socket, and keepalived's state."""
+    """What HAProxy, keepalived and the address mover say of themselves."""
 
     def command(self, vrrp_address: str) -> str:
         """A script that never fails; silence means that nothing answers."""
         return _STATUS_SCRIPT.format(
-            socket=ADMIN_SOCKET, address=shlex.quote(f"{vrrp_address}/32")
+            socket=ADMIN_SOCKET,
+            address=shlex.quote(f"{vrrp_address}/32"),
+            status=STATUS,
+            transfer=TRANSFER,
         )
 
     def process(self, output: list[str]) -> LoadBalancerStatus:
@@ -83,6 +89,9 @@ class LoadBalancerFacts(FactBase[LoadBalancerStatus]):
             backends=frozenset(row[1] for row in rows if row[0] == "backend"),
             keepalived_active=["keepalived", "active"] in rows,
             holds_vrrp_address=["vrrp", "master"] in rows,
+            mover_active=["mover", "active"] in rows,
+            mover_failure=_failure(output),
+            handed_over=any(row[0] == "transfer" and row[1:] > ["0"] for row in rows),
         )
 
     @staticmethod
@@ -113,6 +122,20 @@ class FileDifference(FactBase[list[str]]):
         return []
 
 
+def _failure(output: list[str]) -> str:
+    """Why the address mover cannot do its work, if it cannot."""
+    for line in output:
+        kind, _, told = line.partition(" ")
+        if kind == "status":
+            try:
+                status = json.loads(told)
+                failed = status["last_failure"] if status["failures"] else ""
+                return str(status["refused"] or failed)
+            except (KeyError, TypeError, ValueError):
+                return ""
+    return ""
+
+
 def _words(values: Iterable[Any]) -> str:
     return " ".join(shlex.quote(str(value)) for value in values)
 
@@ -129,10 +152,11 @@ for f in {files}; do
 done
 for s in {sysctls}; do printf 'sysctl\t%s\t%s\n' "$s" "$(sysctl -n "$s")"; done
 for u in {units}; do
-    printf 'service\t%s\t%s\t%s\t%s\t%s\n' "$u" \
+    printf 'service\t%s\t%s\t%s\t%s\t%s %s\n' "$u" \
         "$(systemctl show -p ActiveState --value "$u")" \
         "$(systemctl show -p UnitFileState --value "$u")" \
         "$(systemctl show -p NeedDaemonReload --value "$u")" \
+        "$(systemctl show -p FragmentPath --value "$u")" \
         "$(systemctl show -p DropInPaths --value "$u")"
     [ ! -f {loaded}/"$u" ] ||
         printf 'loaded\t%s\t%s\n' "$u" "$(cut -d' ' -f1 <{loaded}/"$u")"
@@ -150,5 +174,34 @@ echo "show stat" | timeout 4 socat -t4 - UNIX-CONNECT:{socket} 2>/dev/null | awk
     $2 == "FRONTEND" || $2 == "BACKEND" {{ next }}
     $18 ~ /^UP/ && $37 ~ /OK/ && !seen[$1]++ {{ print "backend", $1 }}'
 echo keepalived "$(systemctl is-active keepalived)"
-if ip -o -4 address show dev lo | grep -qF " {address} "; then echo vrrp master; fi
+if ip -o -4 address show | grep -qF " {address} "; then echo vrrp master; fi
+echo mover "$(systemctl is-active portway-address)"
+[ ! -f {status} ] || echo status "$(tr -d '\n' <{status})"
+[ ! -f {transfer} ] || echo transfer "$(head -c 8 {transfer})"
 """
+
+
+class AddressPermissions(FactBase[list[str]]):
+    """The calls that a node may not make to move the address, one line for each.
+
+    The node tries every call without making it (DryRun), with its own credentials and
+    in the environment of its services.
+    """
+
+    def command(self) -> str:
+        """Prints what is refused, and something in any case, and never fails."""
+        return (
+            "systemd-run --quiet --pipe --wait --collect "
+            f"{ADDRESS_COMMAND} permissions 2>&1 || echo refused"
+        )
+
+    def process(self, output: list[str]) -> list[str]:
+        """The lines, without the word that says that there are some."""
+        lines = [line for line in output if line.strip()]
+        found = [line for line in lines if line != "refused"]
+        return found or ["portway-address permissions failed"] if lines else []
+
+    @staticmethod
+    def default() -> list[str]:
+        """Nothing is refused."""
+        return []

@@ -24,7 +24,11 @@ _clusters: dict[str, Cluster] = {}
 
 GROUPS = {Role.LOAD_BALANCER: "load_balancers", Role.APPLICATION: "app_nodes"}
 """What an inventory calls the nodes of a role."""
-DEPLOYS = {"lb.py": (Role.LOAD_BALANCER,), "db.py": (Role.APPLICATION,)}
+DEPLOYS = {
+    "lb.py": (Role.LOAD_BALANCER,),
+    "transfer.py": (Role.LOAD_BALANCER,),
+    "db.py": (Role.APPLICATION,),
+}
 """Deploys that need only some of the nodes; pyinfra connects to all it is given."""
 CHANGES = {**DEPLOYS, "app.py": (Role.APPLICATION,)}
 """Deploys that change only some: ``app.py`` needs the load balancers to drain nodes."""

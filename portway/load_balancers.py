@@ -1,6 +1,7 @@
 """What is done to one load balancer, in the words of the job."""
 
 from collections.abc import Callable, Generator
+from itertools import filterfalse
 
 import gevent
 from pyinfra import host, inventory, logger, state
@@ -10,10 +11,11 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
 from portway import aws
-from portway.changes import WantedNode
+from portway.changes import ManagedFile, WantedNode, service_steps
 from portway.cluster import Cluster, LoadBalancer
 from portway.errors import PortwayError, Problem, refuse_if_any
-from portway.facts import LoadBalancerFacts
+from portway.facts import AddressPermissions, LoadBalancerFacts
+from portway.node.address.config import TRANSFER
 from portway.operations import (
     apply_sysctls,
     install_packages,
@@ -21,7 +23,9 @@ from portway.operations import (
     run_service,
     write_file,
 )
+from portway.render import KEEPALIVED
 from portway.render import load_balancer as render_load_balancer
+from portway.render_address import ADDRESS_MOVER, is_of_mover
 from portway.verify import LoadBalancerStatus, node_shortcomings, pair_shortcomings
 
 Commands = Generator[FunctionCommand, None, None]
@@ -56,13 +60,48 @@ def wanted_load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
 
 
 def apply_load_balancer(wanted: WantedNode) -> None:
-    """Bring the current host to what is wanted, without cutting a stream."""
+    """Bring the current host to what is wanted, without cutting a stream.
+
+    All but keepalived, which comes last on the standby: see ``run_keepalived``.
+    """
     install_packages(wanted=wanted, name="Install packages")
-    for file in wanted.files:
+    for file in filter(is_of_mover, wanted.files):
+        write_file(file=file, wanted=wanted, name=f"Write {file.path}")
+    try_permissions(wanted=wanted, name="Try what the node may do in AWS")
+    for file in filterfalse(is_of_mover, wanted.files):
         write_file(file=file, wanted=wanted, name=f"Write {file.path}")
     apply_sysctls(wanted=wanted, name="Apply kernel settings")
     for service in wanted.services:
-        run_service(service=service, wanted=wanted, name=f"Run {service.unit}")
+        if service != KEEPALIVED:
+            run_service(service=service, wanted=wanted, name=f"Run {service.unit}")
+
+
+def run_keepalived(wanted: WantedNode) -> None:
+    """Let the current host take part in VRRP with its current configuration.
+
+    The holder of the address first: it must know a new peer before that peer starts,
+    which would hear no one and take the address.
+    """
+    run_service(service=KEEPALIVED, wanted=wanted, name="Run keepalived")
+
+
+@operation()
+def try_permissions(wanted: WantedNode) -> Commands:
+    """Fail with the name of each permission that the node lacks to move the address.
+
+    It comes before anything is switched. A mover that runs already as it should tries
+    them by itself, and ``verify_pair`` asks it.
+    """
+    config = wanted.file(ADDRESS_MOVER.config)
+    steps = service_steps(ADDRESS_MOVER, config, read_node(wanted))
+    if not state.is_executing or not steps:
+        return
+    if refused := host.get_fact(AddressPermissions):
+        yield _failure(
+            f"may not move the address: {'; '.join(refused)}. Update the stack with "
+            "this version's cloudformation/stack.yaml, and see that the instance has "
+            "its instance profile"
+        )
 
 
 @operation()
@@ -83,7 +122,7 @@ def verify_load_balancer(cluster: Cluster) -> Commands:
     if not state.is_executing:
         return
     missing = _wait_until_none(
-        cluster, lambda: node_shortcomings(cluster, _ask(cluster))
+        cluster, lambda: node_shortcomings(cluster, _ask(cluster, host))
     )
     if missing:
         yield _failure(f"does not serve: {'; '.join(missing)}")
@@ -91,58 +130,84 @@ def verify_load_balancer(cluster: Cluster) -> Commands:
 
 @operation()
 def verify_pair(cluster: Cluster) -> Commands:
-    """Wait until exactly the right node is VRRP master, or fail with what is wrong."""
+    """Wait until exactly the right node is VRRP master and has the address in AWS."""
     if not state.is_executing:
         return
     wrong = _wait_until_none(
-        cluster, lambda: pair_shortcomings(cluster, _ask_pair(cluster))
+        cluster,
+        lambda: pair_shortcomings(
+            cluster, _ask_pair(cluster), aws.read_places(cluster.stack)
+        ),
     )
     if wrong:
-        yield _failure(
-            f"the pair is not right: {'; '.join(wrong)}. Both must reach each other by "
-            "IP protocol 112, and both must have been deployed from the same settings"
+        yield _failure(f"the pair is not right: {'; '.join(wrong)}")
+
+
+def transfer_target(cluster: Cluster) -> LoadBalancer:
+    """The node that the address is to be handed to.
+
+    Raises PortwayError if the setting ``transfer_to`` names none of the pair.
+    """
+    names = [lb.name for lb in cluster.load_balancers]
+    wanted = cluster.settings.transfer_to
+    if wanted not in names:
+        said = f'"{wanted}" is not one of them' if wanted else "it is not given"
+        options = " or ".join(f"--data transfer_to={name}" for name in sorted(names))
+        raise PortwayError(
+            f"transfer_to: say which load balancer shall have the address: {options} "
+            f"({said})"
         )
+    return cluster.load_balancer(wanted)
 
 
 @operation()
-def associate_address(cluster: Cluster) -> Commands:
-    """Give the Elastic IP to the VRRP master if no node holds it; never move it."""
-    elastic_ip = cluster.stack.elastic_ip
-    if elastic_ip.holder is not None:
-        host.noop(f"{elastic_ip.address} is held by {elastic_ip.holder}")
+def verify_target(cluster: Cluster, target: LoadBalancer) -> Commands:
+    """Fail unless the node that the address is handed to serves every client.
+
+    Both hosts have it, so that neither goes on before it is known.
+    """
+    if not state.is_executing:
         return
-    yield FunctionCommand(_associate, (cluster,), {})
+    status = _ask(cluster, inventory.get_host(target.name))
+    missing = node_shortcomings(cluster, status)
+    if not status.keepalived_active:
+        missing += ("keepalived is not running",)
+    if missing:
+        yield _failure(
+            f"{target.name} cannot take the address: {'; '.join(missing)}; the "
+            "address stays where it is"
+        )
 
 
-def _associate(state: State, host: Host, cluster: Cluster) -> bool:  # noqa: ARG001
-    """Associate the address as soon as a node that can be asked is VRRP master."""
-    masters: list[str] = []
+def hand_over(lb: LoadBalancer, target: LoadBalancer) -> None:
+    """Write down on the current host whether it gives the address away.
+
+    Only the master of record ever does: without that it is preferred anyway.
+    """
+    gives = lb.is_master and lb.name != target.name
+    file = ManagedFile(str(TRANSFER), f"{gives:d}\n", "644")
+    wanted = WantedNode(packages=(), files=(file,), sysctls={}, services=())
+    write_file(file=file, wanted=wanted, name=f"Prefer {target.name}")
+
+
+@operation()
+def verify_transfer(cluster: Cluster, target: LoadBalancer) -> Commands:
+    """Wait until a node is VRRP master and has the address, or fail with what lacks."""
+    if not state.is_executing:
+        return
 
     def look() -> tuple[str, ...]:
-        masters[:] = [
-            n for n, s in _ask_pair(cluster).items() if s and s.is_vrrp_master
-        ]
-        return () if masters else ("no load balancer that can be asked is VRRP master",)
+        statuses = _ask_pair(cluster)
+        places = aws.read_places(cluster.stack)
+        if found := pair_shortcomings(cluster, statuses, places):
+            return found
+        status = statuses[target.name]
+        if status is None or not status.is_vrrp_master:
+            return (f"{target.name} is not VRRP master",)
+        return ()
 
-    elastic_ip = cluster.stack.elastic_ip
-    text = "; ".join(_wait_until_none(cluster, look))
-    if not text:
-        node = cluster.load_balancer(masters[0]).node
-        try:
-            if aws.associate_elastic_ip(
-                cluster.stack.region, elastic_ip.allocation_id, node.instance_id
-            ):
-                logger.info(
-                    f"{host.print_prefix}{elastic_ip.address} now leads to {node.name}"
-                )
-                return True
-            text = "another instance got it meanwhile; run again"
-        except PortwayError as error:
-            text = error.message
-    host.log_styled(
-        f"Elastic IP {elastic_ip.address}: {text}", fg="red", log_func=logger.error
-    )
-    return False
+    if wrong := _wait_until_none(cluster, look):
+        yield _failure(f"the address was not handed over: {'; '.join(wrong)}")
 
 
 def is_last(cluster: Cluster, lb: LoadBalancer) -> bool:
@@ -152,19 +217,17 @@ def is_last(cluster: Cluster, lb: LoadBalancer) -> bool:
     return ours[-1] == lb.name
 
 
-def _ask(cluster: Cluster) -> LoadBalancerStatus:
-    address = cluster.stack.elastic_ip.address
-    return host.get_fact(LoadBalancerFacts, vrrp_address=address)
+def _ask(cluster: Cluster, node: Host) -> LoadBalancerStatus:
+    address = cluster.stack.virtual_address.address
+    return node.get_fact(LoadBalancerFacts, vrrp_address=address)
 
 
 def _ask_pair(cluster: Cluster) -> dict[str, LoadBalancerStatus | None]:
     """The status of each node of the pair, None for one that cannot be reached."""
     statuses: dict[str, LoadBalancerStatus | None] = {}
-    address = cluster.stack.elastic_ip.address
     for lb in cluster.load_balancers:
-        node = inventory.get_host(lb.name)
         try:
-            statuses[lb.name] = node.get_fact(LoadBalancerFacts, vrrp_address=address)
+            statuses[lb.name] = _ask(cluster, inventory.get_host(lb.name))
         except PyinfraError as error:
             if lb.name not in _unreachable:
                 logger.warning(f"{host.print_prefix}cannot ask {lb.name}: {error}")

@@ -14,6 +14,7 @@ from pyinfra import host, logger, state
 from pyinfra.api import StringCommand, operation
 
 from portway.changes import (
+    LOADED_FOLDER,
     FoundNode,
     ManagedFile,
     Service,
@@ -24,7 +25,6 @@ from portway.changes import (
     sysctls_differ,
 )
 from portway.facts import FileDifference, NodeFacts
-from portway.render import LOADED_FOLDER
 
 Commands = Generator[StringCommand, None, None]
 
@@ -165,7 +165,7 @@ def reload_script(service: Service) -> str:
     done, pause = ("!=", 0.2) if service.replaced_by_reload else ("=", 1)
     return f"""digest=$(sha256sum <{config}); before=$({service.process}); n=0
 {service.before_reload}
-systemctl reload {unit} || {{ journalctl -n 20 -u {unit} >&2; exit 1; }}
+systemctl {service.reload} {unit} || {{ journalctl -n 20 -u {unit} >&2; exit 1; }}
 while sleep {pause}; do
     after=$({service.process})
     [ -n "$after" ] && [ "$after" {done} "$before" ] && break

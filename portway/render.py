@@ -4,17 +4,14 @@ Pure but for reading ``templates/``. Layout is the templates' business; a templa
 needs a decision finds it made in the Cluster.
 """
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
-
-from portway.changes import ManagedFile, Service, WantedNode
+from portway.changes import LOADED_FOLDER, ManagedFile, Service, WantedNode
 from portway.cluster import STATS_FRONTEND, Cluster, LoadBalancer
-from portway.errors import PortwayError
-
-TEMPLATES = Path(__file__).parent.parent / "templates"
+from portway.node.address.config import FIFO, TRANSFER
+from portway.render_address import ADDRESS_MOVER, address_files
+from portway.templates import render
 
 HAPROXY_CONFIG = "/etc/haproxy/haproxy.cfg"
 KEEPALIVED_CONFIG = "/etc/keepalived/keepalived.conf"
@@ -24,12 +21,32 @@ HAPROXY_WORKER = (
     f'echo "show info" | timeout 2 socat - UNIX-CONNECT:{ADMIN_SOCKET} 2>/dev/null '
     "| sed -n 's/^Pid: //p'"
 )
-LOADED_FOLDER = "/run/portway/loaded"
-"""Where the hash of the config that each unit loaded is kept, until a reboot."""
 
 DESCRIPTORS = 1_048_576
 """Enough for 10,000 listeners and 500,000 connections with two sockets each; the
 kernel's own ceiling (fs.nr_open). It costs nothing until it is used."""
+
+CHECK_SOURCE = Path(__file__).parent / "node" / "check_haproxy.py"
+
+HAPROXY = Service(
+    "haproxy",
+    HAPROXY_CONFIG,
+    "/etc/systemd/system/haproxy.service.d/portway.conf",
+    HAPROXY_WORKER,
+    replaced_by_reload=True,
+    # A process that was started before its unit had the limit gets it without a
+    # restart, which would cut every stream.
+    before_reload="prlimit --nofile={0}:{0} --pid {1} 2>/dev/null".format(
+        DESCRIPTORS, "$(systemctl show -p MainPID --value haproxy)"
+    ),
+)
+KEEPALIVED = Service(
+    "keepalived",
+    KEEPALIVED_CONFIG,
+    "/etc/systemd/system/keepalived.service.d/portway.conf",
+    "systemctl show -p MainPID --value keepalived",
+    replaced_by_reload=False,
+)
 
 FIRST_EPHEMERAL_PORT = 32_768
 LONGEST_SYSCTL = 4_000
@@ -51,24 +68,27 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer, interface: str) -> WantedN
         "admin_socket": ADMIN_SOCKET,
         "stats_frontend": STATS_FRONTEND,
         "check_script": CHECK_SCRIPT,
+        "fifo": FIFO,
+        "transfer": TRANSFER,
     }
     reserved = reserved_ports(frontend.port for frontend in cluster.frontends)
     return WantedNode(
-        packages=("haproxy", "keepalived", "socat"),
+        packages=("haproxy", "keepalived", "python3-boto3", "socat"),
         files=(
             ManagedFile(
                 HAPROXY_CONFIG,
                 render("haproxy.cfg.j2", **context),
                 validate=("haproxy", "-c", "-f"),
             ),
-            ManagedFile(CHECK_SCRIPT, render("check-haproxy.j2", **context), "755"),
+            ManagedFile(CHECK_SCRIPT, CHECK_SOURCE.read_text(), "755"),
+            *address_files(cluster, lb),
             ManagedFile(
                 KEEPALIVED_CONFIG,
                 render("keepalived.conf.j2", **context),
                 validate=("keepalived", "-t", "-f"),
             ),
-            _unit_override("haproxy", HAPROXY_CONFIG, DESCRIPTORS),
-            _unit_override("keepalived", KEEPALIVED_CONFIG, None),
+            _unit_override(HAPROXY, 200, descriptors=DESCRIPTORS),
+            _unit_override(KEEPALIVED, 500, fifo=FIFO),
             ManagedFile(
                 "/etc/sysctl.d/60-portway.conf",
                 render("sysctl.conf.j2", reserved=reserved),
@@ -76,42 +96,8 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer, interface: str) -> WantedN
             ),
         ),
         sysctls={"net.ipv4.ip_local_reserved_ports": reserved},
-        services=(
-            Service(
-                "haproxy",
-                HAPROXY_CONFIG,
-                _override("haproxy"),
-                HAPROXY_WORKER,
-                replaced_by_reload=True,
-                # A process that was started before its unit had the limit gets it
-                # without a restart, which would cut every stream.
-                before_reload="prlimit --nofile={0}:{0} --pid {1} 2>/dev/null".format(
-                    DESCRIPTORS, "$(systemctl show -p MainPID --value haproxy)"
-                ),
-            ),
-            Service(
-                "keepalived",
-                KEEPALIVED_CONFIG,
-                _override("keepalived"),
-                "systemctl show -p MainPID --value keepalived",
-                replaced_by_reload=False,
-            ),
-        ),
+        services=(HAPROXY, ADDRESS_MOVER, KEEPALIVED),
     )
-
-
-def render(template: str, **context: Any) -> str:
-    """One template's text.
-
-    Raises PortwayError that names the template, the line and what is wrong with it.
-    """
-    try:
-        return _environment().get_template(template).render(context)
-    except TemplateError as error:
-        line = getattr(error, "lineno", None) or _line_in(template, error)
-        raise PortwayError(
-            f"templates/{template}: line {line}: {error.message}; nothing was touched"
-        ) from error
 
 
 def reserved_ports(ports: Any) -> str:
@@ -134,57 +120,21 @@ def reserved_ports(ports: Any) -> str:
         gap *= 2
 
 
-def _unit_override(unit: str, config: str, descriptors: int | None) -> ManagedFile:
+def _unit_override(
+    service: Service,
+    restart_milliseconds: int,
+    *,
+    descriptors: int | None = None,
+    fifo: Path | None = None,
+) -> ManagedFile:
     content = render(
         "unit.conf.j2",
-        unit=unit,
-        config=config,
+        unit=service.unit,
+        config=service.config,
+        restart_milliseconds=restart_milliseconds,
         descriptors=descriptors,
+        fifo=fifo,
         loaded_folder=LOADED_FOLDER,
-        loaded=f"{LOADED_FOLDER}/{unit}",
+        loaded=f"{LOADED_FOLDER}/{service.unit}",
     )
-    return ManagedFile(_override(unit), content, "644")
-
-
-def _override(unit: str) -> str:
-    return f"/etc/systemd/system/{unit}.service.d/portway.conf"
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - configuration files, not HTML
-    )
-    environment.filters["quoted"] = quoted
-    environment.filters["unit_escaped"] = unit_escaped
-    return environment
-
-
-def quoted(text: str) -> str:
-    r"""A text as one word of a HAProxy configuration, with nothing expanded in it.
-
-    Within single quotes HAProxy takes every character as it is (management guide,
-    "Quoting and escaping"); a single quote itself is closed over: ``'\''``.
-    """
-    return "'" + text.replace("'", "'\\''") + "'"
-
-
-def unit_escaped(text: str) -> str:
-    """A command line of a unit with no specifier and no variable expanded in it."""
-    return text.replace("%", "%%").replace("$", "$$")
-
-
-def _line_in(template: str, error: BaseException) -> int | str:
-    """The template's line that was being rendered when the error was raised."""
-    line: int | str = "?"
-    trace = error.__traceback__
-    while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename).name == template:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+    return ManagedFile(service.override, content, "644")

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from portway.changes import ManagedFile, Service, WantedNode
+from portway.changes import LOADED_FOLDER, ManagedFile, Service, WantedNode
 from portway.cluster import Cluster
 from portway.database_session import Login
 from portway.listeners import listeners
 from portway.releases import Release
-from portway.render import LOADED_FOLDER, render
 from portway.settings import Settings
 from portway.stack import Node
+from portway.templates import render
 
 INSTALLER = "/usr/local/lib/portway/install-release"
 INSTALLER_SOURCE = Path(__file__).parent / "node" / "install_release.py"

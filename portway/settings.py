@@ -126,6 +126,16 @@ class Settings(BaseModel):
         default=-20,
         description="What a failing check of HAProxy adds to a node's priority.",
     )
+    address_check_interval: Annotated[float, Field(ge=1, le=60)] = Field(
+        default=5.0,
+        description="Seconds between two looks of the VRRP master at where AWS leads "
+        "the address.",
+    )
+    transfer_to: str | None = Field(
+        default=None,
+        description="Load balancer that `deploys/transfer.py` hands the address to; "
+        "given on the command line, with `--data`.",
+    )
     verify_timeout: Annotated[int, Field(ge=5, le=600)] = Field(
         default=30,
         description="Seconds a changed load balancer may take to serve all clients.",

@@ -3,10 +3,11 @@
 Pure.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from portway.cluster import STATS_FRONTEND, Cluster
+from portway.node.address.places import Place
 
 SHOWN = 5
 """How many names an error lists before it only counts."""
@@ -22,6 +23,11 @@ class LoadBalancerStatus:
     """Those with at least one server that passed a check."""
     keepalived_active: bool = False
     holds_vrrp_address: bool = False
+    mover_active: bool = False
+    mover_failure: str = ""
+    """Why the address mover cannot do its work in AWS now; empty if it can."""
+    handed_over: bool = False
+    """Whether it has given the address away on purpose."""
 
     @property
     def is_vrrp_master(self) -> bool:
@@ -45,30 +51,79 @@ def node_shortcomings(cluster: Cluster, status: LoadBalancerStatus) -> tuple[str
         found.append(f"frontends of an older configuration: {_listed(extra)}")
     if missing := backends - status.backends:
         found.append(f"backends without a healthy server: {_listed(missing)}")
-    if not status.keepalived_active:
-        found.append("keepalived is not running")
     return tuple(found)
 
 
 def pair_shortcomings(
-    cluster: Cluster, statuses: Mapping[str, LoadBalancerStatus | None]
+    cluster: Cluster,
+    statuses: Mapping[str, LoadBalancerStatus | None],
+    places: Sequence[Place],
 ) -> tuple[str, ...]:
-    """Why not exactly the right node of the pair is VRRP master; () if it is.
+    """Why not exactly the right node is VRRP master and has the address; () if it is.
 
-    The right one is the master of record, unless it does not serve; then it is the
-    other. ``statuses`` is by node name; None stands for a node that could not be
-    asked, about which nothing is claimed.
+    The right one is the master of record, unless it does not serve or has handed the
+    address over; then it is the other. ``statuses`` is by node name; None stands for a
+    node that could not be asked, about which nothing is claimed. ``places`` are where
+    AWS leads the address.
     """
+    dead = [
+        f"{unit} is not running on {name}"
+        for name, status in statuses.items()
+        if status is not None
+        for unit, active in (
+            ("keepalived", status.keepalived_active),
+            ("portway-address", status.mover_active),
+        )
+        if not active
+    ]
+    if dead:
+        return tuple(dead)
     masters = [n for n, s in statuses.items() if s is not None and s.is_vrrp_master]
     if len(masters) > 1:
-        return (f"both {' and '.join(masters)} are VRRP master",)
+        return (
+            f"both {' and '.join(masters)} are VRRP master: they do not hear each "
+            "other; IP protocol 112 must pass between them, and both must have been "
+            "deployed from the same settings",
+        )
     if not masters and None not in statuses.values():
         return (f"neither {' nor '.join(statuses)} is VRRP master",)
     (of_record,) = (lb.name for lb in cluster.load_balancers if lb.is_master)
     status = statuses[of_record]
-    if status is None or node_shortcomings(cluster, status) or of_record in masters:
-        return ()
-    return (f"{of_record} serves and is the master of record, but not VRRP master",)
+    if (
+        status is not None
+        and of_record not in masters
+        and not status.handed_over
+        and not node_shortcomings(cluster, status)
+    ):
+        return (f"{of_record} serves and is the master of record, but not VRRP master",)
+    return _address_shortcomings(cluster, statuses, masters, places)
+
+
+def _address_shortcomings(
+    cluster: Cluster,
+    statuses: Mapping[str, LoadBalancerStatus | None],
+    masters: Collection[str],
+    places: Sequence[Place],
+) -> tuple[str, ...]:
+    """Where AWS leads the address to another node than the VRRP master."""
+    names = {lb.node.interface_id: lb.name for lb in cluster.load_balancers}
+    found = []
+    for place in places:
+        holder = names.get(place.holder or "", place.holder or "no one")
+        unheard = holder in statuses and statuses[holder] is None
+        if holder in masters or (not masters and unheard):
+            continue
+        told = "".join(
+            f"; {name} says: {status.mover_failure}"
+            for name in masters
+            if (status := statuses[name]) and status.mover_failure
+        )
+        master = " and ".join(masters) or "a node that cannot be asked"
+        found.append(
+            f"AWS leads {cluster.stack.virtual_address.address} ({place.id}) to "
+            f"{holder}, but VRRP master is {master}{told}"
+        )
+    return tuple(found)
 
 
 def _listed(names: Collection[str]) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 
 from portway.clients import Client, Clients
 from portway.cluster import Cluster, build_cluster
+from portway.node.address.places import AddressKind, Place
 from portway.settings import Settings
-from portway.stack import Database, ElasticIp, Node, Ports, Role, Stack
+from portway.stack import Database, Node, Ports, Role, Stack, VirtualAddress
 
 LAUNCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -38,7 +39,9 @@ def stack(app_nodes: int = 2, **changes: Any) -> Stack:
         database=Database(
             "db", "postgres", "db.test", 5432, "messages", "arn:m", "arn:a"
         ),
-        elastic_ip=ElasticIp("eipalloc-1", "203.0.113.9", None),
+        virtual_address=VirtualAddress(
+            AddressKind.ELASTIC_IP, "203.0.113.9", (Place("eipalloc-1"),)
+        ),
         ports=Ports(1024, 65535, health=8081, stats=8404),
     )
     return replace(plain, **changes)

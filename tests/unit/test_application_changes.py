@@ -11,8 +11,8 @@ from portway.changes import FoundFile, FoundNode, FoundService
 from portway.cluster import Cluster, build_cluster
 from portway.database_session import Login
 from portway.releases import FoundReleases, Release
-from portway.render import unit_escaped
 from portway.render_application import Application, Inputs, application
+from portway.templates import unit_escaped
 from tests.unit.samples import clients, settings, stack
 
 RELEASE = Release("1.0.0", "https://artifacts.test/a", "a" * 64)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from portway import render
+from portway import templates as render
 from portway.errors import PortwayError
 from portway.render import HAPROXY_CONFIG, KEEPALIVED_CONFIG, load_balancer
 from tests.unit.samples import cluster

@@ -1,0 +1,34 @@
+"""Hand the clients' address to a load balancer on purpose, for patching the other.
+
+    pyinfra inventories/prod.py deploys/transfer.py --data transfer_to=lb-2
+
+It holds, over reboots too, until the address is handed back in the same way. A node
+that has given the address away still takes it if the other one cannot serve.
+"""
+
+from pyinfra import host
+
+from portway.inventory import current_cluster
+from portway.load_balancers import (
+    hand_over,
+    is_last,
+    transfer_target,
+    verify_target,
+    verify_transfer,
+)
+
+cluster = current_cluster()
+target = transfer_target(cluster)
+lb = {member.name: member for member in cluster.load_balancers}.get(host.name)
+
+if lb is not None:
+    verify_target(
+        cluster=cluster, target=target, name=f"Verify that {target.name} serves"
+    )
+    hand_over(lb, target)
+    if is_last(cluster, lb):
+        verify_transfer(
+            cluster=cluster,
+            target=target,
+            name=f"Wait until {target.name} has the address",
+        )

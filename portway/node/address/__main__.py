@@ -1,0 +1,132 @@
+"""``portway-address``: run the mover, show its status, or try its permissions.
+
+It reads arguments and puts the other modules together.
+"""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from types import FrameType
+
+from portway.node.address import report, vrrp
+from portway.node.address.config import CONFIG, Config
+from portway.node.address.ec2 import Ec2, Ec2Error
+from portway.node.address.mover import Mover
+from portway.node.address.places import AddressKind, Place
+
+LEVELS = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3}
+OLDEST_REPORT = 5.0
+"""Seconds after which the status is written again though nothing has changed."""
+
+
+def main() -> int:
+    """Do what the command line asks for; the result is the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="portway-address",
+        description="Keeps the clients' address at the VRRP master.",
+    )
+    commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
+    commands.add_parser("run", help="run for ever; systemd starts it")
+    status = commands.add_parser("status", help="show what is known and was done")
+    status.add_argument("--json", action="store_true", help="for programs")
+    commands.add_parser("permissions", help="try every call without making it")
+    wanted = parser.parse_args()
+    try:
+        if wanted.command == "status":
+            told = json.dumps(report.read(), indent=2)
+            print(told if wanted.json else report.show())
+            return 0
+        config = Config.from_json(CONFIG.read_text())
+        if wanted.command == "permissions":
+            return _try_permissions(config)
+        return _run(config)
+    except (OSError, ValueError) as error:
+        print(f"portway-address: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(config: Config) -> int:
+    """Follow keepalived until told to stop."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stdout)
+    for name, level in LEVELS.items():
+        logging.addLevelName(getattr(logging, name), f"<{level}>")
+    logging.getLogger().handlers[0].setFormatter(
+        logging.Formatter("%(levelname)s%(message)s")
+    )
+    logging.getLogger("botocore").setLevel(logging.ERROR)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    notifications = vrrp.Notifications()
+    cloud = Ec2(config)
+    mover = Mover(config, cloud, report.resume())
+    _tell_systemd("READY=1")
+    while True:
+        _turn(notifications, mover, cloud)
+
+
+def _turn(notifications: vrrp.Notifications, mover: Mover, cloud: Ec2) -> None:
+    """Wait for news or for the time to look, and do what is due."""
+    _listen(notifications, mover, min(mover.due - mover.clock(), OLDEST_REPORT))
+    if mover.clock() >= mover.due:
+
+        def is_master() -> bool:
+            _listen(notifications, mover, 0)
+            return mover.memory.vrrp_state is vrrp.State.MASTER
+
+        mover.act(is_master)
+    elif mover.memory.vrrp_state is not vrrp.State.MASTER:
+        cloud.keep_credentials()
+    report.save(mover.config, mover.memory)
+    report.save_metrics(mover.config, mover.memory)
+    _tell_systemd("WATCHDOG=1")
+
+
+def _listen(notifications: vrrp.Notifications, mover: Mover, seconds: float) -> None:
+    """Take in what keepalived says, and what is so whatever it says."""
+    address = mover.config.address
+    for word in notifications.wait(seconds):
+        if word in tuple(vrrp.State):
+            mover.hear(vrrp.present_state(address, vrrp.State(word)))
+        elif word == "MASTER_RX_LOWER_PRI":
+            mover.doubt()
+    mover.hear(vrrp.present_state(address, notifications.told))
+
+
+def _try_permissions(config: Config) -> int:
+    """Print each call that this node may not make; the status is 1 if there is one."""
+    if config.kind is AddressKind.VRRP:
+        return 0
+    cloud = Ec2(config)
+    refused = []
+    try:
+        seen = cloud.look()
+    except Ec2Error as error:
+        refused.append(str(error))
+        seen = tuple(Place(id_) for id_ in config.objects)
+    elsewhere = tuple(Place(place.id, None, place.exists) for place in seen)
+    for call in cloud.claims(elsewhere):
+        refused.append(cloud.rehearse(call))
+    found = [text for text in refused if text]
+    print("\n".join(found), end="\n" if found else "")
+    return 1 if found else 0
+
+
+def _tell_systemd(text: str) -> None:
+    """Notify systemd (sd_notify(3)), if it has started this."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.connect("\0" + address[1:] if address[0] == "@" else address)
+            s.send(text.encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""The mover's calls to EC2, each inside short timeouts, every failure told in one line.
+
+Retrying is the mover's business: botocore's own would hide throttling and take longer
+than a fail-over may.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any
+
+import boto3
+from botocore.config import Config as ClientConfig
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from portway.node.address.config import Config
+from portway.node.address.places import Call, Place, claims, look, places
+
+TIMEOUTS = ClientConfig(
+    connect_timeout=1,
+    read_timeout=3,
+    retries={"mode": "standard", "total_max_attempts": 1},
+    tcp_keepalive=True,
+)
+THROTTLED = ("RequestLimitExceeded", "Throttling", "ThrottlingException")
+DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException")
+
+log = logging.getLogger("address")
+
+
+class Failure(Enum):
+    """Why a call failed, as far as it decides what to do next."""
+
+    THROTTLED = "throttled"
+    DENIED = "denied"
+    REFUSED = "refused"
+    """AWS answered with another error."""
+    UNREACHABLE = "unreachable"
+    """No answer, or no credentials to ask with."""
+
+
+class Ec2Error(Exception):
+    """A call that failed; its text names the action."""
+
+    def __init__(self, action: str, failure: Failure, text: str) -> None:
+        super().__init__(f"{action}: {text}")
+        self.action = action
+        self.failure = failure
+
+
+class Ec2:
+    """EC2 as one node sees it, with the credentials of its instance profile."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._session: Any = None
+        self._client: Any = None
+
+    def look(self) -> tuple[Place, ...]:
+        """Ask where the address leads now; one call. Raises Ec2Error."""
+        config = self._config
+        call, key = look(config.kind, config.address, config.objects)
+        answer = self.make(call)
+        return places(config.kind, config.address, config.objects, answer[key])
+
+    def claims(self, seen: tuple[Place, ...]) -> Iterator[Call]:
+        """The calls that bring the address here from where it was seen."""
+        config = self._config
+        return claims(
+            config.kind, config.address, seen, config.instance_id, config.interface_id
+        )
+
+    def make(self, call: Call) -> Any:
+        """Make one call and return its answer. Raises Ec2Error."""
+        with _told(call.action):
+            method: Callable[..., Any] = getattr(self._signed(), call.operation)
+            return method(**call.arguments)
+
+    def _signed(self) -> Any:
+        """The client; one that was made without credentials would never have any."""
+        if self._client is None:
+            session = boto3.session.Session(region_name=self._config.region)
+            if session.get_credentials() is None:
+                raise NoCredentialsError
+            # Versions of boto3 older than Debian 13's do not read it themselves.
+            endpoint = os.environ.get("AWS_ENDPOINT_URL")
+            self._client = session.client(
+                "ec2", config=TIMEOUTS, endpoint_url=endpoint or None
+            )
+            self._session = session
+        return self._client
+
+    def rehearse(self, call: Call) -> str:
+        """Why a call may not be made, without making it; empty if it may."""
+        rehearsal = Call(call.operation, call.arguments | {"DryRun": True})
+        try:
+            self.make(rehearsal)
+        except Ec2Error as error:
+            return "" if "DryRunOperation" in str(error) else str(error)
+        return f"{call.action}: AWS made the call instead of only trying it"
+
+    def keep_credentials(self) -> None:
+        """Renew the credentials while that is not urgent, so that they are at hand.
+
+        A passing failure of the metadata service does no harm then.
+        """
+        try:
+            self._signed()
+            self._session.get_credentials().get_frozen_credentials()
+        except BotoCoreError as error:
+            log.debug("credentials: %s", error)
+
+
+@contextmanager
+def _told(action: str) -> Iterator[None]:
+    """Turn what boto3 raises into an Ec2Error."""
+    try:
+        yield
+    except ClientError as error:
+        details = error.response.get("Error", {})
+        code = details.get("Code", "Unknown")
+        message = details.get("Message", "").partition(" Encoded auth")[0]
+        kinds = {**dict.fromkeys(THROTTLED, Failure.THROTTLED)}
+        kinds |= dict.fromkeys(DENIED, Failure.DENIED)
+        failure = kinds.get(code, Failure.REFUSED)
+        text = f"{code}: {' '.join(message.split())}"
+        raise Ec2Error(action, failure, text) from error
+    except (BotoCoreError, OSError, ValueError) as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise Ec2Error(action, Failure.UNREACHABLE, text) from error

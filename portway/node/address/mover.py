@@ -1,0 +1,215 @@
+"""Decides when to ask AWS who holds the address, and when to take it.
+
+Everything that it knows is in one value that survives a restart of the program; time,
+chance and AWS are given to it, so that every order of events can be tried.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from portway.node.address.config import Config
+from portway.node.address.ec2 import Ec2Error, Failure
+from portway.node.address.places import AddressKind, Call, Place
+from portway.node.address.vrrp import State
+
+FIRST_RETRY = {Failure.THROTTLED: 1.0}
+"""Seconds before the first retry; others are asked sooner."""
+SOON = 0.25
+LONGEST_RETRY = 5.0
+CONFIRMATION = 5.0
+"""Seconds in which AWS may carry out a claim before it is made again."""
+FASTEST_LOOK = 1.0
+"""Seconds between two looks that another master's adverts lead to."""
+
+log = logging.getLogger("address")
+
+
+class Cloud(Protocol):
+    """What the mover needs of EC2."""
+
+    def look(self) -> tuple[Place, ...]:
+        """Where the address leads now."""
+
+    def claims(self, seen: tuple[Place, ...]) -> Iterator[Call]:
+        """The calls that bring it here."""
+
+    def make(self, call: Call) -> object:
+        """Make one of them."""
+
+    def rehearse(self, call: Call) -> str:
+        """Why it may not be made, without making it; empty if it may."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """All that the mover knows, and what it has done; times are seconds since 1970."""
+
+    vrrp_state: State = State.STOP
+    vrrp_since: float = 0.0
+    arrived: bool = False
+    """Whether the address has been here since this node became master."""
+    holders: tuple[str | None, ...] = ()
+    """Network interfaces that the places led to when they were last looked at."""
+    looked_at: float = 0.0
+    moves: int = 0
+    """Successful calls that moved something to this node."""
+    last_move: float = 0.0
+    failures: int = 0
+    """Calls that failed one after the other; 0 after one that did not."""
+    failures_in_all: int = 0
+    last_failure: str = ""
+    last_failure_at: float = 0.0
+    refused: str = ""
+    """Why this node may not move the address, as tried while it had no need to."""
+    reaction: float = 0.0
+    """Seconds from hearing MASTER to the first call, the last time."""
+
+
+@dataclass(slots=True)
+class Mover:
+    """Keeps AWS in agreement with one node's VRRP state."""
+
+    config: Config
+    cloud: Cloud
+    memory: Memory = field(default_factory=Memory)
+    clock: Callable[[], float] = time.monotonic
+    wall_clock: Callable[[], float] = time.time
+    chance: Callable[[], float] = random.random
+    due: float = 0.0
+    """When to look next, by ``clock``."""
+    _heard: float | None = None
+    _tries: int = 0
+    _claimed: float | None = None
+    _looked: float = float("-inf")
+
+    def hear(self, state: State) -> None:
+        """Take notice of keepalived's state; nothing happens if it is no other."""
+        memory, now = self.memory, self.clock()
+        if state is memory.vrrp_state:
+            return
+        log.info("VRRP: %s, was %s", state, memory.vrrp_state)
+        memory.vrrp_state, memory.vrrp_since = state, self.wall_clock()
+        memory.arrived = False
+        self._tries, self._claimed = 0, None
+        self._heard = now if state is State.MASTER else None
+        self.due = now + (0 if state is State.MASTER else self.config.standby_interval)
+
+    def doubt(self) -> None:
+        """Another node thinks itself master as well: look soon, at a bearable rate."""
+        if self.memory.vrrp_state is State.MASTER:
+            self.due = min(self.due, self._looked + FASTEST_LOOK)
+
+    def act(self, is_master: Callable[[], bool]) -> None:
+        """Look where the address leads, and claim it if that is due and right.
+
+        ``is_master`` tells keepalived's state at the very moment before a claim.
+        """
+        if self.config.kind is AddressKind.VRRP:
+            self._look_again(self.config.standby_interval)
+            return
+        try:
+            self._look_and_claim(is_master)
+        except Ec2Error as error:
+            self._note_failure(error)
+
+    def _look_and_claim(self, is_master: Callable[[], bool]) -> None:
+        memory = self.memory
+        self._looked = self.clock()
+        if self._heard is not None:
+            memory.reaction, self._heard = self._looked - self._heard, None
+        seen = self.cloud.look()
+        self._note_places(seen)
+        if memory.vrrp_state is not State.MASTER:
+            self._look_again(self.config.standby_interval)
+            self._rehearse(seen)
+        elif all(holder == self.config.interface_id for holder in memory.holders):
+            self._settle()
+        elif self._is_under_way():
+            self._look_again(self._pause(SOON))
+        elif not self._may_claim():
+            self._look_again(self.config.check_interval)
+        elif is_master():
+            self._claim(seen)
+
+    def _rehearse(self, seen: tuple[Place, ...]) -> None:
+        """Find out now what would be refused when it mattered."""
+        texts = [self.cloud.rehearse(call) for call in self.cloud.claims(seen)]
+        refused = "; ".join(text for text in texts if text)
+        if refused and refused != self.memory.refused:
+            log.error("could not take the address: %s", refused)
+        self.memory.refused = refused
+
+    def _claim(self, seen: tuple[Place, ...]) -> None:
+        for call in self.cloud.claims(seen):
+            log.info("claiming %s: %s", self.config.address, call.action)
+            self.cloud.make(call)
+            self.memory.moves += 1
+            self.memory.refused = ""
+            self.memory.last_move = self.wall_clock()
+        self._claimed = self.clock()
+        self.due = self._claimed  # AWS has said yes: see that it is so
+
+    def _settle(self) -> None:
+        if not self.memory.arrived:
+            log.info("%s leads here", self.config.address)
+        self.memory.arrived = True
+        self._tries, self._claimed = 0, None
+        self._look_again(self.config.check_interval)
+
+    def _is_under_way(self) -> bool:
+        """Whether a claim may still take effect by itself."""
+        return self._claimed is not None and self.clock() < self._claimed + CONFIRMATION
+
+    def _may_claim(self) -> bool:
+        """Whether this master takes the address from where it is.
+
+        Two masters must not take it from each other in turns: the one with the lower
+        base priority does it once, when it becomes master. A place that leads to
+        neither of the two is nobody's to fight for.
+        """
+        if self.config.insists or not self.memory.arrived:
+            return True
+        return self.config.peer_interface_id not in self.memory.holders
+
+    def _note_places(self, seen: tuple[Place, ...]) -> None:
+        memory = self.memory
+        holders = tuple(place.holder for place in seen)
+        if holders != memory.holders:
+            shown = ", ".join(self._name(holder) for holder in holders)
+            log.info("AWS: %s leads to %s", self.config.address, shown)
+        if memory.failures:
+            log.info("EC2 answers again after %d failed calls", memory.failures)
+        memory.holders, memory.looked_at = holders, self.wall_clock()
+        memory.failures = 0
+
+    def _name(self, interface: str | None) -> str:
+        names = {
+            self.config.interface_id: self.config.node,
+            self.config.peer_interface_id: self.config.peer,
+            None: "no one",
+        }
+        return names.get(interface, str(interface))
+
+    def _note_failure(self, error: Ec2Error) -> None:
+        memory = self.memory
+        memory.failures += 1
+        memory.failures_in_all += 1
+        if memory.failures == 1 or str(error) != memory.last_failure:
+            log.warning("%s", error)
+        memory.last_failure = str(error)
+        memory.last_failure_at = self.wall_clock()
+        self._claimed = None
+        self._look_again(self._pause(FIRST_RETRY.get(error.failure, SOON)))
+
+    def _pause(self, first: float) -> float:
+        """A longer pause each time, up to a bound, and never the same for two nodes."""
+        pause = min(LONGEST_RETRY, first * 2.0 ** min(self._tries, 10))
+        self._tries += 1
+        return pause * (0.5 + 0.5 * self.chance())
+
+    def _look_again(self, seconds: float) -> None:
+        self.due = self.clock() + seconds

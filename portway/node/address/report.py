@@ -1,0 +1,165 @@
+"""What the mover tells of itself: a status file, metrics, and words for people."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from portway.node.address import vrrp
+from portway.node.address.config import METRICS_FOLDER, STATUS, TRANSFER, Config
+from portway.node.address.mover import Memory
+from portway.node.address.places import AddressKind
+
+METRICS = {
+    "vrrp_master": "Whether this node is VRRP master.",
+    "address_held": "Whether AWS leads the address here.",
+    "agrees": "Whether AWS and VRRP agree about this node.",
+    "handed_over": "Whether this node has given the address away on purpose.",
+    "looked_at_seconds": "When AWS was last asked and answered, since 1970.",
+    "last_move_seconds": "When the address was last moved here, since 1970.",
+    "moves_total": "Calls that moved the address here.",
+    "refused": "Whether this node may not move the address if it must.",
+    "failed_calls": "Calls of EC2 that failed since the last one that did not.",
+    "failed_calls_total": "Calls of EC2 that failed.",
+}
+COUNTERS = ("moves_total", "failed_calls_total")
+
+
+def save(config: Config, memory: Memory, path: Path = STATUS) -> None:
+    """Write the state for the next start of this program and for whoever asks."""
+    _write_whole(path, json.dumps(status(config, memory), indent=2) + "\n")
+
+
+def status(config: Config, memory: Memory) -> dict[str, Any]:
+    """Everything that is known, as JSON has it."""
+    names = {
+        config.interface_id: config.node,
+        config.peer_interface_id: config.peer,
+        None: None,
+    }
+    holders = [names.get(holder, holder) for holder in memory.holders]
+    return {
+        "node": config.node,
+        "peer": config.peer,
+        "kind": config.kind,
+        "address": config.address,
+        "holder": holders[0] if len(set(holders)) == 1 else None,
+        "agrees": agrees(config, memory),
+        "handed_over": is_handed_over(),
+        **asdict(memory),
+        "keepalived": vrrp.process_identity(),
+    }
+
+
+def agrees(config: Config, memory: Memory) -> bool:
+    """Whether AWS leads the address here exactly if this node is VRRP master."""
+    if config.kind is AddressKind.VRRP:
+        return True
+    own = [holder == config.interface_id for holder in memory.holders]
+    if memory.vrrp_state is vrrp.State.MASTER:
+        return bool(own) and all(own)
+    return not any(own)
+
+
+def resume(path: Path = STATUS) -> Memory:
+    """What the program knew when it last ran.
+
+    A state that a keepalived told which no longer runs does not count; nor does it
+    count as arrived what a transition in between may have undone.
+    """
+    try:
+        saved = json.loads(path.read_text())
+        known = {name: saved[name] for name in Memory.__dataclass_fields__}
+    except (OSError, KeyError, TypeError, ValueError):
+        return Memory()
+    memory = Memory(**known)
+    memory.vrrp_state = vrrp.State(memory.vrrp_state)
+    memory.holders = tuple(memory.holders)
+    if saved.get("keepalived") != vrrp.process_identity():
+        memory.vrrp_state, memory.arrived = vrrp.State.STOP, False
+    return memory
+
+
+def is_handed_over(path: Path = TRANSFER) -> bool:
+    """Whether a planned transfer keeps the address away from this node."""
+    try:
+        return path.read_text().strip() not in ("", "0")
+    except OSError:
+        return False
+
+
+def save_metrics(config: Config, memory: Memory, folder: Path = METRICS_FOLDER) -> None:
+    """Write Prometheus's text format, if there is a collector to read it."""
+    if folder.is_dir():
+        text = "".join(_metric_lines(config, memory))
+        _write_whole(folder / "portway_address.prom", text)
+
+
+def _metric_lines(config: Config, memory: Memory) -> Iterator[str]:
+    values: dict[str, float] = {
+        "vrrp_master": memory.vrrp_state is vrrp.State.MASTER,
+        "address_held": status(config, memory)["holder"] == config.node,
+        "agrees": agrees(config, memory),
+        "handed_over": is_handed_over(),
+        "looked_at_seconds": memory.looked_at,
+        "last_move_seconds": memory.last_move,
+        "moves_total": memory.moves,
+        "refused": bool(memory.refused),
+        "failed_calls": memory.failures,
+        "failed_calls_total": memory.failures_in_all,
+    }
+    for name, help_ in METRICS.items():
+        kind = "counter" if name in COUNTERS else "gauge"
+        yield f"# HELP portway_address_{name} {help_}\n"
+        yield f"# TYPE portway_address_{name} {kind}\n"
+        yield f"portway_address_{name} {float(values[name]):.17g}\n"
+
+
+def words(told: dict[str, Any], now: float) -> str:
+    """A status for people."""
+
+    def ago(when: float) -> str:
+        return f"{now - when:.0f} s ago" if when else "never"
+
+    lines = [
+        f"{told['node']}: VRRP {told['vrrp_state']} since {ago(told['vrrp_since'])}",
+        f"{told['address']} ({told['kind']}) leads to "
+        f"{told['holder'] or 'no one node'}, AWS last asked {ago(told['looked_at'])}",
+        f"moved here {told['moves']} times, last {ago(told['last_move'])}",
+    ]
+    if told["failures"]:
+        lines.append(
+            f"{told['failures']} calls failed since the last good one; last: "
+            f"{told['last_failure']}"
+        )
+    if told["refused"]:
+        lines.append(f"COULD NOT take the address: {told['refused']}")
+    if told["handed_over"]:
+        lines.append(
+            "handed over on purpose (deploys/transfer.py): the other node is preferred "
+            "while it is healthy"
+        )
+    if not told["agrees"]:
+        lines.append("AWS and VRRP DO NOT AGREE about this node")
+    return "\n".join(lines)
+
+
+def read(path: Path = STATUS) -> dict[str, Any]:
+    """The status as it was last written. OSError or ValueError if there is none."""
+    told: dict[str, Any] = json.loads(path.read_text())
+    return told | {"handed_over": is_handed_over()}
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees all of it or what was there before."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text)
+    new.chmod(0o644)
+    new.replace(path)
+
+
+def show(path: Path = STATUS) -> str:
+    """The status for people, read from its file."""
+    return words(read(path), time.time())

@@ -1,0 +1,100 @@
+#!/usr/bin/python3 -IS
+"""Succeeds while HAProxy serves; keepalived runs it once a second.
+
+HAProxy serves if it answers on its socket, is not about to end, accepts connections for
+a client and has a server for some backend. A process that is being started anew gets
+half a second; one that accepts the question and does not answer hangs.
+
+Most of a second is spent watching, so that a failure is noticed within a fraction of
+one though keepalived counts in whole seconds.
+
+Usage: check-haproxy SOCKET STATS_FRONTEND
+"""
+
+import csv
+import socket
+import sys
+import time
+
+WATCHED = 0.75
+"""Seconds of a run."""
+PAUSE = 0.2
+RETRY = 0.1
+RESTART = 0.5
+"""Seconds that nobody may listen on the socket."""
+PATIENCE = 0.5
+"""Seconds that an answer may take."""
+
+BRIEFLY = "show info"
+IN_FULL = "show info; show stat -1 3 -1"
+
+
+def main() -> int:
+    """Watch for a while; 0 if HAProxy served all the time, 1 as soon as not."""
+    path, stats_frontend = sys.argv[1:]
+    question, unheard_since = IN_FULL, None
+    end = time.monotonic() + WATCHED
+    while True:
+        now = time.monotonic()
+        try:
+            answer = ask(path, question)
+        except TimeoutError:
+            return fail("HAProxy does not answer on its socket")
+        except OSError as error:
+            unheard_since = unheard_since or now
+            if now - unheard_since >= RESTART:
+                return fail(f"HAProxy is not there: {error}")
+            time.sleep(RETRY)
+            continue
+        unheard_since = None
+        if problem := shortcoming(answer, stats_frontend):
+            return fail(problem)
+        if now + PAUSE >= end:
+            return 0
+        question = BRIEFLY
+        time.sleep(PAUSE)
+
+
+def ask(path: str, question: str) -> str:
+    """HAProxy's answer to commands. OSError if nobody is there, or says nothing."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+        s.settimeout(PATIENCE)
+        s.connect(path)
+        s.sendall(question.encode() + b"\n")
+        parts = []
+        while part := s.recv(65536):
+            parts.append(part)
+    if not parts:
+        raise ConnectionError("the connection was closed")
+    return b"".join(parts).decode(errors="replace")
+
+
+def shortcoming(answer: str, stats_frontend: str) -> str:
+    """Why HAProxy does not serve, from what it says of itself; empty if it does."""
+    info, _, stat = answer.partition("# pxname,")
+    if "\nStopping: 0" not in info:
+        return "HAProxy is about to end"
+    if not stat:
+        return ""
+    rows = list(csv.DictReader(f"pxname,{stat}".splitlines()))
+    open_ = [
+        row["pxname"]
+        for row in rows
+        if row["svname"] == "FRONTEND" and row["status"] in ("OPEN", "FULL")
+    ]
+    if not set(open_) - {stats_frontend}:
+        return "HAProxy accepts no client's connections"
+    backends = [row["status"] for row in rows if row["svname"] == "BACKEND"]
+    if backends and not any(status.startswith("UP") for status in backends):
+        return "no server is up anywhere"
+    return ""
+
+
+def fail(reason: str) -> int:
+    """Say why, for those who run it by hand."""
+    print(reason, file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
