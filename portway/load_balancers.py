@@ -22,6 +22,7 @@ from portway.operations import (
     read_node,
     run_service,
     write_file,
+    write_files,
 )
 from portway.render import KEEPALIVED
 from portway.render import load_balancer as render_load_balancer
@@ -65,8 +66,11 @@ def apply_load_balancer(wanted: WantedNode) -> None:
     All but keepalived, which comes last on the standby: see ``run_keepalived``.
     """
     install_packages(wanted=wanted, name="Install packages")
-    for file in filter(is_of_mover, wanted.files):
-        write_file(file=file, wanted=wanted, name=f"Write {file.path}")
+    write_files(
+        files=tuple(filter(is_of_mover, wanted.files)),
+        wanted=wanted,
+        name="Write the address mover",
+    )
     try_permissions(wanted=wanted, name="Try what the node may do in AWS")
     for file in filterfalse(is_of_mover, wanted.files):
         write_file(file=file, wanted=wanted, name=f"Write {file.path}")

@@ -88,6 +88,15 @@ def write_file(file: ManagedFile, wanted: WantedNode) -> Commands:
     yield from _change(write_script(file), stdin=file.content)
 
 
+@operation()
+def write_files(files: tuple[ManagedFile, ...], wanted: WantedNode) -> Commands:
+    """Put files that belong together in place, those that are not as they should be."""
+    for file in files:
+        if file_differs(file, read_node(wanted)):
+            show_difference(file)
+            yield from _change(write_script(file), stdin=file.content)
+
+
 def write_script(file: ManagedFile) -> str:
     """A script that reads the content and renames it into place if it is good.
 

@@ -99,8 +99,13 @@ class Mover:
         self.due = now + (0 if state is State.MASTER else self.config.standby_interval)
 
     def doubt(self) -> None:
-        """Another node thinks itself master as well: look soon, at a bearable rate."""
+        """Another node of a lower priority thinks itself master, and will yield to this.
+
+        It may have the address, and this node may claim it as if it had just become
+        master. Look soon, at a bearable rate.
+        """
         if self.memory.vrrp_state is State.MASTER:
+            self.memory.arrived = False
             self.due = min(self.due, self._looked + FASTEST_LOOK)
 
     def act(self, is_master: Callable[[], bool]) -> None:
@@ -167,9 +172,9 @@ class Mover:
     def _may_claim(self) -> bool:
         """Whether this master takes the address from where it is.
 
-        Two masters must not take it from each other in turns: the one with the lower
-        base priority does it once, when it becomes master. A place that leads to
-        neither of the two is nobody's to fight for.
+        Two masters that do not hear each other must not take it in turns: the one with
+        the lower base priority does it once, when it becomes master or hears that it
+        prevails. A place that leads to neither of the two is nobody's to fight for.
         """
         if self.config.insists or not self.memory.arrived:
             return True

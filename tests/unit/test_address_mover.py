@@ -1,0 +1,345 @@
+"""When the address mover looks, when it claims, and when it must not."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from portway.node.address import report
+from portway.node.address.config import Config
+from portway.node.address.ec2 import Ec2Error, Failure
+from portway.node.address.mover import LONGEST_RETRY, Memory, Mover
+from portway.node.address.places import AddressKind, Call, Place, claims
+from portway.node.address.vrrp import State
+
+CONFIG = Config(
+    node="lb-1",
+    peer="lb-2",
+    kind=AddressKind.ROUTE,
+    address="10.255.0.1",
+    objects=("rtb-1", "rtb-2"),
+    region="us-east-1",
+    instance_id="i-1",
+    interface_id="eni-1",
+    peer_interface_id="eni-2",
+    insists=True,
+)
+
+
+@dataclass
+class FakeCloud:
+    """Two route tables, and every call in order."""
+
+    holders: list[str | None] = field(default_factory=lambda: ["eni-2", "eni-2"])
+    calls: list[str] = field(default_factory=list)
+    failure: Failure | None = None
+    slow: int = 0
+    """How many looks a claim takes to show."""
+    refuses: str = ""
+    _pending: list[tuple[int, str]] = field(default_factory=list)
+
+    def look(self) -> tuple[Place, ...]:
+        self._fail("look")
+        if self._pending and self.slow <= 0:
+            for index, holder in self._pending:
+                self.holders[index] = holder
+            self._pending.clear()
+        self.slow -= 1
+        return tuple(
+            Place(id_, holder)
+            for id_, holder in zip(CONFIG.objects, self.holders, strict=True)
+        )
+
+    def claims(self, seen: tuple[Place, ...]) -> Iterator[Call]:
+        return claims(CONFIG.kind, CONFIG.address, seen, "i-1", "eni-1")
+
+    def make(self, call: Call) -> object:
+        self._fail(call.operation)
+        table = call.arguments["RouteTableId"]
+        self._pending.append((CONFIG.objects.index(table), "eni-1"))
+        return None
+
+    def rehearse(self, call: Call) -> str:
+        self.calls.append("rehearse")
+        return self.refuses
+
+    def _fail(self, name: str) -> None:
+        self.calls.append(name)
+        if self.failure:
+            raise Ec2Error(f"ec2:{name}", self.failure, "no")
+
+
+class Bench:
+    """A mover in time that only moves when told to."""
+
+    def __init__(self, config: Config = CONFIG, **cloud: object) -> None:
+        self.now = 1000.0
+        self.cloud = FakeCloud(**cloud)  # type: ignore[arg-type]
+        self.mover = self.start(config, Memory())
+        self.answer: Callable[[], bool] = lambda: (
+            self.mover.memory.vrrp_state is State.MASTER
+        )
+
+    def start(self, config: Config, memory: Memory) -> Mover:
+        return Mover(
+            config,
+            self.cloud,
+            memory,
+            clock=lambda: self.now,
+            wall_clock=lambda: self.now,
+            chance=lambda: 0.0,  # the shortest pauses that there are
+        )
+
+    def run(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.mover.due <= end:
+            self.now = max(self.now, self.mover.due)
+            self.mover.act(lambda: self.answer())
+        self.now = end
+
+    def counted(self, name: str) -> int:
+        return self.cloud.calls.count(name)
+
+
+def test_new_master_claims_every_place_at_once_and_verifies() -> None:
+    bench = Bench()
+    bench.mover.hear(State.MASTER)
+    bench.run(0.0)
+    assert bench.cloud.calls == ["look", "replace_route", "replace_route", "look"]
+    assert bench.cloud.holders == ["eni-1", "eni-1"]
+    assert bench.mover.memory.arrived
+    assert bench.mover.memory.moves == 2
+
+
+def test_place_that_leads_here_already_is_not_moved() -> None:
+    bench = Bench(holders=["eni-1", "eni-2"])
+    bench.mover.hear(State.MASTER)
+    bench.run(1)
+    assert bench.counted("replace_route") == 1
+
+
+@pytest.mark.parametrize("state", [State.BACKUP, State.FAULT, State.STOP])
+def test_node_that_is_not_master_never_claims(state: State) -> None:
+    bench = Bench(holders=[None, None])
+    bench.mover.hear(state)
+    bench.run(3600)
+    assert bench.counted("replace_route") == 0
+    assert 59 <= bench.counted("look") <= 62
+
+
+def test_node_that_yields_between_look_and_claim_does_not_claim() -> None:
+    bench = Bench()
+    bench.mover.hear(State.MASTER)
+
+    def yields() -> bool:
+        bench.mover.hear(State.BACKUP)
+        return False
+
+    bench.answer = yields
+    bench.run(60)
+    assert bench.counted("replace_route") == 0
+
+
+def test_steady_hour_makes_no_claim() -> None:
+    bench = Bench(holders=["eni-1", "eni-1"])
+    bench.mover.hear(State.MASTER)
+    bench.run(3600)
+    assert bench.counted("replace_route") == 0
+    assert 715 <= bench.counted("look") <= 725
+
+
+def test_address_taken_away_in_aws_comes_back_at_the_next_look() -> None:
+    bench = Bench(holders=["eni-1", "eni-1"])
+    bench.mover.hear(State.MASTER)
+    bench.run(1)
+    bench.cloud.holders = ["eni-2", "eni-1"]
+    bench.run(CONFIG.check_interval)
+    assert bench.cloud.holders == ["eni-1", "eni-1"]
+
+
+def test_claim_that_takes_its_time_is_not_made_again() -> None:
+    bench = Bench(slow=5)
+    bench.mover.hear(State.MASTER)
+    bench.run(4)
+    assert bench.counted("replace_route") == 2
+    assert bench.mover.memory.arrived
+
+
+def test_claim_that_shows_no_effect_is_made_again() -> None:
+    bench = Bench(slow=10_000)
+    bench.mover.hear(State.MASTER)
+    bench.run(30)
+    assert 4 <= bench.counted("replace_route") <= 12
+
+
+@pytest.mark.parametrize(
+    ("failure", "most"), [(Failure.UNREACHABLE, 10), (Failure.THROTTLED, 6)]
+)
+def test_failing_calls_are_retried_for_ever_and_ever_slower(
+    failure: Failure, most: int
+) -> None:
+    bench = Bench(failure=failure)
+    bench.mover.hear(State.MASTER)
+    bench.run(10)
+    assert 3 <= bench.counted("look") <= most
+    bench.run(3600)
+    assert bench.mover.memory.failures > 3600 / LONGEST_RETRY
+    bench.cloud.failure = None
+    bench.run(LONGEST_RETRY)
+    assert bench.cloud.holders == ["eni-1", "eni-1"]
+    assert bench.mover.memory.failures == 0
+    assert bench.mover.memory.failures_in_all > 3600 / LONGEST_RETRY
+
+
+def test_denied_claim_is_told_by_name(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(failure=Failure.DENIED)
+    bench.mover.hear(State.MASTER)
+    bench.run(20)
+    assert bench.mover.memory.last_failure == "ec2:look: no"
+    told = [r for r in caplog.records if "ec2:look" in r.message]
+    assert len(told) == 1, "once, not at every retry"
+
+
+def test_standby_finds_out_what_it_may_not_do() -> None:
+    bench = Bench(refuses="ec2:ReplaceRoute: UnauthorizedOperation")
+    bench.mover.hear(State.BACKUP)
+    bench.run(61)
+    assert "ec2:ReplaceRoute" in bench.mover.memory.refused
+    bench.cloud.refuses = ""
+    bench.run(61)
+    assert bench.mover.memory.refused == ""
+
+
+def test_other_master_of_lower_priority_is_answered_at_a_bearable_rate() -> None:
+    bench = Bench(holders=["eni-1", "eni-1"])
+    bench.mover.hear(State.MASTER)
+    bench.run(0)
+    before = bench.counted("look")
+    for _ in range(100):
+        bench.mover.doubt()
+        bench.run(0.1)
+    assert 5 <= bench.counted("look") - before <= 11
+
+
+class TestBackupOfRecord:
+    """A master that does not insist: the peer has the higher base priority."""
+
+    MEEK = replace(CONFIG, insists=False)
+
+    def arrived(self) -> Bench:
+        bench = Bench(self.MEEK)
+        bench.mover.hear(State.MASTER)
+        bench.run(1)
+        assert bench.cloud.holders == ["eni-1", "eni-1"]
+        return bench
+
+    def test_does_not_take_the_address_back_from_its_peer(self) -> None:
+        bench = self.arrived()
+        bench.cloud.holders = ["eni-2", "eni-2"]
+        bench.run(3600)
+        assert bench.cloud.holders == ["eni-2", "eni-2"]
+
+    def test_takes_it_when_it_becomes_master_again(self) -> None:
+        bench = self.arrived()
+        bench.cloud.holders = ["eni-2", "eni-2"]
+        bench.mover.hear(State.BACKUP)
+        bench.mover.hear(State.MASTER)
+        bench.run(1)
+        assert bench.cloud.holders == ["eni-1", "eni-1"]
+
+    def test_takes_it_when_it_hears_that_it_prevails(self) -> None:
+        bench = self.arrived()
+        bench.cloud.holders = ["eni-2", "eni-2"]
+        bench.mover.doubt()
+        bench.run(2)
+        assert bench.cloud.holders == ["eni-1", "eni-1"]
+
+    @pytest.mark.parametrize("holder", [None, "eni-stranger"])
+    def test_takes_it_from_anyone_but_its_peer(self, holder: str | None) -> None:
+        bench = self.arrived()
+        bench.cloud.holders = [holder, holder]
+        bench.run(CONFIG.check_interval)
+        assert bench.cloud.holders == ["eni-1", "eni-1"]
+
+    def test_goes_on_with_a_claim_after_its_own_restart(self) -> None:
+        bench = Bench(self.MEEK, failure=Failure.UNREACHABLE)
+        bench.mover.hear(State.MASTER)
+        bench.run(3)
+        bench.cloud.failure = None
+        bench.mover = bench.start(self.MEEK, bench.mover.memory)
+        bench.mover.hear(State.MASTER)
+        bench.run(1)
+        assert bench.cloud.holders == ["eni-1", "eni-1"]
+
+    def test_restart_is_no_reason_to_take_it(self) -> None:
+        bench = self.arrived()
+        bench.cloud.holders = ["eni-2", "eni-2"]
+        bench.mover = bench.start(self.MEEK, bench.mover.memory)
+        bench.mover.hear(State.MASTER)
+        bench.run(60)
+        assert bench.cloud.holders == ["eni-2", "eni-2"]
+
+
+def test_plain_vrrp_asks_nobody() -> None:
+    bench = Bench(replace(CONFIG, kind=AddressKind.VRRP, objects=()))
+    bench.mover.hear(State.MASTER)
+    bench.run(3600)
+    assert bench.cloud.calls == []
+
+
+def test_config_is_read_back_as_it_was_written() -> None:
+    assert Config.from_json(CONFIG.to_json()) == CONFIG
+    with pytest.raises(ValueError, match="not a config"):
+        Config.from_json('{"kind": "route"}')
+
+
+def test_memory_survives_a_restart_of_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = Memory(State.MASTER, 5.0, arrived=True, holders=("eni-1",), moves=3)
+    monkeypatch.setattr(report.vrrp, "process_identity", lambda: "7 100")
+    report.save(CONFIG, memory, tmp_path / "status.json")
+    assert report.resume(tmp_path / "status.json") == memory
+    monkeypatch.setattr(report.vrrp, "process_identity", lambda: "8 200")
+    resumed = report.resume(tmp_path / "status.json")
+    assert (resumed.vrrp_state, resumed.arrived) == (State.STOP, False)
+    assert resumed.moves == 3
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"vrrp_state": "MASTER"}'])
+def test_torn_memory_is_no_memory(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "status.json"
+    path.write_text(text)
+    assert report.resume(path) == Memory()
+
+
+@pytest.mark.parametrize(
+    ("state", "holders", "agrees"),
+    [
+        (State.MASTER, ("eni-1", "eni-1"), True),
+        (State.MASTER, ("eni-1", "eni-2"), False),
+        (State.MASTER, (), False),
+        (State.BACKUP, ("eni-2", "eni-2"), True),
+        (State.BACKUP, ("eni-1", "eni-2"), False),
+    ],
+)
+def test_status_says_whether_aws_and_vrrp_agree(
+    state: State, holders: tuple[str, ...], agrees: bool
+) -> None:
+    memory = Memory(vrrp_state=state, holders=holders)
+    assert report.agrees(CONFIG, memory) is agrees
+    told = report.words(report.status(CONFIG, memory), 10.0)
+    assert ("DO NOT AGREE" in told) is not agrees
+
+
+def test_metrics_are_written_where_a_collector_reads_them(tmp_path: Path) -> None:
+    memory = Memory(State.MASTER, holders=("eni-1", "eni-1"), moves=2, failures=1)
+    report.save_metrics(CONFIG, memory, tmp_path / "nowhere")
+    report.save_metrics(CONFIG, memory, tmp_path)
+    (file,) = tmp_path.iterdir()
+    lines = file.read_text().splitlines()
+    assert "portway_address_vrrp_master 1" in lines
+    assert "portway_address_address_held 1" in lines
+    assert "portway_address_moves_total 2" in lines
+    assert "# TYPE portway_address_moves_total counter" in lines

@@ -1,0 +1,149 @@
+"""What keepalived's FIFO and the kernel tell the address mover."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from portway.node.address.vrrp import (
+    Notifications,
+    State,
+    has_address,
+    is_running,
+    present_state,
+)
+
+TRIE = """Local:
+        |-- 10.60.0.5
+           /32 host LOCAL
+        |-- 10.60.0.255
+           /32 link BROADCAST
+        |-- 203.0.113.1
+           /32 host LOCAL
+"""
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Path:
+    path = tmp_path / "fib_trie"
+    path.write_text(TRIE)
+    return path
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "vrrp.fifo"
+
+
+def keepalived(fifo: Path) -> int:
+    return os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+
+
+def test_fifo_is_made_readable_by_its_owner_only(fifo: Path) -> None:
+    Notifications(fifo)
+    assert fifo.is_fifo()
+    assert fifo.stat().st_mode & 0o777 == 0o600
+
+
+def test_lines_tell_the_state_also_in_pieces(fifo: Path) -> None:
+    notifications = Notifications(fifo)
+    writer = keepalived(fifo)
+    os.write(writer, b'INSTANCE "portway" BACKUP 150\nINSTANCE "por')
+    assert notifications.wait(1) == ["BACKUP"]
+    os.write(writer, b'tway" MASTER 151\nINSTANCE "portway" MASTER_RX_LOWER_PRI 151\n')
+    assert notifications.wait(1) == ["MASTER", "MASTER_RX_LOWER_PRI"]
+    assert notifications.told is State.MASTER
+    os.close(writer)
+
+
+def test_what_was_said_before_the_reader_came_is_heard(fifo: Path) -> None:
+    Notifications(fifo)
+    writer = keepalived(fifo)
+    os.write(writer, b'INSTANCE "portway" MASTER 151\n')
+    assert Notifications(fifo).wait(1) == ["MASTER"]
+    os.close(writer)
+
+
+@pytest.mark.parametrize("noise", [b"\n", b"GROUP x MASTER 1\n", b"\xff\xfe\n"])
+def test_other_lines_are_passed_over(fifo: Path, noise: bytes) -> None:
+    notifications = Notifications(fifo)
+    writer = keepalived(fifo)
+    os.write(writer, noise)
+    assert notifications.wait(0.1) == []
+    os.close(writer)
+
+
+def test_line_counts_no_more_when_keepalived_has_closed_the_fifo(fifo: Path) -> None:
+    notifications = Notifications(fifo)
+    writer = keepalived(fifo)
+    os.write(writer, b'INSTANCE "portway" BACKUP 150\n')
+    notifications.wait(1)
+    os.close(writer)
+    assert notifications.wait(1) == []
+    assert notifications.told is None
+    assert notifications.wait(0.05) == [], "and it does not spin"
+
+
+def test_fifo_that_was_replaced_is_read(fifo: Path) -> None:
+    notifications = Notifications(fifo)
+    fifo.unlink()
+    os.mkfifo(fifo)
+    notifications.wait(0)
+    writer = keepalived(fifo)
+    os.write(writer, b'INSTANCE "portway" MASTER 151\n')
+    assert notifications.wait(1) == ["MASTER"]
+    os.close(writer)
+
+
+def test_own_address_is_told_from_a_broadcast_and_from_a_longer_one(
+    kernel: Path,
+) -> None:
+    assert has_address("203.0.113.1", kernel)
+    assert not has_address("203.0.113.10", kernel)
+    assert not has_address("10.60.0.255", kernel)
+    assert not has_address("3.0.113.1", kernel)
+
+
+def running(tmp_path: Path, pid: int) -> Path:
+    path = tmp_path / "keepalived.pid"
+    path.write_text(f"{pid}\n")
+    return path
+
+
+def test_process_of_another_name_is_not_keepalived(tmp_path: Path) -> None:
+    assert not is_running(running(tmp_path, os.getpid()))
+    assert not is_running(tmp_path / "missing.pid")
+
+
+@pytest.mark.parametrize(
+    ("told", "address", "expected"),
+    [
+        (None, "203.0.113.1", State.MASTER),
+        (None, "203.0.113.2", State.BACKUP),
+        (State.MASTER, "203.0.113.1", State.MASTER),
+        (State.MASTER, "203.0.113.2", State.BACKUP),
+        (State.BACKUP, "203.0.113.1", State.BACKUP),
+        (State.FAULT, "203.0.113.2", State.FAULT),
+    ],
+)
+def test_state_is_what_kernel_and_line_agree_on(
+    monkeypatch: pytest.MonkeyPatch,
+    kernel: Path,
+    told: State | None,
+    address: str,
+    expected: State,
+) -> None:
+    monkeypatch.setattr("portway.node.address.vrrp.is_running", lambda _: True)
+    assert present_state(address, told, kernel=kernel) is expected
+
+
+def test_keepalived_that_died_as_master_is_no_master(
+    tmp_path: Path, kernel: Path
+) -> None:
+    found = present_state(
+        "203.0.113.1",
+        State.MASTER,
+        pid_file=tmp_path / "missing.pid",
+        kernel=kernel,
+    )
+    assert found is State.STOP

@@ -1,0 +1,159 @@
+"""Whatever fails and recovers, the address ends on the right node."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, assume, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from portway.vrrp import Priorities, violations
+from tests.unit.vrrp_simulation import INTERFACES, Pair
+
+SETTLED = 20.0
+"""Seconds after which nothing changes any more."""
+USUAL = Priorities(151, 150, -20)
+
+NODE = st.integers(0, 1)
+EVENTS = st.lists(
+    st.tuples(
+        st.floats(0, 8),
+        st.one_of(
+            st.tuples(st.just("check"), NODE, st.booleans()),
+            st.tuples(st.just("transfer"), st.just(0), st.booleans()),
+            st.tuples(st.just("restart mover"), NODE, st.just(True)),
+            st.tuples(st.just("link"), st.just(0), st.booleans()),
+        ),
+    ),
+    max_size=12,
+)
+
+
+def happen(pair: Pair, what: str, node: int, value: bool) -> None:
+    if what == "check":
+        pair.nodes[node].healthy = value
+    elif what == "transfer":
+        pair.nodes[node].transferred = value
+    elif what == "restart mover":
+        pair.restart_mover(node)
+    else:
+        pair.connected = value
+
+
+def right_node(pair: Pair) -> int:
+    """Where the address belongs: a healthy node, the master if it may choose."""
+    master, backup = pair.nodes
+    if master.healthy != backup.healthy:
+        return 0 if master.healthy else 1
+    return 1 if master.transferred else 0
+
+
+@hypothesis_settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
+)
+@given(st.integers(1, 254), st.integers(1, 254), st.integers(-253, 253), EVENTS)
+def test_address_ends_on_the_right_node(
+    master: int,
+    backup: int,
+    weight: int,
+    events: list[tuple[float, tuple[str, int, bool]]],
+) -> None:
+    priorities = Priorities(master, backup, weight)
+    assume(not violations(priorities))
+    pair = Pair(priorities)
+    for pause, event in events:
+        pair.run(pause)
+        happen(pair, *event)
+    pair.connected = True
+    pair.run(SETTLED)
+    assert pair.masters == [right_node(pair)]
+    assert pair.holder == right_node(pair)
+    for node in pair.nodes:
+        node.healthy, node.transferred = True, False
+    pair.run(SETTLED)
+    assert pair.masters == [0]
+    assert pair.holder == 0
+
+
+@pytest.mark.parametrize("weight", [-1, 1])
+def test_simulation_finds_a_weight_that_never_fails_over(weight: int) -> None:
+    pair = Pair(replace(USUAL, weight=weight))
+    pair.run(SETTLED)
+    pair.nodes[0].healthy = False
+    pair.run(SETTLED)
+    assert pair.holder == 0
+
+
+def test_simulation_finds_a_weight_that_never_recovers() -> None:
+    pair = Pair(replace(USUAL, weight=120))  # both are clamped to one priority
+    pair.run(SETTLED)
+    pair.nodes[0].healthy = False
+    pair.run(SETTLED)
+    pair.nodes[0].healthy = True
+    pair.run(SETTLED)
+    assert pair.masters != [0]
+
+
+def test_hour_of_checks_moves_nothing() -> None:
+    pair = Pair(USUAL)
+    pair.run(SETTLED)
+    before = len(pair.aws.moves)
+    pair.run(3600)
+    assert len(pair.aws.moves) == before == 1
+
+
+def test_two_masters_do_not_fight() -> None:
+    pair = Pair(USUAL)
+    pair.run(SETTLED)
+    pair.connected = False
+    pair.run(3600)
+    assert pair.masters == [0, 1]
+    # The backup took it when it became master, the master took it back, once each.
+    assert [interface for _, interface in pair.aws.moves] == [
+        INTERFACES[0],
+        INTERFACES[1],
+        INTERFACES[0],
+    ]
+
+
+def test_two_masters_without_the_rule_would_fight() -> None:
+    pair = Pair(USUAL)
+    mover = pair.nodes[1].mover
+    mover.config = replace(mover.config, insists=True)
+    pair.connected = False
+    pair.run(60)
+    assert len(pair.aws.moves) > 10
+
+
+@pytest.mark.parametrize(("last_advert", "holder"), [(True, 1), (False, 0)])
+def test_master_that_yields_after_a_partition_must_say_so(
+    last_advert: bool, holder: int
+) -> None:
+    pair = Pair(USUAL)
+    pair.last_advert = last_advert
+    pair.run(SETTLED)
+    pair.connected = False
+    pair.run(SETTLED)
+    pair.nodes[0].healthy = False
+    pair.nodes[0].advert_at = pair.time.now + 0.9  # the other one's comes first
+    pair.nodes[1].advert_at = pair.time.now
+    pair.connected = True
+    pair.run(SETTLED)
+    assert pair.masters == [1]
+    assert pair.holder == holder
+
+
+def test_planned_transfer_holds_until_it_is_revoked() -> None:
+    pair = Pair(USUAL)
+    pair.run(SETTLED)
+    pair.nodes[0].transferred = True
+    pair.run(SETTLED)
+    assert pair.holder == 1
+    pair.nodes[1].healthy = False
+    pair.run(SETTLED)
+    assert pair.holder == 0, "better a node that gave it away than none"
+    pair.nodes[1].healthy = True
+    pair.run(SETTLED)
+    assert pair.holder == 1

@@ -1,0 +1,178 @@
+"""Two VRRP nodes, each with its address mover, and AWS, in simulated time.
+
+The VRRP rules are those of RFC 5798 with keepalived's clamping; the movers are the
+real ones.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from portway.node.address.config import Config
+from portway.node.address.mover import Memory, Mover
+from portway.node.address.places import AddressKind, Call, Place, claims
+from portway.node.address.vrrp import State
+from portway.vrrp import Priorities
+
+TICK = 0.1
+"""Seconds."""
+INTERFACES = ("eni-a", "eni-b")
+
+
+@dataclass
+class Aws:
+    """One Elastic IP, and every call that moved it."""
+
+    holder: str | None = None
+    moves: list[tuple[float, str]] = field(default_factory=list)
+    refuses: bool = False
+
+
+@dataclass
+class Cloud:
+    """AWS as one node sees it."""
+
+    aws: Aws
+    interface: str
+    time: "Time"
+
+    def look(self) -> tuple[Place, ...]:
+        return (Place("eipalloc-1", self.aws.holder),)
+
+    def claims(self, seen: tuple[Place, ...]) -> Iterator[Call]:
+        return claims(
+            AddressKind.ELASTIC_IP, "203.0.113.9", seen, "i-1", self.interface
+        )
+
+    def make(self, call: Call) -> object:
+        self.aws.holder = self.interface
+        self.aws.moves.append((self.time.now, self.interface))
+        return None
+
+    def rehearse(self, call: Call) -> str:
+        return ""
+
+
+@dataclass
+class Time:
+    now: float = 0.0
+
+
+@dataclass
+class Node:
+    """keepalived on one node."""
+
+    number: int
+    priorities: Priorities
+    base: int
+    mover: Mover
+    state: State = State.BACKUP
+    healthy: bool = True
+    transferred: bool = False
+    down_at: float = 0.0
+    advert_at: float = 0.0
+
+    @property
+    def priority(self) -> int:
+        return self.priorities.effective(
+            self.base, healthy=self.healthy, transferred=self.transferred
+        )
+
+    def wait_for_master(self, now: float) -> None:
+        self.down_at = now + 3 + (256 - self.priority) / 256
+
+    def become(self, state: State) -> None:
+        self.state = state
+        self.mover.hear(state)
+
+
+class Pair:
+    """The whole system; ``run`` lets time pass."""
+
+    def __init__(self, priorities: Priorities) -> None:
+        self.time, self.aws = Time(), Aws()
+        bases = (priorities.master, priorities.backup)
+        self.nodes = [
+            Node(n, priorities, bases[n], self._mover(n, Memory())) for n in (0, 1)
+        ]
+        self.connected = True
+        self.last_advert = True
+        """Whether a master that yields sends one (``higher_prio_send_advert``)."""
+        for node in self.nodes:
+            node.mover.hear(State.BACKUP)
+            node.wait_for_master(0)
+
+    def _mover(self, number: int, memory: Memory) -> Mover:
+        own, peer = INTERFACES[number], INTERFACES[1 - number]
+        config = Config(
+            node="ab"[number],
+            peer="ba"[number],
+            kind=AddressKind.ELASTIC_IP,
+            address="203.0.113.9",
+            objects=("eipalloc-1",),
+            region="us-east-1",
+            instance_id="i-1",
+            interface_id=own,
+            peer_interface_id=peer,
+            insists=number == 0,
+        )
+
+        def clock() -> float:
+            return self.time.now
+
+        return Mover(
+            config,
+            Cloud(self.aws, own, self.time),
+            memory,
+            clock=clock,
+            wall_clock=clock,
+            chance=lambda: 0.5,
+        )
+
+    def restart_mover(self, number: int) -> None:
+        """Kill a node's mover; what it knew is in its file."""
+        node = self.nodes[number]
+        node.mover = self._mover(number, node.mover.memory)
+        node.mover.hear(node.state)
+
+    def run(self, seconds: float) -> None:
+        for _ in range(round(seconds / TICK)):
+            self.time.now += TICK
+            for node in self.nodes:
+                self._advance(node)
+            for node in self.nodes:
+                mover = node.mover
+                if self.time.now >= mover.due:
+                    mover.act(lambda node=node: node.state is State.MASTER)  # type: ignore[misc]
+
+    def _advance(self, node: Node) -> None:
+        now = self.time.now
+        if node.state is State.BACKUP and now >= node.down_at:
+            node.become(State.MASTER)
+            node.advert_at = now
+        if node.state is State.MASTER and now >= node.advert_at:
+            node.advert_at = now + 1
+            if self.connected:
+                self._receive(self.nodes[1 - node.number], node)
+
+    def _receive(self, node: Node, sender: Node) -> None:
+        """An advert of ``sender`` arrives; on a tie the higher address wins."""
+        now = self.time.now
+        if node.state is State.BACKUP:
+            if sender.priority >= node.priority:
+                node.wait_for_master(now)
+        elif (sender.priority, sender.number) > (node.priority, node.number):
+            if self.last_advert and sender.state is State.MASTER:
+                sender.mover.doubt()  # hears the last advert of the one that yields
+            node.become(State.BACKUP)
+            node.wait_for_master(now)
+        else:
+            node.mover.doubt()
+            node.advert_at = now
+
+    @property
+    def masters(self) -> list[int]:
+        return [n.number for n in self.nodes if n.state is State.MASTER]
+
+    @property
+    def holder(self) -> int | None:
+        return INTERFACES.index(self.aws.holder) if self.aws.holder else None
