@@ -96,7 +96,12 @@ def pair_shortcomings(
         and not node_shortcomings(cluster, status)
     ):
         return (f"{of_record} serves and is the master of record, but not VRRP master",)
-    return _address_shortcomings(cluster, statuses, masters, places)
+    refused = tuple(
+        f"{name} could not take the address: {status.mover_failure}"
+        for name, status in statuses.items()
+        if status is not None and name not in masters and status.mover_failure
+    )
+    return refused or _address_shortcomings(cluster, statuses, masters, places)
 
 
 def _address_shortcomings(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from portway.node.address import report
+from portway.node.address import report, vrrp
 from portway.node.address.config import Config
 from portway.node.address.ec2 import Ec2Error, Failure
 from portway.node.address.mover import LONGEST_RETRY, Memory, Mover
@@ -60,6 +60,9 @@ class FakeCloud:
         self._pending.append((CONFIG.objects.index(table), "eni-1"))
         return None
 
+    def has_arrived(self) -> bool:
+        return True
+
     def rehearse(self, call: Call) -> str:
         self.calls.append("rehearse")
         return self.refuses
@@ -95,7 +98,7 @@ class Bench:
         end = self.now + seconds
         while self.mover.due <= end:
             self.now = max(self.now, self.mover.due)
-            self.mover.act(lambda: self.answer())
+            self.mover.act(self.answer)
         self.now = end
 
     def counted(self, name: str) -> int:
@@ -298,10 +301,10 @@ def test_memory_survives_a_restart_of_the_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = Memory(State.MASTER, 5.0, arrived=True, holders=("eni-1",), moves=3)
-    monkeypatch.setattr(report.vrrp, "process_identity", lambda: "7 100")
+    monkeypatch.setattr(vrrp, "process_identity", lambda: "7 100")
     report.save(CONFIG, memory, tmp_path / "status.json")
     assert report.resume(tmp_path / "status.json") == memory
-    monkeypatch.setattr(report.vrrp, "process_identity", lambda: "8 200")
+    monkeypatch.setattr(vrrp, "process_identity", lambda: "8 200")
     resumed = report.resume(tmp_path / "status.json")
     assert (resumed.vrrp_state, resumed.arrived) == (State.STOP, False)
     assert resumed.moves == 3

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from portway.facts import LoadBalancerFacts
+from portway.node.address.places import Place
 from portway.verify import (
     LoadBalancerStatus,
     node_shortcomings,
@@ -17,6 +18,7 @@ GOOD = LoadBalancerStatus(
     frontends=frozenset({"one", "stats"}),
     backends=frozenset({"tcp_leastconn"}),
     keepalived_active=True,
+    mover_active=True,
 )
 MASTER = replace(GOOD, holds_vrrp_address=True)
 
@@ -41,7 +43,6 @@ def test_node_that_serves_has_no_shortcomings() -> None:
             replace(GOOD, backends=frozenset()),
             "backends without a healthy server: tcp_leastconn",
         ),
-        (replace(GOOD, keepalived_active=False), "keepalived is not running"),
     ],
 )
 def test_each_shortcoming_of_a_node_is_named(
@@ -64,7 +65,10 @@ def test_long_lists_are_cut() -> None:
         (MASTER, MASTER, "both"),
         (GOOD, GOOD, "neither"),
         (GOOD, MASTER, "lb-1 serves and is the master of record"),
-        (LoadBalancerStatus(keepalived_active=True), MASTER, None),
+        (LoadBalancerStatus(keepalived_active=True, mover_active=True), MASTER, None),
+        (replace(GOOD, handed_over=True), MASTER, None),
+        (replace(GOOD, keepalived_active=False), MASTER, "keepalived is not running"),
+        (MASTER, replace(GOOD, mover_active=False), "portway-address is not running"),
         (None, MASTER, None),
         (None, GOOD, None),
         (MASTER, None, None),
@@ -76,9 +80,41 @@ def test_pair_has_exactly_the_right_master(
     lb_2: LoadBalancerStatus | None,
     expected: str | None,
 ) -> None:
-    found = pair_shortcomings(CLUSTER, {"lb-1": lb_1, "lb-2": lb_2})
+    statuses = {"lb-1": lb_1, "lb-2": lb_2}
+    masters = [n for n, s in statuses.items() if s and s.is_vrrp_master]
+    place = Place("eipalloc-1", interface(masters[0]) if masters else None)
+    if not masters:
+        place = Place(
+            "eipalloc-1",
+            next((interface(n) for n, s in statuses.items() if s is None), None),
+        )
+    found = pair_shortcomings(CLUSTER, statuses, [place])
     assert (expected is None) == (found == ())
     assert expected is None or expected in found[0]
+
+
+def interface(name: str) -> str:
+    return CLUSTER.load_balancer(name).node.interface_id
+
+
+@pytest.mark.parametrize("holder", ["lb-2", None, "eni-stranger"])
+def test_address_that_is_not_the_masters_is_told_with_the_reason(
+    holder: str | None,
+) -> None:
+    id_ = interface(holder) if holder == "lb-2" else holder
+    statuses = {"lb-1": replace(MASTER, mover_failure="ec2:X: denied"), "lb-2": GOOD}
+    places = [Place("rtb-1", interface("lb-1")), Place("rtb-2", id_)]
+    (text,) = pair_shortcomings(CLUSTER, statuses, places)
+    assert f"AWS leads 203.0.113.9 (rtb-2) to {holder or 'no one'}, but" in text
+    assert "VRRP master is lb-1; lb-1 says: ec2:X: denied" in text
+
+
+def test_standby_that_may_not_take_the_address_fails_the_pair() -> None:
+    refused = "ec2:AssociateAddress: UnauthorizedOperation"
+    statuses = {"lb-1": MASTER, "lb-2": replace(GOOD, mover_failure=refused)}
+    places = [Place("eipalloc-1", interface("lb-1"))]
+    (text,) = pair_shortcomings(CLUSTER, statuses, places)
+    assert text.startswith("lb-2 could not take the address: ec2:AssociateAddress")
 
 
 def test_address_left_behind_by_a_dead_keepalived_is_no_master() -> None:
@@ -92,5 +128,14 @@ def test_status_is_read_from_what_the_node_prints() -> None:
         "backend tcp_leastconn",
         "keepalived active",
         "vrrp master",
+        "mover active",
+        'status {"refused": "", "failures": 2, "last_failure": "ec2:X: denied"}',
+        "transfer 1",
     ]
-    assert LoadBalancerFacts().process(lines) == MASTER
+    expected = replace(MASTER, mover_failure="ec2:X: denied", handed_over=True)
+    assert LoadBalancerFacts().process(lines) == expected
+
+
+@pytest.mark.parametrize("line", ["status {", "status []", "transfer 0", "transfer"])
+def test_torn_status_says_nothing(line: str) -> None:
+    assert LoadBalancerFacts().process([line]) == LoadBalancerStatus()

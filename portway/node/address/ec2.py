@@ -15,8 +15,16 @@ import boto3
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from portway.node.address import imds
 from portway.node.address.config import Config
-from portway.node.address.places import Call, Place, claims, look, places
+from portway.node.address.places import (
+    AddressKind,
+    Call,
+    Place,
+    claims,
+    look,
+    places,
+)
 
 TIMEOUTS = ClientConfig(
     connect_timeout=1,
@@ -71,6 +79,20 @@ class Ec2:
         return claims(
             config.kind, config.address, seen, config.instance_id, config.interface_id
         )
+
+    def has_arrived(self) -> bool:
+        """Whether an address that EC2 says is here is here already.
+
+        EC2 reassigns a private address in its own time; the instance's metadata tells
+        when it has (AssignPrivateIpAddresses). Without an answer EC2's word counts.
+        """
+        if self._config.kind is not AddressKind.PRIVATE:
+            return True
+        try:
+            return self._config.address in imds.private_addresses()
+        except OSError as error:
+            log.warning("%s", error)
+            return True
 
     def make(self, call: Call) -> Any:
         """Make one call and return its answer. Raises Ec2Error."""

@@ -40,6 +40,9 @@ class Cloud(Protocol):
     def make(self, call: Call) -> object:
         """Make one of them."""
 
+    def has_arrived(self) -> bool:
+        """Whether an address that is said to be here is here."""
+
     def rehearse(self, call: Call) -> str:
         """Why it may not be made, without making it; empty if it may."""
 
@@ -96,10 +99,10 @@ class Mover:
         memory.arrived = False
         self._tries, self._claimed = 0, None
         self._heard = now if state is State.MASTER else None
-        self.due = now + (0 if state is State.MASTER else self.config.standby_interval)
+        self.due = now + (0 if state is State.MASTER else self.config.check_interval)
 
     def doubt(self) -> None:
-        """Another node of a lower priority thinks itself master, and will yield to this.
+        """Another node of a lower priority thinks itself master, and will yield.
 
         It may have the address, and this node may claim it as if it had just become
         master. Look soon, at a bearable rate.
@@ -129,10 +132,12 @@ class Mover:
         seen = self.cloud.look()
         self._note_places(seen)
         if memory.vrrp_state is not State.MASTER:
-            self._look_again(self.config.standby_interval)
-            self._rehearse(seen)
+            self._stand_by(seen)
         elif all(holder == self.config.interface_id for holder in memory.holders):
-            self._settle()
+            if memory.arrived or self.cloud.has_arrived():
+                self._settle()
+            else:
+                self._look_again(self._pause(SOON))
         elif self._is_under_way():
             self._look_again(self._pause(SOON))
         elif not self._may_claim():
@@ -140,8 +145,11 @@ class Mover:
         elif is_master():
             self._claim(seen)
 
-    def _rehearse(self, seen: tuple[Place, ...]) -> None:
+    def _stand_by(self, seen: tuple[Place, ...]) -> None:
         """Find out now what would be refused when it mattered."""
+        config = self.config
+        held = config.interface_id in self.memory.holders  # not taken from here yet
+        self._look_again(config.check_interval if held else config.standby_interval)
         texts = [self.cloud.rehearse(call) for call in self.cloud.claims(seen)]
         refused = "; ".join(text for text in texts if text)
         if refused and refused != self.memory.refused:
