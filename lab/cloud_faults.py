@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 from xml.sax.saxutils import escape
 
+from lab import plan
 from lab.aws_calls import Request
 
 SLOW, LATE = "slow", "late"
@@ -21,8 +22,6 @@ WAITING = (SLOW, LATE)
 ANSWERING = ("throttle", "fail", "deny")
 
 METADATA_FAILS = "imds-fail"
-
-_ACCOUNT = "123456789012"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +154,7 @@ def _answer(kind: str, request: Request) -> Answer:
 def _denial(request: Request) -> str:
     action = f"{request.service}:{request.action}"
     words = (
-        f"User: arn:aws:sts::{_ACCOUNT}:assumed-role/lab/{request.source} is not "
+        f"User: arn:aws:sts::{plan.ACCOUNT}:assumed-role/lab/{request.source} is not "
         f"authorized to perform: {action} because no identity-based policy allows "
         f"the {action} action"
     )

@@ -118,7 +118,7 @@ def render_rules(faults: Iterable[LinkFault], ends: Mapping[str, End]) -> str:
 
 
 def _verdict(fault: LinkFault) -> str:
-    if fault.kind == "drop":
+    if fault.kind == "drop" and fault.amount < 100:
         return f"numgen random mod 10000 < {round(fault.amount * 100)} drop"
     # Packets are delayed by a queue, see render_queues; this only remembers it.
     return "counter" if fault.kind == "delay" else "drop"
