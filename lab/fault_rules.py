@@ -55,9 +55,12 @@ class LinkFault:
             )
         if self.kind == "drop" and not 0 < self.amount <= 100:
             raise LabError(f"cannot drop {self.amount:g} %: use 0.01 to 100")
-        if self.kind == "delay" and not 1 <= self.amount <= LONGEST_DELAY:
+        if self.kind == "delay" and (
+            not 1 <= self.amount <= LONGEST_DELAY or self.amount % 1
+        ):
             raise LabError(
-                f"cannot delay by {self.amount:g} ms: use 1 to {LONGEST_DELAY}"
+                f"cannot delay by {self.amount:g} ms: use 1 to {LONGEST_DELAY}, "
+                "whole ones"
             )
 
     @property
@@ -97,8 +100,13 @@ def delays(faults: Iterable[LinkFault]) -> frozenset[int]:
 
 
 def render_rules(faults: Iterable[LinkFault], ends: Mapping[str, End]) -> str:
-    """The table of faults for nft, which replaces the one before at once."""
-    lines = [f"table ip {TABLE}", f"delete table ip {TABLE}"]
+    """The table of faults for nft, which replaces the one before at once.
+
+    Without delays it removes the table of ``render_queues`` too.
+    """
+    faults = tuple(faults)
+    tables = [TABLE] if delays(faults) else [TABLE, "mangle"]
+    lines = [f"{verb}table ip {t}" for t in tables for verb in ("", "delete ")]
     rules = [
         f'\t\t{match}{_verdict(fault)} comment "{fault.words}"'
         for fault in faults

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lab import hosts, link_faults, namespaces, processes, shell, stack, state
 from lab.errors import LabError
-from lab.names import OPERATOR, Lab
+from lab.names import AWS, OPERATOR, Lab
 from lab.state import Host
 
 SETTLE_SECONDS = 10.0
@@ -68,8 +68,11 @@ def _set_frozen(lab: Lab, node: str, value: str) -> None:
 
 def power_off(lab: Lab, node: str) -> None:
     """Cut a host's power, whatever it is doing; its peers are told nothing."""
-    link_faults.silence(lab, find(lab, node).node)
+    host = find(lab, node)
+    link_faults.silence(lab, node)
     hosts.stop(lab, node)
+    # Whoever looks into its namespace sees no address that it had as master.
+    namespaces.keep_only(lab, node, host.address)
 
 
 def power_on(lab: Lab, node: str) -> None:
@@ -95,6 +98,8 @@ def power_all_on(lab: Lab) -> None:
     off = powered_off(lab)
     if not off:
         return
+    if not processes.in_cgroup(processes.cgroup(lab, AWS)):
+        raise LabError(f"the AWS of lab {lab.name} does not run: python -m lab up")
     with namespaces.within(lab, OPERATOR):
         stopped = {machine.node for machine in stack.machines() if not machine.on}
     for host in (started := [h for h in off if h.node not in stopped]):
@@ -110,6 +115,7 @@ def kill(lab: Lab, node: str, unit: str) -> None:
 
 def hang(lab: Lab, node: str, unit: str) -> None:
     """Stop every process of a unit where it is, those that it starts meanwhile too."""
+    usable_host(lab, node)
     group = _unit_group(lab, node, unit)
 
     def all_stopped() -> bool:

@@ -109,7 +109,7 @@ def _apply(lab: Lab, faults: tuple[LinkFault, ...]) -> None:
     for milliseconds in wanted - running:
         _start_delay(lab, milliseconds)
     shell.output([*inside, "nft", "-f", "-"], stdin=rules)
-    if wanted or running:
+    if wanted:
         queues = fault_rules.render_queues(faults, known)
         shell.output([*inside, "iptables-nft-restore"], stdin=queues)
     _stop_delays(lab, running - wanted)

@@ -7,9 +7,9 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from lab import faults, hosts, namespaces, processes, state
+from lab import faults, hosts, namespaces, processes, shell, state
 from lab.errors import LabError
-from lab.names import Lab
+from lab.names import ROUTER, Lab
 from tests.lab.conftest import NAME
 from tests.lab.system import System, wait_until
 
@@ -153,6 +153,8 @@ def test_delay_makes_packets_late_each_way_and_keeps_their_order(lab: System) ->
     faults.heal(LAB)
     assert round_trip() < 0.15
     assert not list(processes.cgroup(LAB).glob("fault.*"))
+    tables = [*namespaces.inside(LAB, ROUTER), "nft", "list", "tables"]
+    assert shell.output(tables).split() == ["table", "ip", "vpc"]
 
 
 def test_frozen_host_is_silent_until_thawed(lab: System) -> None:

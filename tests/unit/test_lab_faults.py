@@ -92,6 +92,8 @@ def test_without_faults_there_is_no_table() -> None:
     assert render_rules([], ENDS).splitlines() == [
         "table ip faults",
         "delete table ip faults",
+        "table ip mangle",
+        "delete table ip mangle",
     ]
 
 
@@ -121,6 +123,7 @@ def test_another_amount_takes_the_place_of_the_one_before() -> None:
         ("drop", "lb-1", "lb-2", 0),
         ("drop", "lb-1", "lb-2", 100.5),
         ("delay", "lb-1", "lb-2", -1),
+        ("delay", "lb-1", "lb-2", 1.5),
         ("delay", "lb-1", "lb-2", 60_001),
         ("delay", "lb-1", "lb-2", float("nan")),
     ],
