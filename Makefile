@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 # What the lab is made with, HAProxy to judge rendered configurations, and database
 # servers that tests start for themselves.
-DEBIAN_PACKAGES := python3-venv debian-archive-keyring haproxy iproute2 mariadb-server \
+DEBIAN_PACKAGES := python3-venv debian-archive-keyring haproxy iproute2 iptables mariadb-server \
     mmdebstrap nftables openssh-client postgresql socat systemd-container
 
 .PHONY: demo test check format setup lock clean help

@@ -5,6 +5,7 @@ import json
 import shlex
 import sys
 
+from lab import fault_commands
 from lab.errors import LabError
 from lab.names import Lab, chosen
 
@@ -125,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     execute.add_argument("node", metavar="NODE")
     for command in (run, client, execute):
         command.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD")
+    fault_commands.add_to(add("fault", None, "break something, or heal all of it"))
     add("env", _env, "print the operator's environment for a shell to read")
     return parser
 

@@ -1,10 +1,9 @@
 """The lab's AWS: one process that serves moto and keeps the router equal to it.
 
 Every request passes through ``Cloud``, whose parts are in the order in which a request
-meets them: faults (none yet), moto, then the network. Run in the namespace of AWS.
+meets them: faults, moto, then the network. Run in the namespace of AWS.
 """
 
-import io
 import socket
 import sys
 import time
@@ -13,7 +12,6 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from threading import Lock, Thread
 from typing import Any
-from urllib.parse import parse_qs
 
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -22,7 +20,10 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from lab import observe, plan, state
+from lab import aws_calls, observe, plan, state
+from lab.aws_calls import Call, Calls, Request
+from lab.cloud_faults import LATE, SLOW, CloudFaults
+from lab.control import Control
 from lab.corrections import correct
 from lab.imds import Metadata
 from lab.names import Lab
@@ -37,10 +38,15 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 class Cloud:
     """A WSGI application around moto: what AWS changes, the network follows."""
 
-    def __init__(self, aws: Application, router: Router, lab: Lab) -> None:
+    def __init__(
+        self, aws: Application, router: Router, lab: Lab, faults: CloudFaults
+    ) -> None:
         self._aws = aws
         self._router = router
         self._lab = lab
+        self._faults = faults
+        self._calls = Calls()
+        self._control = Control(faults, self._calls)
         self._lock = Lock()
         """moto is not made for several requests at a time."""
 
@@ -48,28 +54,55 @@ class Cloud:
         self, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Answer one request, and do not answer before the network is as it says."""
-        started = time.monotonic()
-        action = _action(environ)
+        if environ["PATH_INFO"] in Control.PATHS:
+            return self._control(environ, start_response)
+        at, started = time.time(), time.monotonic()
         statuses: list[str] = []
 
         def note(status: str, *rest: Any) -> Any:
             statuses.append(status)
             return start_response(status, *rest)
 
-        with self._lock:
-            if environ["PATH_INFO"] == plan.SYNCHRONIZE:
-                note("204 No Content", [])
-                body: list[bytes] = []
-            else:
-                body = list(self._aws(environ, note))
-            self._synchronize(anew=environ["PATH_INFO"] == plan.SYNCHRONIZE)
+        request = aws_calls.read(environ)
+        if environ["PATH_INFO"] == plan.SYNCHRONIZE:
+            body = self._take_in_hosts(note)
+        else:
+            body = self._serve(request, environ, note)
         milliseconds = (time.monotonic() - started) * 1000
+        status = int(statuses[-1][:3])
+        self._calls.add(
+            Call(at, request.source, request.action, status, request.parameters)
+        )
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         print(
-            f"{now} {environ['REMOTE_ADDR']} {action} {statuses[-1][:3]} "
-            f"{milliseconds:.0f} ms",
+            f"{now} {request.source} {request.action} {status} {milliseconds:.0f} ms",
             flush=True,
         )
+        return body
+
+    def _take_in_hosts(self, start_response: StartResponse) -> list[bytes]:
+        start_response("204 No Content", [])
+        with self._lock:
+            self._synchronize(anew=True)
+        return []
+
+    def _serve(
+        self, request: Request, environ: Environ, start_response: StartResponse
+    ) -> list[bytes]:
+        """What AWS answers, or what is wrong with it. Nobody waits for who waits."""
+        self._faults.wait(LATE, request)
+        if answer := self._faults.answer(request):
+            headers = [
+                ("Content-Type", answer.content_type),
+                ("Content-Length", str(len(answer.body))),
+            ]
+            start_response(answer.status, headers)
+            body = [answer.body]
+        else:
+            with self._lock:
+                body = list(self._aws(environ, start_response))
+                self._synchronize(anew=False)
+        self._faults.wait(SLOW, request)
         return body
 
     def _synchronize(self, anew: bool) -> None:
@@ -77,17 +110,6 @@ class Cloud:
             self._router.apply(observe.network(state.hosts(self._lab)), anew=anew)
         except Exception:  # the log is read by people; AWS must go on answering
             traceback.print_exc()
-
-
-def _action(environ: Environ) -> str:
-    """The name of the AWS action a request asks for; the request stays readable."""
-    target = environ.get("HTTP_X_AMZ_TARGET", "")
-    if target:
-        return str(target).rpartition(".")[2]
-    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = io.BytesIO(body)
-    actions = parse_qs(body.decode(errors="replace")).get("Action")
-    return actions[0] if actions else str(environ["PATH_INFO"])
 
 
 class _Quiet(MotoRequestHandler):
@@ -104,8 +126,9 @@ def serve(lab: Lab) -> None:
     router = Router(lab)
     # Before the first connection: one that began without rules would be cut by them.
     router.apply(observe.network(state.hosts(lab)))
-    cloud = Cloud(aws, router, lab)
-    metadata = _server(METADATA, 80, Metadata())
+    faults = CloudFaults()
+    cloud = Cloud(aws, router, lab, faults)
+    metadata = _server(METADATA, 80, Metadata(faults))
     Thread(target=metadata.serve_forever, daemon=True).start()
     _server(plan.AWS.address, plan.API_PORT, cloud).serve_forever()
 

@@ -123,6 +123,8 @@ def start(lab: Lab, host: Host) -> None:
     """Switch a host on. It does not wait: see ``wait``."""
     group = processes.cgroup(lab, host.node)
     processes.kill(group)
+    # The namespace outlives the machine, which forgets what it was given.
+    namespaces.keep_only(lab, host.node, host.address)
     environment = {
         "PATH": _PATH,
         "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",

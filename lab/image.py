@@ -34,6 +34,7 @@ INSTALLED = (
     "curl",
     "python3",
     "python3-boto3",
+    "libfaketime",
 )
 """What an image has, as a Debian machine on EC2 has it before any deploy."""
 

@@ -13,6 +13,7 @@ from moto.ec2.models import ec2_backends
 from moto.sts.models import sts_backends
 
 from lab import plan
+from lab.cloud_faults import CloudFaults
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -26,7 +27,8 @@ RENEW_SECONDS = 900
 class Metadata:
     """A WSGI application that answers at 169.254.169.254."""
 
-    def __init__(self) -> None:
+    def __init__(self, faults: CloudFaults) -> None:
+        self._faults = faults
         self._tokens: dict[str, tuple[str, float]] = {}
         self._credentials: dict[str, tuple[float, dict[str, str]]] = {}
 
@@ -44,6 +46,8 @@ class Metadata:
 
     def _answer(self, environ: Environ) -> tuple[str, str]:
         source = environ["REMOTE_ADDR"]
+        if self._faults.metadata_fails(source):
+            return "503 Service Unavailable", ""
         instance = _instance_at(source)
         if instance is None:
             return "404 Not Found", ""

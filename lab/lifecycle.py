@@ -15,6 +15,7 @@ from lab import (
     artifactory,
     database,
     ground,
+    host_faults,
     hosts,
     image,
     mounts,
@@ -221,7 +222,7 @@ def _power(
     if off:
         with step(f"booting {len(off)} hosts"):
             for host in off:
-                hosts.start(lab, host)
+                host_faults.power_on(lab, host.node)
             with ThreadPoolExecutor(max_workers=len(off)) as pool:
                 list(pool.map(lambda host: hosts.wait(lab, host), off))
     for host in on:

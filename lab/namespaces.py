@@ -4,6 +4,7 @@ It knows links and addresses, and nothing of what AWS says about them.
 """
 
 import ctypes
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -140,6 +141,20 @@ def make(lab: Lab, thing: str, link: Link) -> None:
         stdin=f"address replace {link.gateway}/32 dev lo\nlink set {link.device} up\n",
     )
     shell.output(["ip", "-n", own, "route", "add", "default", "via", link.gateway])
+
+
+def keep_only(lab: Lab, thing: str, address: str) -> None:
+    """Take all addresses from a namespace but its own."""
+    name = lab.namespace(thing)
+    devices = json.loads(shell.output(["ip", "-n", name, "-j", "address", "show"]))
+    lines = [
+        f"address delete {item['local']}/{item['prefixlen']} dev {device['ifname']}"
+        for device in devices
+        for item in device.get("addr_info", ())
+        if item["local"] != address and item["scope"] == "global"
+    ]
+    if lines:
+        shell.output(["ip", "-n", name, "-batch", "-"], stdin="\n".join(lines) + "\n")
 
 
 def _make(lab: Lab, thing: str) -> None:

@@ -52,6 +52,12 @@ ENDPOINT = f"http://{AWS.address}:{API_PORT}"
 SYNCHRONIZE = "/lab/synchronize"
 """A request of the lab's own to AWS: bring the router up to date with the hosts."""
 
+FAULTS = "/lab/faults"
+"""Another: what is wrong with AWS. GET, POST one more, DELETE all."""
+
+CALLS = "/lab/calls"
+"""Another: GET the calls that were answered, ``?since=`` seconds of the epoch."""
+
 OUTSIDERS = (
     Outsider(OPERATOR_STATION.thing, OPERATOR_STATION.address, by_internet=False),
     *(Outsider(c.thing, c.address, by_internet=True) for c in CUSTOMERS),

@@ -13,9 +13,13 @@ _FROM_INTERNET = "0x1"
 
 
 def render_ruleset(network: Network) -> str:
-    """The router's whole nft ruleset; loading it replaces the one before at once."""
+    """The table of the VPC for nft; loading it replaces the one before at once.
+
+    Other tables are left alone: faults have their own.
+    """
     lines = [
-        "flush ruleset",
+        "table ip vpc",
+        "delete table ip vpc",
         "table ip vpc {",
         *_maps(network),
         *_group_sets(network),
