@@ -9,6 +9,7 @@ import boto3
 import pytest
 import requests
 
+from lab.address_corrections import correct_addresses
 from lab.moto_corrections import correct_moto
 from portway.aws import read_stack
 from portway.stack import Stack
@@ -25,6 +26,7 @@ TEMPLATE = Path(__file__).parents[2] / "cloudformation" / "stack.yaml"
 @pytest.fixture(scope="session")
 def server() -> Iterator[AwsServer]:
     correct_moto(REGION)
+    correct_addresses()
     running = AwsServer()
     yield running
     running.stop()
