@@ -54,6 +54,7 @@ def test_transferred_master_comes_back_only_when_the_backup_cannot_serve(
     assert after_transfer(master_ok=False, backup_ok=False) == "backup"
 
 
+@hypothesis_settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.integers(1, 254), st.integers(1, 254), st.integers(-253, 253))
 def test_refused_priorities_go_wrong_where_nothing_is_clamped(
     master: int, backup: int, weight: int
