@@ -12,6 +12,7 @@ import requests
 from lab.address_corrections import correct_addresses
 from lab.moto_corrections import correct_moto
 from portway.aws import read_stack
+from portway.node.address.places import AddressKind
 from portway.stack import Stack
 from tests.integration.artifacts import artifacts
 from tests.integration.aws_server import AwsServer
@@ -21,6 +22,18 @@ __all__ = ["artifacts"]
 REGION = "eu-central-1"
 STACK = "messages"
 TEMPLATE = Path(__file__).parents[2] / "cloudformation" / "stack.yaml"
+
+
+OVERLAY = "10.255.0.1"
+PRIVATE = "10.60.0.250"
+
+ADDRESSES: dict[AddressKind, dict[str, str]] = {
+    AddressKind.ELASTIC_IP: {},
+    AddressKind.PRIVATE: {"VirtualAddress": PRIVATE, "LoadBalancerSubnets": "one"},
+    AddressKind.ROUTE: {"VirtualAddress": OVERLAY},
+    AddressKind.VRRP: {"VirtualAddress": PRIVATE},
+}
+"""Parameters that each kind of address needs."""
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +84,10 @@ class Account:
         )
         self.aws.forget()
 
+    def create_with(self, kind: AddressKind, **parameters: str) -> None:
+        """Create the stack with an address of this kind."""
+        self.create(AddressKind=kind, **(ADDRESSES[kind] | parameters))
+
     def update(self, **parameters: str) -> None:
         self.client("cloudformation").update_stack(
             StackName=STACK,
@@ -100,6 +117,15 @@ class Account:
         """The instance id of the load balancer with this Name tag."""
         found = self.instances("load-balancer")
         return str(next(i["InstanceId"] for i in found if _name(i) == name))
+
+    def interface(self, name: str) -> str:
+        """The network interface of the load balancer with this Name tag."""
+        found = self.instances("load-balancer")
+        instance = next(i for i in found if _name(i) == name)
+        return str(instance["NetworkInterfaces"][0]["NetworkInterfaceId"])
+
+    def address_objects(self) -> list[str]:
+        return self.outputs()["AddressObjects"].split(",")
 
     def tag(self, instance_id: str, **tags: str) -> None:
         self.client("ec2").create_tags(
