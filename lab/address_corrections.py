@@ -71,7 +71,6 @@ def _private_address_has_one_interface() -> None:
     original_response = _interface_responses.assign_private_ip_addresses
 
     def respond(self: Any) -> Any:
-        self.error_on_dryrun()
         wanted = self._get_param("PrivateIpAddresses", [])
         allowed = str(self._get_param("AllowReassignment", "false")).lower() == "true"
         _refuse_wrong_addresses(
@@ -230,9 +229,10 @@ def _routes_tell_what_became_of_their_interface() -> None:
 
 
 def _dry_runs_do_nothing() -> None:
-    """Moto carries out dry runs of the calls about routes and private addresses.
+    """Moto carries out dry runs of the calls about routes.
 
     AWS answers a dry run that is permitted with HTTP status 412.
+    AssignPrivateIpAddresses has none.
     """
     serialize = _response.serialized
 

@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 import pytest
 import requests
+from cfnlint.decode import cfn_yaml
 
 from lab.address_corrections import correct_addresses
 from lab.moto_corrections import correct_moto
@@ -18,6 +19,8 @@ from tests.integration.artifacts import artifacts
 from tests.integration.aws_server import AwsServer
 
 __all__ = ["artifacts"]
+
+Resource = dict[str, Any]
 
 REGION = "eu-central-1"
 STACK = "messages"
@@ -174,6 +177,21 @@ class Discovery:
             sleep=self.pauses.append,
             **arguments,
         )
+
+
+@pytest.fixture(scope="session")
+def template() -> Resource:
+    loaded: Resource = cfn_yaml.load(str(TEMPLATE))
+    return loaded
+
+
+def of_type(template: Resource, kind: str) -> dict[str, Resource]:
+    """The properties of the template's resources of a type, by name."""
+    return {
+        name: resource["Properties"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == kind
+    }
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from portway.aws import read_places
 from portway.cluster import build_cluster
 from portway.errors import PortwayError
 from portway.node.address.places import AddressKind, Place, claims
-from portway.stack import Role, Stack
+from portway.stack import Stack
 from tests.integration.conftest import OVERLAY, PRIVATE, Account, Discovery
 from tests.unit import samples
 
@@ -89,7 +89,9 @@ def test_plain_vrrp_asks_nothing_of_aws(account: Account, discover: Discovery) -
 
     assert found.virtual_address.address == PRIVATE
     assert found.virtual_address.places == ()
-    assert len(account.aws.calls) == 5  # one was made to look at the outputs
+    assert [c for c in account.aws.calls if c.startswith("ec2:")] == [
+        "ec2:DescribeInstances"
+    ]
     assert read_places(found) == ()
 
 
@@ -174,10 +176,10 @@ def test_an_address_that_leads_to_a_stranger_is_refused(
 ) -> None:
     account.create_with(kind)
     found = discover()
-    # It has the role of the others no longer, but everything else of them.
-    account.launch(portway_stack="messages", portway_role="load-balancer", Name="lb-3")
     claim(account, found, "lb-1")
     old = account.interface("lb-1")
+    # Another takes its role; what it holds it keeps.
+    account.launch(portway_stack="messages", portway_role="load-balancer", Name="lb-3")
     account.tag(account.load_balancer("lb-1"), portway_role="bastion")
 
     message = cluster_refusal(discover())
@@ -211,11 +213,3 @@ def test_access_denied_names_the_call_of_the_kind(
     account.aws.refuse(action, "UnauthorizedOperation", "you may not")
 
     assert f"these credentials may not call {action}" in refusal(discover)
-
-
-def test_roles_are_found_whatever_moves(account: Account, discover: Discovery) -> None:
-    account.create_with(AddressKind.PRIVATE)
-
-    found = discover()
-
-    assert len({n.subnet_id for n in found.with_role(Role.LOAD_BALANCER)}) == 1

@@ -141,11 +141,7 @@ def test_secondary_address_is_found_and_dies_with_its_instance(
         ("describe_addresses", {}),
         ("describe_network_interfaces", {}),
         ("describe_route_tables", {}),
-        ("associate_address", {"AllocationId": "@", "InstanceId": "lb-1"}),
-        (
-            "assign_private_ip_addresses",
-            {"NetworkInterfaceId": "@", "PrivateIpAddresses": [PRIVATE]},
-        ),
+        ("associate_address", {"AllocationId": "", "InstanceId": ""}),
         ("create_route", {"DestinationCidrBlock": f"{OVERLAY}/32"}),
         ("replace_route", {"DestinationCidrBlock": f"{OVERLAY}/32"}),
     ],
@@ -162,8 +158,6 @@ def test_dry_run_that_is_permitted_says_so_and_does_nothing(
     if "AllocationId" in arguments:
         instance = account.load_balancer("lb-1")
         arguments |= {"AllocationId": first, "InstanceId": instance}
-    if name.startswith("assign"):
-        arguments |= {"NetworkInterfaceId": interface}
     ec2 = account.client("ec2")
 
     def everything() -> list[Any]:
