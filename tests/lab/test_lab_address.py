@@ -3,7 +3,9 @@
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 
@@ -73,148 +75,167 @@ for source in (sys.argv[1], ""):
 """
 
 
-@contextmanager
-def configured(lab: System) -> Iterator[System]:
-    """Both load balancers serve and have the address, whoever AWS says holds it."""
-    address = f"{lab.address}/32"
-    for node in ("lb-1", "lb-2"):
-        lab.execute(node, "ip", "address", "add", address, "dev", "lo")
-    with served(lab, "9001"):
-        yield lab
+@dataclass(frozen=True)
+class Ground:
+    """A lab in which both load balancers serve and have the address.
 
-
-@pytest.fixture(scope="module")
-def private(private_address: System) -> Iterator[System]:
-    with configured(private_address) as lab:
-        yield lab
-
-
-@pytest.fixture(scope="module")
-def overlay(route: System) -> Iterator[System]:
-    with configured(route) as lab:
-        yield lab
-
-
-def interface(lab: System, node: str) -> str:
-    return str(lab.nodes()[node]["interface_id"])
-
-
-def answered(lab: System) -> str:
-    """Who answers a customer who connects to the address."""
-    return fetch(lab, f"http://{lab.address}:9001")
-
-
-def heard_from(lab: System, node: str) -> str:
-    """Whom the operator hears when a node speaks from the address, then from its own.
-
-    Its own address, if what it said from the other one was dropped.
+    What does not change is asked once: every command of the lab takes its time.
     """
-    operator = str(lab.status()["operator"])
-    listener = subprocess.Popen(
-        lab.command("run", "--", "python", "-c", HEAR),
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert listener.stdout
-    assert listener.stdout.readline() == "ready\n"
-    lab.execute(node, "python3", "-c", SAY, lab.address, operator)
-    return listener.communicate(timeout=40)[0].strip()
+
+    lab: System
+    address: str
+    objects: list[str]
+    nodes: dict[str, dict[str, Any]]
+    customer: str
+    operator: str
+
+    def answered(self) -> str:
+        """Who answers a customer who connects to the address."""
+        return fetch(self.lab, f"http://{self.address}:9001")
+
+    def heard_from(self, node: str) -> str:
+        """Whom the operator hears when a node speaks from the address.
+
+        It then speaks from its own, which is heard if what came first was dropped.
+        """
+        listener = subprocess.Popen(
+            self.lab.command("run", "--", "python", "-c", HEAR),
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert listener.stdout
+        assert listener.stdout.readline() == "ready\n"
+        self.lab.execute(node, "python3", "-c", SAY, self.address, self.operator)
+        return listener.communicate(timeout=40)[0].strip()
+
+    def change(self, program: str, node: str, *arguments: str) -> None:
+        """Have the operator change something of a node's interface."""
+        self.lab.python(program, self.nodes[node]["interface_id"], *arguments)
+
+    def lead_to(self, node: str) -> None:
+        """Make every route to the address lead to a node."""
+        self.change(ROUTE, node, self.address, *self.objects)
 
 
-def own(lab: System, node: str) -> str:
-    return str(lab.nodes()[node]["address"])
+@contextmanager
+def prepared(lab: System) -> Iterator[Ground]:
+    status = lab.status()
+    address = status["address"]["address"]
+    for node in ("lb-1", "lb-2"):
+        lab.execute(node, "ip", "address", "add", f"{address}/32", "dev", "lo")
+    with served(lab, "9001"):
+        yield Ground(
+            lab,
+            address,
+            status["address"]["objects"],
+            {node["node"]: node for node in status["nodes"]},
+            status["customers"][0],
+            status["operator"],
+        )
+
+
+@pytest.fixture(scope="module")
+def private(private_address: System) -> Iterator[Ground]:
+    with prepared(private_address) as ground:
+        yield ground
+
+
+@pytest.fixture(scope="module")
+def overlay(route: System) -> Iterator[Ground]:
+    with prepared(route) as ground:
+        yield ground
 
 
 # --- A private address ---------------------------------------------------------------
 
 
 def test_private_address_is_free_and_of_the_load_balancers_subnet(
-    private: System,
+    private: Ground,
 ) -> None:
-    address = private.status()["address"]
-    (subnet,) = address["objects"]
-    network = ip_network(private.python(SUBNET, subnet).strip())
-    addresses = {ip_address(n["address"]) for n in private.nodes().values()}
+    (subnet,) = private.objects
+    network = ip_network(private.lab.python(SUBNET, subnet).strip())
+    own = {name: ip_address(n["address"]) for name, n in private.nodes.items()}
 
-    assert address["kind"] == "private-address"
-    assert address["holder"] is None
-    assert ip_address(address["address"]) in network
-    assert ip_address(address["address"]) not in addresses
-    for node in private.addresses("load-balancer").values():
-        assert ip_address(node) in network
+    assert ip_address(private.address) in network
+    assert ip_address(private.address) not in own.values()
+    assert {own["lb-1"] in network, own["lb-2"] in network} == {True}
 
 
-def test_private_address_of_nobody_leads_nowhere(private: System) -> None:
-    assert answered(private) == ""
+def test_private_address_of_nobody_leads_nowhere(private: Ground) -> None:
+    address = private.lab.status()["address"]
+    assert (address["kind"], address["holder"]) == ("private-address", None)
+    assert private.answered() == ""
 
 
-def test_private_address_follows_its_assignment(private: System) -> None:
-    customer = private.status()["customers"][0]
+def test_private_address_follows_its_assignment(private: Ground) -> None:
     for node, other in (("lb-1", "lb-2"), ("lb-2", "lb-1")):
-        private.python(ASSIGN, interface(private, node), private.address)
+        private.change(ASSIGN, node, private.address)
 
-        assert answered(private) == f"{node} sees {customer}"
-        assert private.holder == node
-        assert private.address in private.execute(node, "bash", "-c", HELD).split()
-        assert private.address not in private.execute(other, "bash", "-c", HELD)
-        assert heard_from(private, node) == private.address
-        assert heard_from(private, other) == own(private, other)
-    private.python(UNASSIGN, interface(private, "lb-2"), private.address)
-    assert answered(private) == ""
+        assert private.answered() == f"{node} sees {private.customer}"
+        assert private.lab.holder == node
+        for name, held in ((node, True), (other, False)):
+            said = private.lab.execute(name, "bash", "-c", HELD).split()
+            assert (private.address in said) is held
+    private.change(UNASSIGN, "lb-2", private.address)
+    assert private.answered() == ""
 
 
-def test_stack_keeps_its_kind_of_address(private: System) -> None:
-    private.up("--address-kind", "private-address")
+def test_private_address_is_spoken_from_by_its_holder_only(private: Ground) -> None:
+    private.change(ASSIGN, "lb-1", private.address)
+    try:
+        assert private.heard_from("lb-1") == private.address
+        assert private.heard_from("lb-2") == private.nodes["lb-2"]["address"]
+    finally:
+        private.change(UNASSIGN, "lb-1", private.address)
 
-    refused = private.call("up", "--address-kind", "route", check=False)
+
+def test_stack_keeps_its_kind_of_address(private: Ground) -> None:
+    refused = private.lab.call("up", "--address-kind", "route", check=False)
 
     assert refused.returncode == 1
     assert "AddressKind=private-address and keeps it" in refused.stderr
     assert "take the lab down first" in refused.stderr
+    private.lab.up("--address-kind", "private-address")
+    assert private.lab.address == private.address
 
 
 # --- A route -------------------------------------------------------------------------
 
 
-def test_overlay_address_of_nobody_leads_nowhere(overlay: System) -> None:
-    address = overlay.status()["address"]
-
+def test_overlay_address_of_nobody_leads_nowhere(overlay: Ground) -> None:
+    address = overlay.lab.status()["address"]
     assert (address["kind"], address["holder"]) == ("route", None)
-    assert len(address["objects"]) == 2
-    assert answered(overlay) == ""
+    assert len(overlay.objects) == 2
+    assert overlay.answered() == ""
 
 
-def test_overlay_address_follows_its_routes(overlay: System) -> None:
-    customer = overlay.status()["customers"][0]
-    tables = overlay.status()["address"]["objects"]
+def test_overlay_address_follows_its_routes(overlay: Ground) -> None:
     for node in ("lb-1", "lb-2"):
-        overlay.python(ROUTE, interface(overlay, node), overlay.address, *tables)
+        overlay.lead_to(node)
 
-        assert answered(overlay) == f"{node} sees {customer}"
-        assert overlay.holder == node
-        assert heard_from(overlay, node) == overlay.address
+        assert overlay.answered() == f"{node} sees {overlay.customer}"
+        assert overlay.lab.holder == node
 
 
 def test_overlay_address_has_no_holder_while_its_routes_differ(
-    overlay: System,
+    overlay: Ground,
 ) -> None:
-    first, second = overlay.status()["address"]["objects"]
-    overlay.python(ROUTE, interface(overlay, "lb-1"), overlay.address, first)
-    overlay.python(ROUTE, interface(overlay, "lb-2"), overlay.address, second)
+    for node, table in zip(("lb-1", "lb-2"), overlay.objects, strict=True):
+        overlay.change(ROUTE, node, overlay.address, table)
 
-    assert overlay.holder == ""
-    assert not any(node["holds_address"] for node in overlay.nodes().values())
+    status = overlay.lab.status()
+    assert status["address"]["holder"] is None
+    assert not any(node["holds_address"] for node in status["nodes"])
 
 
-def test_source_check_drops_what_is_of_the_overlay_address(overlay: System) -> None:
-    tables = overlay.status()["address"]["objects"]
-    overlay.python(ROUTE, interface(overlay, "lb-1"), overlay.address, *tables)
-    overlay.python(SOURCE_CHECK, interface(overlay, "lb-1"), "on")
+def test_source_check_drops_what_is_of_the_overlay_address(overlay: Ground) -> None:
+    overlay.lead_to("lb-1")
+    overlay.change(SOURCE_CHECK, "lb-1", "on")
     try:
-        assert answered(overlay) == ""
-        assert heard_from(overlay, "lb-1") == own(overlay, "lb-1")
+        assert overlay.answered() == ""
+        assert overlay.heard_from("lb-1") == overlay.nodes["lb-1"]["address"]
     finally:
-        overlay.python(SOURCE_CHECK, interface(overlay, "lb-1"), "off")
-    assert answered(overlay).startswith("lb-1")
-    assert heard_from(overlay, "lb-1") == overlay.address
+        overlay.change(SOURCE_CHECK, "lb-1", "off")
+    assert overlay.answered() == f"lb-1 sees {overlay.customer}"
+    assert overlay.heard_from("lb-1") == overlay.address
