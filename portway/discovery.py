@@ -203,9 +203,7 @@ def _virtual_address(
     return VirtualAddress(kind, address, seen)
 
 
-def _refuse_primary_address(
-    name: str, address: str, found: Sequence[Answer]
-) -> None:
+def _refuse_primary_address(name: str, address: str, found: Sequence[Answer]) -> None:
     for interface in found:
         if interface.get("PrivateIpAddress") == address:
             raise PortwayError(

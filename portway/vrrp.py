@@ -32,9 +32,7 @@ class Priorities:
         """
         return self.backup - self.master - 1
 
-    def effective(
-        self, base: int, *, healthy: bool, transferred: bool = False
-    ) -> int:
+    def effective(self, base: int, *, healthy: bool, transferred: bool = False) -> int:
         """Priority that a node of this base advertises, clamped as keepalived does."""
         applies = healthy if self.weight > 0 else not healthy
         priority = base + (self.weight if applies else 0)

@@ -1,7 +1,10 @@
 """What discovery reads of each kind of address, and what of it is refused."""
 
+from ipaddress import ip_address, ip_network
+
 import pytest
 
+from lab import address as lab_address
 from portway.aws import read_places
 from portway.cluster import build_cluster
 from portway.errors import PortwayError
@@ -213,3 +216,38 @@ def test_access_denied_names_the_call_of_the_kind(
     account.aws.refuse(action, "UnauthorizedOperation", "you may not")
 
     assert f"these credentials may not call {action}" in refusal(discover)
+
+
+@pytest.mark.parametrize("kind", AddressKind)
+def test_the_lab_reads_the_address_as_portway_does(
+    account: Account, discover: Discovery, kind: AddressKind
+) -> None:
+    account.create_with(kind)
+    ec2, outputs = account.client("ec2"), account.outputs()
+    found = discover()
+
+    for name in ("", "lb-1", "lb-2"):
+        if name:
+            claim(account, found, name)
+        virtual = discover().virtual_address
+        assert lab_address.read(ec2, outputs) == lab_address.Address(
+            kind=virtual.kind,
+            address=virtual.address,
+            objects=tuple(place.id for place in virtual.places),
+            holder=virtual.holder,
+        )
+
+
+def test_the_lab_chooses_the_highest_address_that_is_free(account: Account) -> None:
+    account.create_with(AddressKind.PRIVATE)
+    (subnet,) = account.address_objects()
+    ec2 = account.client("ec2")
+    (described,) = ec2.describe_subnets(SubnetIds=[subnet])["Subnets"]
+    last = ip_network(described["CidrBlock"]).broadcast_address
+
+    for number in (1, 2):
+        chosen = lab_address.free(ec2, subnet)
+        assert ip_address(chosen) == last - number
+        ec2.assign_private_ip_addresses(
+            NetworkInterfaceId=account.interface("lb-1"), PrivateIpAddresses=[chosen]
+        )
