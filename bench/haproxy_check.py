@@ -15,9 +15,10 @@ from pathlib import Path
 
 from portway.clients import Client, Clients
 from portway.cluster import Cluster, build_cluster
+from portway.node.address.places import AddressKind, Place
 from portway.render import HAPROXY_CONFIG, load_balancer
 from portway.settings import Settings
-from portway.stack import Database, ElasticIp, Node, Ports, Role, Stack
+from portway.stack import Database, Node, Ports, Role, Stack, VirtualAddress
 
 HAPROXY = "/usr/sbin/haproxy"
 
@@ -54,7 +55,9 @@ def sample_cluster(clients: int, nodes: int) -> Cluster:
             *(node(10 + n, Role.APPLICATION, f"app-{n}") for n in range(nodes)),
         ),
         database=Database("db", "postgres", "db", 5432, "messages", "", ""),
-        elastic_ip=ElasticIp("eipalloc-0", "203.0.113.10", None),
+        virtual_address=VirtualAddress(
+            AddressKind.ELASTIC_IP, "203.0.113.10", (Place("eipalloc-0"),)
+        ),
         ports=Ports(1024, 65535, health=8081, stats=8404),
     )
     entries = tuple(

@@ -26,7 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _up(lab: Lab, options: argparse.Namespace) -> None:
     from lab import lifecycle, status
 
-    lifecycle.up(lab, options.app_nodes, options.suite, options.database)
+    lifecycle.up(
+        lab, options.app_nodes, options.suite, options.database, options.address_kind
+    )
     print(status.table(status.read(lab)), end="")
 
 
@@ -112,6 +114,12 @@ def _parser() -> argparse.ArgumentParser:
         "--database",
         choices=("postgres", "mariadb"),
         help="the database's engine, when the stack is created: postgres by default",
+    )
+    up.add_argument(
+        "--address-kind",
+        choices=("elastic-ip", "private-address", "route", "vrrp"),
+        help="what moves when a load balancer fails, when the stack is created: "
+        "elastic-ip by default; vrrp alone leads nowhere in a VPC",
     )
     add("demo", _demo, "show the main job: a stack, one command, and real traffic")
     add("down", _down, "remove the lab and everything of it but the disk images")

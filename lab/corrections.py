@@ -1,25 +1,24 @@
 """Where moto's EC2 network differs from AWS: one list, each entry put right.
 
-What differs in CloudFormation is in ``moto_corrections``. Both change moto inside
-the process that serves it and must not be imported anywhere else.
+What differs in CloudFormation is in ``moto_corrections``, in the calls that move an
+address in ``address_corrections``. All change moto inside the process that serves it
+and must not be imported anywhere else.
 """
 
 import ipaddress
 from collections.abc import Callable
 from typing import Any
 
-from moto.ec2.exceptions import InvalidParameterValueError
 from moto.ec2.models import (
     EC2Backend,
     ec2_backends,
     elastic_ip_addresses,
     elastic_network_interfaces,
 )
-from moto.ec2.models.instances import Instance
 from moto.ec2.models.subnets import Subnet
-from moto.ec2.responses import elastic_network_interfaces as interface_responses
 from moto.rds.models import DBInstance
 
+from lab.address_corrections import correct_addresses
 from lab.moto_corrections import correct_moto
 
 PUBLIC_NETWORK = ipaddress.ip_network("203.0.113.0/24")
@@ -33,14 +32,13 @@ DATABASE_TAG = "lab:database"
 
 _backend: Any = EC2Backend
 _subnet: Any = Subnet
-_instance: Any = Instance
 _database: Any = DBInstance
-_responses: Any = interface_responses.ElasticNetworkInterfaces
 
 
 def correct(region: str) -> None:
     """Put moto right, before it answers its first request; once per process."""
     correct_moto(region)
+    correct_addresses()
     for correction in CORRECTIONS:
         correction()
 
@@ -83,100 +81,6 @@ def _instances_follow_their_subnet() -> None:
         return original(self, *args, **kwargs)
 
     _backend.run_instances = run_instances
-
-
-def _elastic_ip_leaves_its_old_interface() -> None:
-    """Moto lets a moved Elastic IP stay the public address of the old holder too.
-
-    On AWS the old holder gets back an address of the subnet's if it had one, and
-    the address names its instance however it was associated.
-    """
-    original = _backend.associate_address
-
-    def associate_address(self: Any, *args: Any, **kwargs: Any) -> Any:
-        before = {eip.allocation_id: eip.eni for eip in self.addresses}
-        eip = original(self, *args, **kwargs)
-        old = before.get(eip.allocation_id)
-        if old is not None and old is not eip.eni:
-            old.public_ip = None
-            old.check_auto_public_ip()
-        eip.instance = eip.eni.instance
-        return eip
-
-    _backend.associate_address = associate_address
-
-
-def _private_address_has_one_interface() -> None:
-    """Moto leaves a reassigned private address on the old interface as well.
-
-    It also takes addresses outside the subnet and without AllowReassignment.
-    """
-    original = _backend.assign_private_ip_addresses
-    original_response = _responses.assign_private_ip_addresses
-
-    def respond(self: Any) -> Any:
-        wanted = self._get_param("PrivateIpAddresses", [])
-        allowed = str(self._get_param("AllowReassignment", "false")).lower() == "true"
-        _refuse_wrong_addresses(
-            self.ec2_backend, self._get_param("NetworkInterfaceId"), wanted, allowed
-        )
-        return original_response(self)
-
-    def assign(self: Any, eni_id: str, addresses: Any = None, count: Any = None) -> Any:
-        for eni in self.enis.values():
-            if eni.id != eni_id and addresses:
-                eni.private_ip_addresses = [
-                    item
-                    for item in eni.private_ip_addresses
-                    if item["PrivateIpAddress"] not in addresses
-                ]
-        return original(self, eni_id, addresses, count)
-
-    _responses.assign_private_ip_addresses = respond
-    _backend.assign_private_ip_addresses = assign
-
-
-def _refuse_wrong_addresses(
-    backend: Any, eni_id: str, wanted: list[str], reassignment: bool
-) -> None:
-    subnet = backend.get_network_interface(eni_id).subnet
-    for address in wanted:
-        if ipaddress.ip_address(address) not in ipaddress.ip_network(subnet.cidr_block):
-            raise InvalidParameterValueError(
-                f"Address {address} does not fall within the subnet's address range"
-            )
-        for eni in backend.enis.values():
-            held = {item["PrivateIpAddress"] for item in eni.private_ip_addresses}
-            if address in held and eni.id != eni_id:
-                if not reassignment:
-                    raise InvalidParameterValueError(
-                        f"Address {address} is already assigned; "
-                        "allow reassignment to move it"
-                    )
-                if address == eni.private_ip_address:
-                    raise InvalidParameterValueError(
-                        f"Address {address} is a primary address of {eni.id}"
-                    )
-
-
-def _terminated_instances_let_go() -> None:
-    """Moto leaves a terminated instance its interface, address and Elastic IP."""
-    original = _instance.terminate
-
-    def terminate(self: Any) -> Any:
-        previous = original(self)
-        backend = self.ec2_backend
-        for nic in self.nics.values():
-            for eip in backend.addresses:
-                if eip.eni is nic:
-                    backend.disassociate_address(address=eip.public_ip)
-            nic.public_ip = None
-            backend.enis.pop(nic.id, None)
-            for item in nic.private_ip_addresses:
-                nic.subnet.del_subnet_ip(item["PrivateIpAddress"])
-        return previous
-
-    _instance.terminate = terminate
 
 
 def _subnets_get_their_route_table() -> None:
@@ -229,9 +133,6 @@ CORRECTIONS: tuple[Callable[[], None], ...] = (
     _public_addresses_can_be_routed,
     _subnets_keep_their_setting,
     _instances_follow_their_subnet,
-    _elastic_ip_leaves_its_old_interface,
-    _private_address_has_one_interface,
-    _terminated_instances_let_go,
     _subnets_get_their_route_table,
     _databases_have_an_interface,
 )

@@ -31,12 +31,12 @@ def run(lab: Lab) -> None:
     lifecycle.up(lab)
     print(status.table(status.read(lab)), flush=True)
     _run(lab, "run", "--", "pyinfra", "inventories/lab.py", "deploys/site.py", "-y")
-    address = str(status.read(lab)["elastic_ip"]["address"])
+    address = str(status.read(lab)["address"]["address"])
     before = _stored(lab)
     clients = json.loads(CLIENTS.read_text())["clients"]
     answers = {client["client_name"]: _send(lab, address, client) for client in clients}
     stored = _stored(lab)
-    print(f"\nMessages of each client, through the Elastic IP {address}:\n")
+    print(f"\nMessages of each client, sent to {address}:\n")
     print(f"    {'client':<20} {'port':>5}  {'mode':<4}  acknowledged  stored  by")
     for client in clients:
         name, port = client["client_name"], client["client_port"]

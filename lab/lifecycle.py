@@ -44,6 +44,7 @@ def up(
     application_nodes: int | None = None,
     suite: str | None = None,
     engine: str | None = None,
+    address_kind: str | None = None,
 ) -> None:
     """Bring a lab to what is asked, whatever of it is there already."""
     ground.check()
@@ -58,7 +59,7 @@ def up(
             _start_aws(lab)
         with namespaces.within(lab, OPERATOR):
             with step("the stack"):
-                done = stack.ensure(application_nodes, engine)
+                done = stack.ensure(application_nodes, engine, address_kind)
                 stack.name_instances()
                 machines = stack.machines()
             say(f"stack {plan.STACK} {done}: {', '.join(m.node for m in machines)}")

@@ -99,6 +99,7 @@ def correct_moto(region: str) -> None:
     _replace(DBInstance, "create_from_cloudformation_json", _create_database)
     _replace(FakeAutoScalingGroup, "update_from_cloudformation_json", _update_group)
     _launch_like_aws()
+    _leave_no_value_out_of_lists()
 
 
 def _replace(model: Any, method: str, correction: Any) -> None:
@@ -117,7 +118,10 @@ def _replace(model: Any, method: str, correction: Any) -> None:
 def _create_instance(
     original: Any, name: str, resource: Properties, account: str, region: str, **kw: Any
 ) -> Any:
-    """Moto ignores SecurityGroupIds and MetadataOptions of AWS::EC2::Instance."""
+    """Moto ignores three properties of AWS::EC2::Instance.
+
+    They are SecurityGroupIds, SourceDestCheck and MetadataOptions.
+    """
     instance = original(name, resource, account, region, **kw)
     backend = ec2_backends[account][region]
     properties = resource["Properties"]
@@ -125,6 +129,8 @@ def _create_instance(
         backend.modify_instance_security_groups(instance.id, groups)
         for interface in instance.nics.values():
             backend.modify_network_interface_attribute(interface.id, groups)
+    checked = properties.get("SourceDestCheck", True)
+    backend.modify_instance_attribute(instance.id, "source_dest_check", checked)
     _set_metadata_options(backend, instance, properties.get("MetadataOptions", {}))
     return instance
 
@@ -211,6 +217,22 @@ def _launch_like_aws() -> None:
 
     launch.corrected = True  # type: ignore[attr-defined]
     model.replace_autoscaling_group_instances = launch
+
+
+def _leave_no_value_out_of_lists() -> None:
+    """Moto leaves a null in a list where the template says AWS::NoValue."""
+    original: Any = parsing.clean_json
+    if getattr(original, "corrected", False):
+        return
+
+    def clean_json(resource_json: Any, resources_map: Any) -> Any:
+        cleaned = original(resource_json, resources_map)
+        if isinstance(resource_json, list):
+            return [value for value in cleaned if value is not None]
+        return cleaned
+
+    clean_json.corrected = True  # type: ignore[attr-defined]
+    parsing.clean_json = clean_json
 
 
 def _set_metadata_options(backend: Any, instance: Any, options: Properties) -> None:

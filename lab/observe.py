@@ -41,16 +41,8 @@ def _interface(backend: Any, host: Host, eni: Any) -> Interface:
         secondary=tuple(a for a in held if a != eni.private_ip_address),
         public=_public(eni) if _leads_out(table) else (),
         groups=tuple(sorted(group.id for group in eni.group_set)),
-        checked=_checked(eni),
+        checked=bool(eni.source_dest_check),
         route_table=table.id if table else "",
-    )
-
-
-def _checked(eni: Any) -> bool:
-    """An instance's attribute is that of its only interface, which moto keeps apart."""
-    instance = eni.instance
-    return bool(eni.source_dest_check) and (
-        instance is None or str(instance.source_dest_check).lower() != "false"
     )
 
 

@@ -1,7 +1,7 @@
 """The addresses of what is outside the VPC, and other fixed facts of every lab.
 
-All are addresses for documentation: nobody's. Addresses inside the VPC are never
-written down; they are what AWS says.
+All but one are addresses for documentation: nobody's. Addresses inside the VPC are
+never written down; they are what AWS says.
 """
 
 from dataclasses import dataclass
@@ -43,6 +43,12 @@ ARTIFACTORY_ADDRESS = "192.0.2.20"
 ARTIFACTORY_URL = f"http://{ARTIFACTORY_ADDRESS}/artifactory"
 ARTIFACTORY_SECRET = "portway/artifactory"  # noqa: S105 - its name
 """The secret with the access token."""
+
+OVERLAY_ADDRESS = "10.255.0.1"
+"""Outside the VPC's range; routes make it lead to a load balancer."""
+
+ADDRESS_TO_CHOOSE = "192.0.2.255"
+"""Stands for an address of a subnet that is made together with the stack."""
 
 AWS_ADDRESSES = (AWS.address, METADATA, ARTIFACTORY_ADDRESS)
 """What the namespace of AWS answers for."""

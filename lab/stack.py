@@ -14,13 +14,23 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from lab import address as addresses
 from lab import plan
+from lab.address import Address
 from lab.errors import LabError
 from lab.state import DATABASE_ROLE, Host
 
 TEMPLATE = Path(__file__).parent.parent / "cloudformation" / "stack.yaml"
 
 DEFAULT_ENGINE = "postgres"
+
+_KEPT = {
+    "DatabaseEngine": DEFAULT_ENGINE,
+    "AddressKind": addresses.KINDS[0],
+    "LoadBalancerSubnets": "two",
+    "VirtualAddress": "",
+}
+"""What a stack keeps when it is updated, unless it is the template's default."""
 
 GROUP_NAME_TAG = "app"
 """The Name that instances of the scaling group are launched with."""
@@ -71,7 +81,9 @@ def client(service: str) -> Any:
     )
 
 
-def ensure(application_nodes: int | None, engine: str | None) -> str:
+def ensure(
+    application_nodes: int | None, engine: str | None, address_kind: str | None
+) -> str:
     """Create the stack, or update it where it differs; returns what was done."""
     formation = client("cloudformation")
     template = TEMPLATE.read_text()
@@ -79,24 +91,52 @@ def ensure(application_nodes: int | None, engine: str | None) -> str:
     wanted = {"OperatorCidr": f"{plan.OPERATOR_STATION.address}/32"}
     if application_nodes is not None:
         wanted["ApplicationNodes"] = str(application_nodes)
+    done = "unchanged"
     if present is None:
         if engine not in (None, DEFAULT_ENGINE):
             wanted["DatabaseEngine"] = engine
+        wanted |= addresses.parameters(address_kind or addresses.KINDS[0])
         _carry_out(formation.create_stack, template, wanted)
-        return "created"
-    set_before = {p["ParameterKey"]: p["ParameterValue"] for p in present["Parameters"]}
-    if engine not in (None, set_before.get("DatabaseEngine", DEFAULT_ENGINE)):
-        raise LabError("a stack keeps its database's engine: take the lab down first")
+        done = "created"
+    set_before = _parameters(formation)
+    _refuse_another("DatabaseEngine", engine, set_before)
+    _refuse_another("AddressKind", address_kind, set_before)
     # moto takes a parameter that is named anew for a change, even to the same value.
-    kept = {"ApplicationNodes"}
-    if set_before.get("DatabaseEngine") != DEFAULT_ENGINE:
-        kept.add("DatabaseEngine")
-    wanted = {k: v for k, v in set_before.items() if k in kept} | wanted
+    kept = {k: v for k, v in set_before.items() if v != _KEPT.get(k, v)}
+    wanted = {"ApplicationNodes": set_before["ApplicationNodes"]} | kept | wanted
+    if wanted.get("VirtualAddress") == plan.ADDRESS_TO_CHOOSE:
+        wanted["VirtualAddress"] = _choose_address()
     same_template = formation.get_template(StackName=plan.STACK)["TemplateBody"]
     if same_template == template and wanted.items() <= set_before.items():
-        return "unchanged"
+        return done
     _carry_out(formation.update_stack, template, wanted)
-    return "updated"
+    return "updated" if done == "unchanged" else done
+
+
+def _refuse_another(key: str, wanted: str | None, present: dict[str, str]) -> None:
+    """Refuse what AWS could change, but the lab's moto and hosts cannot follow."""
+    kept = present.get(key, _KEPT[key])
+    if wanted not in (None, kept):
+        raise LabError(
+            f"the lab's stack has {key}={kept} and keeps it, so it cannot become "
+            f"{wanted}: take the lab down first"
+        )
+
+
+def _choose_address() -> str:
+    """An address for the load balancers that is free in their subnet."""
+    ec2 = client("ec2")
+    (subnet_id,) = {
+        instance["SubnetId"]
+        for instance in _instances(ec2, ["pending", "running", "stopping", "stopped"])
+        if _tags(instance).get("portway:role") == "load-balancer"
+    }
+    return addresses.free(ec2, subnet_id)
+
+
+def _parameters(formation: Any) -> dict[str, str]:
+    present = _describe(formation) or {"Parameters": []}
+    return {p["ParameterKey"]: p["ParameterValue"] for p in present["Parameters"]}
 
 
 def _carry_out(action: Any, template: str, parameters: dict[str, str]) -> None:
@@ -224,10 +264,9 @@ def secret(arn: str) -> str:
     return str(answer["SecretString"])
 
 
-def elastic_ip(allocation_id: str) -> dict[str, Any]:
-    """What AWS says of an Elastic IP."""
-    found = client("ec2").describe_addresses(AllocationIds=[allocation_id])
-    return dict(found["Addresses"][0])
+def address() -> Address | None:
+    """What AWS says of the stack's address; None if there is no stack."""
+    return addresses.read(client("ec2"), outputs())
 
 
 def _instances(ec2: Any, states: list[str]) -> Iterator[dict[str, Any]]:

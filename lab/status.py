@@ -3,22 +3,22 @@
 from typing import Any
 
 from lab import hosts, namespaces, plan, processes, stack, state
+from lab.address import Address
 from lab.names import AWS, OPERATOR, Lab
 
-_COLUMNS = ("node", "role", "instance_id", "address", "state", "elastic_ip")
+_COLUMNS = ("node", "role", "instance_id", "address", "state", "holds_address")
 
 
 def read(lab: Lab) -> dict[str, Any]:
     """Everything one needs to know to use a lab."""
     present = state.hosts(lab)
     outputs: dict[str, str] = {}
-    address: dict[str, Any] = {}
+    address: Address | None = None
     aws = processes.in_cgroup(processes.cgroup(lab, AWS))
     if aws and namespaces.exists(lab, OPERATOR):
         with namespaces.within(lab, OPERATOR):
             outputs = stack.outputs()
-            if "AddressObjects" in outputs:
-                address = stack.elastic_ip(outputs["AddressObjects"])
+            address = stack.address()
     suite = lab.directory / "suite"
     return {
         "name": lab.name,
@@ -29,11 +29,7 @@ def read(lab: Lab) -> dict[str, Any]:
         "endpoint": plan.ENDPOINT,
         "outputs": outputs,
         "client_ports": _range(outputs),
-        "elastic_ip": {
-            "address": address.get("PublicIp"),
-            "allocation_id": address.get("AllocationId"),
-            "holder": address.get("InstanceId") or None,
-        },
+        "address": _address(address, present),
         "operator": plan.OPERATOR_STATION.address,
         "customers": [customer.address for customer in plan.CUSTOMERS],
         "aws_pids": aws,
@@ -43,14 +39,26 @@ def read(lab: Lab) -> dict[str, Any]:
     }
 
 
+def _address(
+    address: Address | None, present: tuple[state.Host, ...]
+) -> dict[str, Any]:
+    holder = address.holder if address else None
+    nodes = [host.node for host in present if host.interface_id == holder]
+    return {
+        "kind": address.kind if address else None,
+        "address": address.address if address else None,
+        "objects": list(address.objects) if address else [],
+        "holder": nodes[0] if nodes else None,
+    }
+
+
 def _range(outputs: dict[str, str]) -> list[int]:
     keys = ("ClientPortFrom", "ClientPortTo")
     return [int(outputs[key]) for key in keys if key in outputs]
 
 
-def _node(lab: Lab, host: state.Host, address: dict[str, Any]) -> dict[str, Any]:
+def _node(lab: Lab, host: state.Host, address: Address | None) -> dict[str, Any]:
     pid = processes.init_of(processes.cgroup(lab, host.node))
-    holds = address.get("InstanceId") == host.instance_id
     return {
         "node": host.node,
         "role": host.role,
@@ -59,7 +67,7 @@ def _node(lab: Lab, host: state.Host, address: dict[str, Any]) -> dict[str, Any]
         "address": host.address,
         "state": "on" if pid else "off",
         "pid": pid,
-        "elastic_ip": address.get("PublicIp") if holds else None,
+        "holds_address": address is not None and address.holder == host.interface_id,
         "root": str(hosts.root(lab, host)),
         "namespace": lab.namespace(host.node),
     }
@@ -69,15 +77,14 @@ def table(status: dict[str, Any]) -> str:
     """The status as a table, with what one can do next above it."""
     if not status["up"]:
         return f"lab {status['name']} is not up: python -m lab up\n"
-    rows = [
-        [str(node[column] or "") for column in _COLUMNS] for node in status["nodes"]
-    ]
+    rows = [[_cell(node[column]) for column in _COLUMNS] for node in status["nodes"]]
     heads = [column.replace("_", " ") for column in _COLUMNS]
     widths = [max(map(len, cells)) for cells in zip(heads, *rows, strict=True)]
     lines = [
         f"lab {status['name']}: Debian {status['suite']}, stack {status['stack']} "
         f"in {status['region']}",
-        f"clients connect to {status['elastic_ip']['address']}, "
+        f"clients connect to {status['address']['address']} "
+        f"({status['address']['kind']}), "
         f"ports {'-'.join(map(str, status['client_ports']))}; "
         f"customers are at {', '.join(status['customers'])}",
         "",
@@ -86,3 +93,7 @@ def table(status: dict[str, Any]) -> str:
         padded = (cell.ljust(w) for cell, w in zip(cells, widths, strict=True))
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines) + "\n"
+
+
+def _cell(value: Any) -> str:
+    return "yes" if value is True else str(value or "")

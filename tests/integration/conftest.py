@@ -8,23 +8,41 @@ from typing import Any
 import boto3
 import pytest
 import requests
+from cfnlint.decode import cfn_yaml
 
+from lab.address_corrections import correct_addresses
 from lab.moto_corrections import correct_moto
 from portway.aws import read_stack
+from portway.node.address.places import AddressKind
 from portway.stack import Stack
 from tests.integration.artifacts import artifacts
 from tests.integration.aws_server import AwsServer
 
 __all__ = ["artifacts"]
 
+Resource = dict[str, Any]
+
 REGION = "eu-central-1"
 STACK = "messages"
 TEMPLATE = Path(__file__).parents[2] / "cloudformation" / "stack.yaml"
 
 
+OVERLAY = "10.255.0.1"
+PRIVATE = "10.60.0.250"
+
+ADDRESSES: dict[AddressKind, dict[str, str]] = {
+    AddressKind.ELASTIC_IP: {},
+    AddressKind.PRIVATE: {"VirtualAddress": PRIVATE, "LoadBalancerSubnets": "one"},
+    AddressKind.ROUTE: {"VirtualAddress": OVERLAY},
+    AddressKind.VRRP: {"VirtualAddress": PRIVATE},
+}
+"""Parameters that each kind of address needs."""
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[AwsServer]:
     correct_moto(REGION)
+    correct_addresses()
     running = AwsServer()
     yield running
     running.stop()
@@ -69,6 +87,10 @@ class Account:
         )
         self.aws.forget()
 
+    def create_with(self, kind: AddressKind, **parameters: str) -> None:
+        """Create the stack with an address of this kind."""
+        self.create(AddressKind=kind, **(ADDRESSES[kind] | parameters))
+
     def update(self, **parameters: str) -> None:
         self.client("cloudformation").update_stack(
             StackName=STACK,
@@ -98,6 +120,15 @@ class Account:
         """The instance id of the load balancer with this Name tag."""
         found = self.instances("load-balancer")
         return str(next(i["InstanceId"] for i in found if _name(i) == name))
+
+    def interface(self, name: str) -> str:
+        """The network interface of the load balancer with this Name tag."""
+        found = self.instances("load-balancer")
+        instance = next(i for i in found if _name(i) == name)
+        return str(instance["NetworkInterfaces"][0]["NetworkInterfaceId"])
+
+    def address_objects(self) -> list[str]:
+        return self.outputs()["AddressObjects"].split(",")
 
     def tag(self, instance_id: str, **tags: str) -> None:
         self.client("ec2").create_tags(
@@ -146,6 +177,21 @@ class Discovery:
             sleep=self.pauses.append,
             **arguments,
         )
+
+
+@pytest.fixture(scope="session")
+def template() -> Resource:
+    loaded: Resource = cfn_yaml.load(str(TEMPLATE))
+    return loaded
+
+
+def of_type(template: Resource, kind: str) -> dict[str, Resource]:
+    """The properties of the template's resources of a type, by name."""
+    return {
+        name: resource["Properties"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == kind
+    }
 
 
 @pytest.fixture

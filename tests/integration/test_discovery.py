@@ -2,11 +2,11 @@
 
 import pytest
 
-from portway.aws import associate_elastic_ip
 from portway.errors import PortwayError
+from portway.node.address.places import AddressKind
 from portway.stack import Ports, Role, Stack
 from tests.integration.aws_server import AwsServer, database_status, stack_status
-from tests.integration.conftest import REGION, Account, Discovery
+from tests.integration.conftest import Account, Discovery
 
 
 def test_everything_in_a_new_stack_is_found(
@@ -24,8 +24,9 @@ def test_everything_in_a_new_stack_is_found(
     assert found.database.name == "messages"
     assert "rds!db" in found.database.master_secret
     assert found.database.application_secret == stack.outputs()["ApplicationSecretArn"]
-    assert found.elastic_ip.address == stack.outputs()["ElasticIp"]
-    assert found.elastic_ip.holder is None
+    assert found.virtual_address.address == stack.outputs()["VirtualAddress"]
+    assert found.virtual_address.kind is AddressKind.ELASTIC_IP
+    assert found.virtual_address.holder is None
     assert discover.said == []
 
 
@@ -239,55 +240,6 @@ def test_an_update_that_was_rolled_back_is_told_and_used(
     assert discover.said == [
         "stack messages: its last update failed; going on with what was before"
     ]
-
-
-# --- The Elastic IP ------------------------------------------------------------------
-
-
-def test_an_address_that_no_one_holds_is_associated_once(
-    stack: Account, discover: Discovery
-) -> None:
-    found = discover()
-    node = found.with_role(Role.LOAD_BALANCER)[0].instance_id
-    allocation = found.elastic_ip.allocation_id
-
-    assert associate_elastic_ip(REGION, allocation, node)
-    assert discover().elastic_ip.holder == node
-    assert not associate_elastic_ip(REGION, allocation, node)
-    assert stack.aws.calls.count("ec2:AssociateAddress") == 1
-
-
-def test_an_address_is_never_taken_from_another_holder(
-    stack: Account, discover: Discovery
-) -> None:
-    found = discover()
-    first, second = (n.instance_id for n in found.with_role(Role.LOAD_BALANCER))
-    allocation = found.elastic_ip.allocation_id
-    associate_elastic_ip(REGION, allocation, first)
-
-    assert not associate_elastic_ip(REGION, allocation, second)
-    assert discover().elastic_ip.holder == first
-
-
-def test_an_address_taken_between_look_and_call_stays_there(
-    stack: Account, discover: Discovery
-) -> None:
-    found = discover()
-    first, second = (n.instance_id for n in found.with_role(Role.LOAD_BALANCER))
-    allocation = found.elastic_ip.allocation_id
-    free: list[str] = []
-
-    def keep(text: str) -> str:
-        free.append(text)
-        return text
-
-    stack.aws.edit_once("ec2:DescribeAddresses", keep)
-    stack.client("ec2").describe_addresses()
-    associate_elastic_ip(REGION, allocation, first)
-    stack.aws.edit_once("ec2:DescribeAddresses", lambda _: free[0])
-
-    assert not associate_elastic_ip(REGION, allocation, second)
-    assert discover().elastic_ip.holder == first
 
 
 def test_an_answer_of_throttling_is_asked_again(

@@ -4,7 +4,6 @@ import socket
 
 import pytest
 
-from portway.aws import associate_elastic_ip
 from portway.errors import PortwayError
 from tests.integration.aws_server import (
     AwsServer,
@@ -12,7 +11,7 @@ from tests.integration.aws_server import (
     stack_status,
     without_output,
 )
-from tests.integration.conftest import REGION, Account, Discovery
+from tests.integration.conftest import Account, Discovery
 
 
 def refusal(discover: Discovery, **arguments: str) -> str:
@@ -216,20 +215,6 @@ def test_access_denied_names_the_action(
     assert "x9x9x9" not in message
 
 
-def test_access_denied_when_the_address_is_given(
-    stack: Account, discover: Discovery
-) -> None:
-    found = discover()
-    stack.aws.refuse("ec2:AssociateAddress", "UnauthorizedOperation", "you may not")
-
-    with pytest.raises(PortwayError) as caught:
-        associate_elastic_ip(
-            REGION, found.elastic_ip.allocation_id, found.nodes[-1].instance_id
-        )
-
-    assert "may not call ec2:AssociateAddress" in caught.value.message
-
-
 def test_no_load_balancers(stack: Account, discover: Discovery) -> None:
     ids = [i["InstanceId"] for i in stack.instances("load-balancer")]
     stack.client("ec2").terminate_instances(InstanceIds=ids)
@@ -370,24 +355,27 @@ def test_a_database_whose_master_password_is_not_managed(
 
 
 def test_an_elastic_ip_that_was_released(stack: Account, discover: Discovery) -> None:
-    allocation = stack.outputs()["ElasticIpAllocationId"]
+    (allocation,) = stack.address_objects()
     stack.client("ec2").release_address(AllocationId=allocation)
 
     message = refusal(discover)
 
-    assert f"its Elastic IP {allocation} was released" in message
+    assert f"({allocation}) was released" in message
+    assert stack.outputs()["VirtualAddress"] in message
     assert "update the stack" in message
 
 
 @pytest.mark.parametrize(
     "key",
     [
+        "AddressKind",
+        "AddressObjects",
         "ApplicationGroupName",
         "ApplicationSecretArn",
         "ClientPortTo",
         "DatabaseIdentifier",
-        "ElasticIpAllocationId",
         "StatsPort",
+        "VirtualAddress",
     ],
 )
 def test_a_stack_from_an_older_template(

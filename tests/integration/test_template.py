@@ -3,49 +3,14 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
-from cfnlint.decode import cfn_yaml
 
-from portway.aws import read_secret
-from tests.integration.conftest import REGION, TEMPLATE, Account, Discovery
-
-Resource = dict[str, Any]
+from tests.integration.conftest import TEMPLATE, Account, Discovery, Resource, of_type
 
 EVERYONE = "0.0.0.0/0"
 IMDS_TAG_KEY = re.compile(r"[A-Za-z0-9+\-=.,_:@]+")
-
-
-@pytest.fixture(scope="module")
-def template() -> Resource:
-    loaded: Resource = cfn_yaml.load(str(TEMPLATE))
-    return loaded
-
-
-def of_type(template: Resource, kind: str) -> dict[str, Resource]:
-    return {
-        name: resource["Properties"]
-        for name, resource in template["Resources"].items()
-        if resource["Type"] == kind
-    }
-
-
-def statements(template: Resource) -> Iterator[Resource]:
-    """Every statement that a role or policy of the template grants."""
-    for role in of_type(template, "AWS::IAM::Role").values():
-        for policy in role.get("Policies", []):
-            yield from policy["PolicyDocument"]["Statement"]
-    for policy in of_type(template, "AWS::IAM::ManagedPolicy").values():
-        yield from policy["PolicyDocument"]["Statement"]
-
-
-def actions(statement: Resource) -> list[str]:
-    given = statement["Action"]
-    return [given] if isinstance(given, str) else list(given)
 
 
 def ingress(stack: Account, role: str) -> set[tuple[str, int, int, str]]:
@@ -146,10 +111,31 @@ def test_no_password_stands_in_the_template(template: Resource) -> None:
     assert "SecretString" not in secret
 
 
+@pytest.mark.parametrize(
+    ("parameter", "right", "wrong"),
+    [
+        ("VirtualAddress", "10.255.0.1", "10.255.0.256"),
+        ("VirtualAddress", "255.1.0.99", "10.255.0.1/32"),
+        ("RouteTableIds", "rtb-0aaa", "rtb-0aaa, rtb-0bbb"),
+        ("RouteTableIds", ",".join(["rtb-0a"] * 5), ",".join(["rtb-0a"] * 6)),
+        ("RouteTableIds", "", "subnet-0aaa"),
+    ],
+)
+def test_text_that_cannot_be_right_is_refused(
+    template: Resource, parameter: str, right: str, wrong: str
+) -> None:
+    pattern = template["Parameters"][parameter]["AllowedPattern"]
+
+    assert re.fullmatch(pattern, right)
+    assert not re.fullmatch(pattern, wrong)
+
+
 def test_cloudformation_does_not_hold_the_address_in_place(template: Resource) -> None:
     assert not of_type(template, "AWS::EC2::EIPAssociation")
     (address,) = of_type(template, "AWS::EC2::EIP").values()
     assert "InstanceId" not in address
+    for route in of_type(template, "AWS::EC2::Route").values():
+        assert route["DestinationCidrBlock"] == EVERYONE
 
 
 # --- Who may reach whom --------------------------------------------------------------
@@ -237,89 +223,6 @@ def test_protocol_112_passes_between_load_balancers_only(template: Resource) -> 
     assert vrrp["GroupId"] == {"Ref": "LoadBalancerSecurityGroup"}
     assert vrrp["SourceSecurityGroupId"] == {"Ref": "LoadBalancerSecurityGroup"}
     assert {str(rule["IpProtocol"]) for rule in rules} == {"tcp", "112"}
-
-
-# --- What may be called --------------------------------------------------------------
-
-
-def test_no_permission_is_a_wildcard(template: Resource) -> None:
-    for statement in statements(template):
-        for action in actions(statement):
-            assert "*" not in action
-
-
-def test_only_descriptions_that_aws_cannot_limit_are_for_all_resources(
-    template: Resource,
-) -> None:
-    unlimited = {
-        action
-        for statement in statements(template)
-        if statement["Resource"] == "*"
-        for action in actions(statement)
-    }
-
-    assert unlimited == {
-        "autoscaling:DescribeAutoScalingGroups",
-        "ec2:DescribeAddresses",
-        "ec2:DescribeInstances",
-    }
-
-
-def test_the_address_moves_between_load_balancers_of_the_stack_only(
-    template: Resource,
-) -> None:
-    moves = [s for s in statements(template) if actions(s) == ["ec2:AssociateAddress"]]
-
-    assert len(moves) == 6  # address, instance and interface; nodes and operator
-    for statement in moves:
-        resource, condition = str(statement["Resource"]), statement.get("Condition", {})
-        if ":elastic-ip/" in resource:
-            assert "ElasticIp" in resource
-        elif ":instance/" in resource:
-            tags = condition["StringEquals"]
-            assert tags["aws:ResourceTag/portway:stack"] == {"Ref": "AWS::StackName"}
-            assert tags["aws:ResourceTag/portway:role"] == "load-balancer"
-        else:
-            assert ":network-interface/" in resource
-            assert "ec2:Vpc" in condition["ArnEquals"]
-
-
-def test_application_nodes_may_call_nothing(template: Resource) -> None:
-    role = of_type(template, "AWS::IAM::Role")["ApplicationRole"]
-
-    assert "Policies" not in role
-    assert "ManagedPolicyArns" not in role
-
-
-def test_operators_may_call_exactly_what_portway_calls(
-    stack: Account, discover: Discovery, template: Resource
-) -> None:
-    (policy,) = of_type(template, "AWS::IAM::ManagedPolicy").values()
-    granted = {
-        action for s in policy["PolicyDocument"]["Statement"] for action in actions(s)
-    }
-
-    database = discover().database
-    for secret in (database.master_secret, database.application_secret):
-        assert read_secret(REGION, secret)["password"]
-
-    seldom = {"cloudformation:DescribeStackEvents", "ec2:AssociateAddress"}
-    assert granted == set(stack.aws.calls) | seldom
-
-
-def test_master_password_is_told_by_what_rds_tags_it_with(
-    stack: Account, discover: Discovery, template: Resource
-) -> None:
-    (statement,) = (
-        s for s in statements(template) if s.get("Sid") == "ReadTheMasterPassword"
-    )
-    (condition,) = statement["Condition"]["StringEquals"]
-    secret = discover().database.master_secret
-    tags = boto3.client("secretsmanager", REGION).describe_secret(SecretId=secret)
-    assert condition.removeprefix("aws:ResourceTag/") in {
-        tag["Key"] for tag in tags["Tags"]
-    }
-    assert ":secret:rds!" in secret
 
 
 # --- Changing the stack --------------------------------------------------------------

@@ -75,9 +75,21 @@ def clients_file(tmp_path: Path) -> Path:
     return tmp_path / "clients.json"
 
 
-def _brought_up(name: str, suite: str) -> Iterator[System]:
+@pytest.fixture(scope="module")
+def private_address() -> Iterator[System]:
+    """Both load balancers in one subnet, whose address they share; nothing deployed."""
+    yield from _brought_up(f"{NAME}priv", "trixie", "--address-kind", "private-address")
+
+
+@pytest.fixture(scope="module")
+def route() -> Iterator[System]:
+    """An address outside the VPC, and two route tables; nothing deployed."""
+    yield from _brought_up(f"{NAME}route", "trixie", "--address-kind", "route")
+
+
+def _brought_up(name: str, suite: str, *kind: str) -> Iterator[System]:
     system = System(name)
     system.down()
-    system.up("--app-nodes", "2", "--suite", suite)
+    system.up("--app-nodes", "1" if kind else "2", "--suite", suite, *kind)
     yield system
     system.down()

@@ -71,14 +71,14 @@ class System:
         return found
 
     @property
-    def elastic_ip(self) -> str:
-        return str(self.status()["elastic_ip"]["address"])
+    def address(self) -> str:
+        """What clients connect to."""
+        return str(self.status()["address"]["address"])
 
     @property
     def holder(self) -> str:
-        """The node that AWS associates the Elastic IP with; "" for none."""
-        nodes = self.status()["nodes"]
-        return next((str(n["node"]) for n in nodes if n["elastic_ip"]), "")
+        """The node that AWS says the address leads to; "" for none."""
+        return self.status()["address"]["holder"] or ""
 
     @property
     def standby(self) -> str:
@@ -92,7 +92,7 @@ class System:
 
     def masters(self) -> list[str]:
         """The load balancers that think themselves VRRP master."""
-        address = self.elastic_ip
+        address = self.address
         return [
             node
             for node in ("lb-1", "lb-2")
@@ -147,7 +147,7 @@ class System:
         """The node and port that acknowledge a message; "" if nothing does."""
         words = (sys.executable, "-m", "lab.messages", "ask", "--mode", mode)
         result = self.customer(
-            *words, self.elastic_ip, str(port), source=source, check=False
+            *words, self.address, str(port), source=source, check=False
         )
         return result.stdout.strip() if result.returncode == 0 else ""
 
@@ -199,7 +199,7 @@ def stream(system: System, port: int) -> Iterator[Callable[[], int]]:
     there were, and fails if the stream has ended.
     """
     program = (sys.executable, "-m", "lab.messages", "stream")
-    words = (*program, system.elastic_ip, str(port))
+    words = (*program, system.address, str(port))
     process = subprocess.Popen(
         system.command("client", "--", *words),
         cwd=PROJECT,

@@ -77,7 +77,7 @@ class Load:
 def load(system: System, clients: int = 20) -> Iterator[Load]:
     """Clients that send all the while."""
     program = ("python", "-m", "lab.messages", "load", "--clients", str(clients))
-    words = (*program, system.elastic_ip, *PORTS)
+    words = (*program, system.address, *PORTS)
     process = subprocess.Popen(
         system.command("client", "--", *words),
         cwd=PROJECT,

@@ -6,13 +6,14 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.lab.conftest import NAME
 from tests.lab.system import PROJECT, System
+from tests.lab.web_servers import fetch, served, until, wait_for_port
 
 ASSOCIATE = """
 import boto3, sys
@@ -27,18 +28,6 @@ for address in ec2.describe_addresses(AllocationIds=[sys.argv[1]])["Addresses"]:
     ec2.disassociate_address(AssociationId=address["AssociationId"])
 """
 
-ANSWER_WITH_NAME = """
-import http.server, socket, sys
-class Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = (socket.gethostname() + " sees " + self.client_address[0]).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-http.server.ThreadingHTTPServer(("", int(sys.argv[1])), Answer).serve_forever()
-"""
-
 BLOB = """
 import socket, sys
 server = socket.create_server(("", int(sys.argv[1])))
@@ -49,44 +38,20 @@ while True:
 """
 
 
-def until(condition: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "this did not come about in time"
-        time.sleep(0.1)
-
-
-def fetch(lab: System, url: str, source: str | None = None) -> str:
-    return lab.client("curl", "--silent", "--max-time", "2", url, source=source)
-
-
-def wait_for_port(lab: System, node: str, port: int) -> None:
-    until(lambda: f":{port} " in lab.execute(node, "ss", "-ltn"))
-
-
 @pytest.fixture(scope="module")
 def web(lab: System) -> Iterator[None]:
     """Each load balancer answers on ports 9001 and 7001 with its name."""
-    units = []
-    for node in ("lb-1", "lb-2"):
-        for port in ("9001", "7001"):
-            unit = f"--unit=answer-{port}"
-            program = ["python3", "-c", ANSWER_WITH_NAME, port]
-            lab.execute(node, "systemd-run", "--quiet", "--collect", unit, *program)
-            units.append((node, f"answer-{port}.service"))
-        wait_for_port(lab, node, 9001)
-    yield
-    for node, unit in units:
-        lab.execute(node, "systemctl", "stop", unit)
+    with served(lab, "9001", "7001"):
+        yield
 
 
 @pytest.fixture
 def elastic_ip(lab: System) -> Iterator[str]:
     """The Elastic IP, held by lb-1 at first and by nobody at the end."""
-    status = lab.status()
-    allocation = status["elastic_ip"]["allocation_id"]
+    address = lab.status()["address"]
+    (allocation,) = address["objects"]
     lab.python(ASSOCIATE, allocation, lab.nodes()["lb-1"]["instance_id"])
-    yield status["elastic_ip"]["address"]
+    yield address["address"]
     lab.python(DISASSOCIATE, allocation)
 
 
@@ -164,15 +129,16 @@ def test_elastic_ip_follows_its_association(
     customer = lab.status()["customers"][0]
     url = f"http://{elastic_ip}:9001"
     assert fetch(lab, url) == f"lb-1 sees {customer}"
-    allocation = lab.status()["elastic_ip"]["allocation_id"]
+    (allocation,) = lab.status()["address"]["objects"]
     lab.python(ASSOCIATE, allocation, lab.nodes()["lb-2"]["instance_id"])
     assert fetch(lab, url) == f"lb-2 sees {customer}"
-    assert lab.nodes()["lb-2"]["elastic_ip"] == elastic_ip
+    assert lab.holder == "lb-2"
+    assert [n["node"] for n in lab.nodes().values() if n["holds_address"]] == ["lb-2"]
 
 
 def test_elastic_ip_of_nobody_leads_nowhere(lab: System, web: None) -> None:
-    address = lab.status()["elastic_ip"]["address"]
-    assert fetch(lab, f"http://{address}:9001") == ""
+    assert lab.holder == ""
+    assert fetch(lab, f"http://{lab.address}:9001") == ""
 
 
 def test_much_data_passes_the_elastic_ip_unharmed(lab: System, elastic_ip: str) -> None:
@@ -209,82 +175,6 @@ def test_spoofed_source_is_dropped(lab: System, web: None) -> None:
         assert lab.execute("lb-1", *ask, url, check=False) == ""
     finally:
         lab.execute("lb-1", "ip", "address", "delete", f"{other}/32", "dev", "lo")
-
-
-def test_secondary_address_follows_its_assignment(lab: System) -> None:
-    assign = """
-import boto3, sys
-boto3.client("ec2").assign_private_ip_addresses(
-    NetworkInterfaceId=sys.argv[1], PrivateIpAddresses=[sys.argv[2]],
-    AllowReassignment=True)
-"""
-    nodes = lab.nodes()
-    # Two hosts of one subnet: the address cannot leave it.
-    first = nodes["lb-1"]
-    second = next(
-        node
-        for node in nodes.values()
-        if node["node"] != "lb-1"
-        and node["role"] == "application"
-        and node["address"].rsplit(".", 1)[0] == first["address"].rsplit(".", 1)[0]
-    )
-    address = first["address"].rsplit(".", 1)[0] + ".200"
-    for node in (first, second):
-        lab.execute(node["node"], "ip", "address", "add", f"{address}/32", "dev", "lo")
-    ask = ["ssh-keyscan", "-T", "2", address]
-    keys = {}
-    for node in (first, second):
-        lab.python(assign, node["interface_id"], address)
-        said = lab.run(*ask, check=False)
-        keys[node["node"]] = said.split()[-1] if said else ""
-        lab.python(
-            assign.replace("assign_private", "unassign_private").replace(
-                "AllowReassignment=True", ""
-            ),
-            node["interface_id"],
-            address,
-        )
-        lab.execute(
-            node["node"], "ip", "address", "delete", f"{address}/32", "dev", "lo"
-        )
-    known = (Path(lab.status()["home"]) / ".ssh" / "known_hosts").read_text()
-    for name, key in keys.items():
-        assert key
-        line = next(line for line in known.splitlines() if line.startswith(name))
-        assert line.split()[2] == key
-
-
-def test_overlay_address_follows_its_route_and_needs_the_check_off(
-    lab: System, web: None
-) -> None:
-    overlay = "10.99.0.10"
-    route = """
-import boto3, sys
-ec2 = boto3.client("ec2")
-interface, destination, check = sys.argv[1:]
-subnet = ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])[
-    "NetworkInterfaces"][0]["SubnetId"]
-table = ec2.describe_route_tables(Filters=[
-    {"Name": "association.subnet-id", "Values": [subnet]}])["RouteTables"][0]
-there = [r for r in table["Routes"] if r.get("DestinationCidrBlock") == destination]
-(ec2.replace_route if there else ec2.create_route)(
-    RouteTableId=table["RouteTableId"], DestinationCidrBlock=destination,
-    NetworkInterfaceId=interface)
-ec2.modify_network_interface_attribute(
-    NetworkInterfaceId=interface, SourceDestCheck={"Value": check == "on"})
-"""
-    nodes = lab.nodes()
-    url = f"http://{overlay}:9001"
-    for node in ("lb-1", "lb-2"):
-        lab.execute(node, "ip", "address", "add", f"{overlay}/32", "dev", "lo")
-        interface = nodes[node]["interface_id"]
-        lab.python(route, interface, f"{overlay}/32", "on")
-        assert fetch(lab, url) == ""
-        lab.python(route, interface, f"{overlay}/32", "off")
-        assert fetch(lab, url).startswith(node)
-    for node in ("lb-1", "lb-2"):
-        lab.python(route, nodes[node]["interface_id"], f"{overlay}/32", "on")
-        lab.execute(node, "ip", "address", "delete", f"{overlay}/32", "dev", "lo")
 
 
 def test_metadata_needs_a_token_and_knows_who_asks(lab: System) -> None:

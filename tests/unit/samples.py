@@ -27,6 +27,11 @@ def node(name: str, role: Role, number: int, **changes: Any) -> Node:
     return replace(plain, **changes)
 
 
+def elastic_ip(holder: str | None = None) -> VirtualAddress:
+    place = Place("eipalloc-1", holder)
+    return VirtualAddress(AddressKind.ELASTIC_IP, "203.0.113.9", (place,))
+
+
 def stack(app_nodes: int = 2, **changes: Any) -> Stack:
     balancers = [node(f"lb-{n}", Role.LOAD_BALANCER, n) for n in (1, 2)]
     applications = [
@@ -39,9 +44,7 @@ def stack(app_nodes: int = 2, **changes: Any) -> Stack:
         database=Database(
             "db", "postgres", "db.test", 5432, "messages", "arn:m", "arn:a"
         ),
-        virtual_address=VirtualAddress(
-            AddressKind.ELASTIC_IP, "203.0.113.9", (Place("eipalloc-1"),)
-        ),
+        virtual_address=elastic_ip(),
         ports=Ports(1024, 65535, health=8081, stats=8404),
     )
     return replace(plain, **changes)

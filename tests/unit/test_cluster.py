@@ -9,9 +9,18 @@ import pytest
 from portway.clients import AppNode, parse_clients
 from portway.cluster import build_cluster, master_of_record
 from portway.errors import PortwayError
+from portway.node.address.places import AddressKind, Place
 from portway.settings import settings_from
-from portway.stack import ElasticIp, Ports, Role
-from tests.unit.samples import LAUNCH, clients, cluster, node, settings, stack
+from portway.stack import Ports, Role, VirtualAddress
+from tests.unit.samples import (
+    LAUNCH,
+    clients,
+    cluster,
+    elastic_ip,
+    node,
+    settings,
+    stack,
+)
 
 
 def refusal(*entries: dict[str, Any], **changes: Any) -> str:
@@ -49,10 +58,8 @@ def test_both_files_of_a_pair_come_from_one_value() -> None:
 def test_holder_of_the_address_comes_last() -> None:
     for holder in ("lb-1", "lb-2"):
         plain = stack()
-        (instance,) = (n.instance_id for n in plain.nodes if n.name == holder)
-        held = replace(
-            plain, elastic_ip=ElasticIp("eipalloc-1", "203.0.113.9", instance)
-        )
+        (interface,) = (n.interface_id for n in plain.nodes if n.name == holder)
+        held = replace(plain, virtual_address=elastic_ip(interface))
         pair = build_cluster(held, settings(), clients()).load_balancers
         assert [lb.holds_address for lb in pair] == [False, True]
         assert pair[1].name == holder
@@ -152,8 +159,55 @@ def test_priorities_that_cannot_work_are_refused() -> None:
 
 
 def test_address_held_by_a_stranger_is_refused() -> None:
-    held = ElasticIp("eipalloc-1", "203.0.113.9", "i-stranger")
-    assert "associated with i-stranger" in refusal(elastic_ip=held)
+    message = refusal(virtual_address=elastic_ip("eni-stranger"))
+    assert "address 203.0.113.9: leads to eni-stranger" in message
+    assert "take it from there first" in message
+
+
+def test_routes_that_lead_to_strangers_are_each_named() -> None:
+    own = stack().nodes[0].interface_id
+    holders = (own, "eni-stranger", "eni-other", "eni-stranger")
+    held = VirtualAddress(
+        AddressKind.ROUTE,
+        "10.255.0.1",
+        tuple(Place(f"rtb-{n}", holder) for n, holder in enumerate(holders)),
+    )
+    message = refusal(virtual_address=held)
+    assert message.count("leads to eni-stranger") == 1
+    assert message.count("leads to eni-other") == 1
+    assert own not in message
+
+
+def test_address_that_leads_to_both_or_to_nobody_has_the_master_as_holder() -> None:
+    first, second = (n.interface_id for n in stack().nodes[:2])
+    for holders in ((first, second), (None, None), (second, None)):
+        places = tuple(Place(f"rtb-{n}", holder) for n, holder in enumerate(holders))
+        held = VirtualAddress(AddressKind.ROUTE, "10.255.0.1", places)
+        found = build_cluster(stack(virtual_address=held), settings(), clients())
+        assert held.holder is None
+        assert [lb.holds_address for lb in found.load_balancers] == [False, True]
+        assert found.load_balancers[1].is_master
+
+
+def test_private_address_needs_both_load_balancers_in_its_subnet() -> None:
+    address = VirtualAddress(AddressKind.PRIVATE, "10.60.0.250", (Place("subnet-1"),))
+    first, second, *others = stack().nodes
+    apart = (first, replace(second, subnet_id="subnet-2"), *others)
+    message = refusal(virtual_address=address, nodes=apart)
+    assert "lb-2: stands in subnet-2" in message
+    assert "10.60.0.250 cannot leave subnet-1" in message
+    assert "LoadBalancerSubnets=one" in message
+    assert "lb-1: stands" not in message
+    build_cluster(stack(virtual_address=address), settings(), clients())
+
+
+def test_plain_vrrp_moves_nothing_in_aws() -> None:
+    address = VirtualAddress(AddressKind.VRRP, "10.60.0.250", ())
+    pair = build_cluster(
+        stack(virtual_address=address), settings(), clients()
+    ).load_balancers
+    assert pair[1].is_master
+    assert pair[1].holds_address
 
 
 @pytest.mark.parametrize("names", [(), ("lb-1",), ("lb-1", "lb-2", "lb-3")])

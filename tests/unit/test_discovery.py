@@ -1,6 +1,7 @@
 """Discovery's pure part: names, what is awaited and what cannot be waited for."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,12 +13,15 @@ from portway.aws_errors import one_line
 from portway.discovery import Answers, NotReady, Outputs, assemble, read_outputs
 from portway.errors import PortwayError
 from portway.instances import name_nodes
-from portway.stack import Ports, Role
+from portway.node.address.places import AddressKind, Place
+from portway.stack import Ports, Role, Stack
 
 LAUNCH = datetime(2026, 1, 1, tzinfo=UTC)
-OUTPUTS = Outputs("eipalloc-1", "db", "arn:a", "group", Ports(9000, 10999, 8081, 8404))
+PORTS = Ports(9000, 10999, 8081, 8404)
 VALUES = {
-    "ElasticIpAllocationId": "eipalloc-1",
+    "AddressKind": "elastic-ip",
+    "VirtualAddress": "192.0.2.1",
+    "AddressObjects": "eipalloc-1",
     "DatabaseIdentifier": "db",
     "ApplicationSecretArn": "arn:a",
     "ApplicationGroupName": "group",
@@ -26,6 +30,17 @@ VALUES = {
     "HealthPort": "8081",
     "StatsPort": "8404",
 }
+
+
+OUTPUTS = Outputs(
+    AddressKind.ELASTIC_IP, "192.0.2.1", ("eipalloc-1",), "db", "arn:a", "group", PORTS
+)
+
+
+def described(**values: str) -> dict[str, Any]:
+    """A stack with these outputs, the others as usual."""
+    outputs = [{"OutputKey": k, "OutputValue": v} for k, v in (VALUES | values).items()]
+    return {"StackName": "messages", "Outputs": outputs}
 
 
 def instance(number: int, role: Role, name: str, **changes: Any) -> dict[str, Any]:
@@ -71,7 +86,7 @@ def answers(**changes: Any) -> Answers:
                 "MasterUserSecret": {"SecretArn": "arn:m"},
             }
         ],
-        "addresses": [{"PublicIp": "192.0.2.1"}],
+        "address": [{"AllocationId": "eipalloc-1", "PublicIp": "192.0.2.1"}],
     }
     return Answers(**plain | changes)
 
@@ -116,12 +131,114 @@ def test_a_restart_does_not_make_a_node_younger() -> None:
     assert nodes["lb-1"].launched_at < nodes["lb-2"].launched_at
 
 
-def test_a_holder_that_is_only_an_interface_is_told() -> None:
-    held = [{"PublicIp": "192.0.2.1", "NetworkInterfaceId": "eni-9"}]
+def assembled(kind: AddressKind, address: str, *objects: str, found: Any) -> Stack:
+    outputs = replace(
+        OUTPUTS, address_kind=kind, address=address, address_objects=objects
+    )
+    return assemble("messages", "eu-central-1", outputs, answers(address=found))
 
-    found = assemble("messages", "eu-central-1", OUTPUTS, answers(addresses=held))
 
-    assert found.elastic_ip.holder == "eni-9"
+def test_the_holder_of_an_elastic_ip_is_told_by_its_interface() -> None:
+    held = [
+        {
+            "AllocationId": "eipalloc-1",
+            "PublicIp": "192.0.2.1",
+            "InstanceId": "i-9",
+            "NetworkInterfaceId": "eni-9",
+        }
+    ]
+
+    found = assemble("messages", "eu-central-1", OUTPUTS, answers(address=held))
+
+    assert found.virtual_address.holder == "eni-9"
+
+
+def test_an_elastic_ip_that_was_released_is_refused() -> None:
+    with pytest.raises(PortwayError, match=r"192\.0\.2\.1 \(eipalloc-1\) was released"):
+        assemble("messages", "eu-central-1", OUTPUTS, answers(address=[]))
+
+
+def test_a_private_address_that_is_primary_is_refused() -> None:
+    found = [{"NetworkInterfaceId": "eni-9", "PrivateIpAddress": "10.60.0.5"}]
+
+    with pytest.raises(PortwayError, match="is the primary address of eni-9"):
+        assembled(AddressKind.PRIVATE, "10.60.0.5", "subnet-1", found=found)
+
+    stack = assembled(AddressKind.PRIVATE, "10.60.0.250", "subnet-1", found=found)
+    assert stack.virtual_address.places == (Place("subnet-1", "eni-9"),)
+
+
+def table(id_: str, **routes: str) -> dict[str, Any]:
+    """A route table of a VPC 10.60.0.0/16, with routes to interfaces."""
+    local = {"DestinationCidrBlock": "10.60.0.0/16", "GatewayId": "local"}
+    others = [
+        {"DestinationCidrBlock": to, "NetworkInterfaceId": eni, "State": "active"}
+        for eni, to in routes.items()
+    ]
+    return {"RouteTableId": id_, "Routes": [local, *others]}
+
+
+def test_route_tables_that_do_not_exist_are_named() -> None:
+    found = [table("rtb-2")]
+
+    with pytest.raises(PortwayError) as caught:
+        assembled(
+            AddressKind.ROUTE, "10.255.0.1", "rtb-3", "rtb-2", "rtb-1", found=found
+        )
+
+    assert "its route tables rtb-1 and rtb-3 do not exist" in caught.value.message
+    assert "RouteTableIds" in caught.value.message
+
+
+def test_an_address_that_the_vpc_routes_itself_is_refused() -> None:
+    with pytest.raises(PortwayError) as caught:
+        assembled(AddressKind.ROUTE, "10.60.9.9", "rtb-1", found=[table("rtb-1")])
+
+    assert "10.60.9.9 is inside the VPC's range 10.60.0.0/16" in caught.value.message
+    assert "such as 10.255.0.1" in caught.value.message
+
+
+def test_routes_are_places_in_the_order_of_the_outputs() -> None:
+    found = [table("rtb-2", eni="10.255.0.1/32"), table("rtb-1")]
+
+    address = assembled(
+        AddressKind.ROUTE, "10.255.0.1", "rtb-1", "rtb-2", found=found
+    ).virtual_address
+
+    assert address.places == (Place("rtb-1", exists=False), Place("rtb-2", "eni"))
+    assert address.holder is None
+
+
+def test_plain_vrrp_has_no_places() -> None:
+    address = assembled(AddressKind.VRRP, "10.60.0.250", found=[]).virtual_address
+
+    assert address.places == ()
+    assert address.holder is None
+
+
+@pytest.mark.parametrize(
+    ("values", "objects"),
+    [
+        ({"AddressKind": "route", "AddressObjects": "rtb-1,rtb-2"}, ("rtb-1", "rtb-2")),
+        (
+            {"AddressKind": "private-address", "AddressObjects": "subnet-1"},
+            ("subnet-1",),
+        ),
+        ({"AddressKind": "vrrp", "AddressObjects": "none"}, ()),
+    ],
+)
+def test_outputs_name_the_objects_of_the_address(
+    values: dict[str, str], objects: tuple[str, ...]
+) -> None:
+    outputs = read_outputs(described(**values))
+
+    assert outputs.address_kind == values["AddressKind"]
+    assert outputs.address_objects == objects
+
+
+def test_an_output_that_is_no_kind_of_address_is_named() -> None:
+    with pytest.raises(PortwayError, match="AddressKind unfit in its outputs"):
+        read_outputs(described(AddressKind="anycast"))
 
 
 def test_everything_that_is_awaited_is_told_at_once() -> None:
@@ -168,11 +285,8 @@ def test_outputs_that_are_missing_are_all_named() -> None:
 
 
 def test_an_output_that_is_no_port_is_named() -> None:
-    values = VALUES | {"HealthPort": "http"}
-    outputs = [{"OutputKey": k, "OutputValue": v} for k, v in values.items()]
-
-    with pytest.raises(PortwayError, match="HealthPort not a port number"):
-        read_outputs({"StackName": "messages", "Outputs": outputs})
+    with pytest.raises(PortwayError, match="HealthPort unfit in its outputs"):
+        read_outputs(described(HealthPort="http"))
 
 
 def test_what_aws_says_is_put_on_one_line_without_its_appendix() -> None:

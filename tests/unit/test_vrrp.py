@@ -11,9 +11,11 @@ BASES = st.integers(-5, 260)
 WEIGHTS = st.integers(-300, 300)
 
 
-def winner(p: Priorities, *, master_ok: bool, backup_ok: bool) -> str:
+def winner(
+    p: Priorities, *, master_ok: bool, backup_ok: bool, transferred: bool = False
+) -> str:
     """Who is master in the end; on equal priorities whoever is master stays it."""
-    master = p.effective(p.master, healthy=master_ok)
+    master = p.effective(p.master, healthy=master_ok, transferred=transferred)
     backup = p.effective(p.backup, healthy=backup_ok)
     if master == backup:
         return "whoever was"
@@ -33,13 +35,34 @@ def test_accepted_priorities_fail_over_recover_and_keep_order(
     assert winner(priorities, master_ok=False, backup_ok=False) == "master"
 
 
+@hypothesis_settings(suppress_health_check=[HealthCheck.filter_too_much])
+@given(BASES, BASES, WEIGHTS)
+def test_transferred_master_comes_back_only_when_the_backup_cannot_serve(
+    master: int, backup: int, weight: int
+) -> None:
+    priorities = Priorities(master, backup, weight)
+    assume(not violations(priorities))
+
+    def after_transfer(*, master_ok: bool, backup_ok: bool) -> str:
+        return winner(
+            priorities, master_ok=master_ok, backup_ok=backup_ok, transferred=True
+        )
+
+    assert after_transfer(master_ok=True, backup_ok=True) == "backup"
+    assert after_transfer(master_ok=False, backup_ok=True) == "backup"
+    assert after_transfer(master_ok=True, backup_ok=False) == "master"
+    assert after_transfer(master_ok=False, backup_ok=False) == "backup"
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.integers(1, 254), st.integers(1, 254), st.integers(-253, 253))
 def test_refused_priorities_go_wrong_where_nothing_is_clamped(
     master: int, backup: int, weight: int
 ) -> None:
     priorities = Priorities(master, backup, weight)
     assume(violations(priorities))
-    assume(min(master, backup) + min(weight, 0) >= 1)
+    # One below, for a master that handed the address over.
+    assume(min(master, backup) - 1 + min(weight, 0) >= 1)
     assume(max(master, backup) + max(weight, 0) <= 254)
     right = (
         winner(priorities, master_ok=True, backup_ok=True) == "master"
@@ -52,7 +75,7 @@ def test_refused_priorities_go_wrong_where_nothing_is_clamped(
 
 @pytest.mark.parametrize(
     ("weight", "word"),
-    [(-1, "cannot move"), (1, "cannot move"), (-150, "below"), (104, "above")],
+    [(-1, "cannot move"), (1, "cannot move"), (-149, "below"), (104, "above")],
 )
 def test_weights_known_to_fail_are_refused_with_the_bound(
     weight: int, word: str
@@ -62,10 +85,19 @@ def test_weights_known_to_fail_are_refused_with_the_bound(
     assert "use " in text
 
 
-@pytest.mark.parametrize("weight", [-2, -20, -149, 2, 103])
+@pytest.mark.parametrize("weight", [-2, -20, -148, 2, 103])
 def test_weights_known_to_work_are_accepted(weight: int) -> None:
     assert violations(Priorities(151, 150, weight)) == ()
 
 
 def test_equal_priorities_are_refused() -> None:
     assert "master_priority" in violations(Priorities(150, 150, -20))[0]
+
+
+@pytest.mark.parametrize(("backup", "weight"), [(1, 5), (1, -5)])
+def test_backup_priority_without_room_below_is_refused(
+    backup: int, weight: int
+) -> None:
+    (text,) = violations(Priorities(2, backup, weight))
+    assert "leaves no room below it for a master that hands the address over" in text
+    assert "use 2 or more" in text

@@ -1,0 +1,258 @@
+"""cloudformation/stack.yaml: what nodes and operators may call, for each kind."""
+
+from typing import Any
+
+import boto3
+import pytest
+
+from portway.aws import read_places, read_secret
+from portway.node.address.places import AddressKind, claims, look
+from tests.integration.conftest import (
+    ADDRESSES,
+    OVERLAY,
+    REGION,
+    Account,
+    Discovery,
+    Resource,
+    of_type,
+)
+
+Statement = dict[str, Any]
+
+LOOKS = {
+    AddressKind.ELASTIC_IP: {"ec2:DescribeAddresses"},
+    AddressKind.PRIVATE: {"ec2:DescribeNetworkInterfaces"},
+    AddressKind.ROUTE: {"ec2:DescribeRouteTables"},
+    AddressKind.VRRP: set[str](),
+}
+
+MOVING = [kind for kind in AddressKind if LOOKS[kind]]
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def actions(statements: list[Statement]) -> set[str]:
+    return {action for s in statements for action in listed(s["Action"])}
+
+
+def load_balancers_may(account: Account) -> list[Statement]:
+    """The statements of the load balancers' role, as they were created."""
+    iam = account.client("iam")
+    (role,) = (
+        role["RoleName"]
+        for role in iam.list_roles()["Roles"]
+        if "LoadBalancerRole" in role["RoleName"]
+    )
+    names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    documents = [
+        iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for name in names
+    ]
+    return [statement for document in documents for statement in document["Statement"]]
+
+
+def operators_may(account: Account) -> list[Statement]:
+    """The statements of the operator's policy, as they were created."""
+    iam = account.client("iam")
+    arn = account.outputs()["OperatorPolicyArn"]
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    found = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]
+    statements: list[Statement] = found["Document"]["Statement"]
+    return statements
+
+
+def arn(*rest: str) -> str:
+    return f"arn:aws:ec2:{REGION}:123456789012:{'/'.join(rest)}"
+
+
+@pytest.fixture(params=AddressKind)
+def kind(request: pytest.FixtureRequest) -> AddressKind:
+    wanted: AddressKind = request.param
+    return wanted
+
+
+def test_no_permission_is_a_wildcard(account: Account, kind: AddressKind) -> None:
+    account.create_with(kind)
+
+    for statement in (*load_balancers_may(account), *operators_may(account)):
+        assert statement["Effect"] == "Allow"
+        assert all("*" not in action for action in listed(statement["Action"]))
+
+
+def test_only_descriptions_that_aws_cannot_limit_are_for_all_resources(
+    account: Account, kind: AddressKind
+) -> None:
+    account.create_with(kind)
+
+    def unlimited(statements: list[Statement]) -> set[str]:
+        return actions([s for s in statements if s["Resource"] == "*"])
+
+    assert unlimited(load_balancers_may(account)) == LOOKS[kind]
+    assert unlimited(operators_may(account)) == LOOKS[kind] | {
+        "autoscaling:DescribeAutoScalingGroups",
+        "ec2:DescribeInstances",
+    }
+
+
+@pytest.mark.parametrize("moving", MOVING)
+def test_load_balancers_may_call_exactly_what_moves_their_address(
+    account: Account, discover: Discovery, moving: AddressKind
+) -> None:
+    account.create_with(moving)
+    found = discover()
+    virtual, node = found.virtual_address, found.nodes[0]
+    ids = [place.id for place in virtual.places]
+    needed = {look(moving, virtual.address, ids)[0].action}
+    for _ in range(2):  # made at first, moved from then on
+        for call in claims(
+            moving, virtual.address, read_places(found), node.instance_id, "eni-other"
+        ):
+            needed.add(call.action)
+            interface = {"NetworkInterfaceId": node.interface_id}
+            asked = call.arguments
+            if "NetworkInterfaceId" in asked:
+                asked = asked | interface
+            getattr(account.client("ec2"), call.operation)(**asked)
+
+    assert actions(load_balancers_may(account)) == needed
+
+
+def test_plain_vrrp_needs_no_permission(account: Account) -> None:
+    account.create_with(AddressKind.VRRP)
+
+    assert load_balancers_may(account) == []
+
+
+def test_an_elastic_ip_moves_between_load_balancers_of_the_stack_only(
+    stack: Account,
+) -> None:
+    (allocation,) = stack.address_objects()
+    vpc = stack.outputs()["VpcId"]
+    moves = {
+        s["Resource"]: s.get("Condition")
+        for s in load_balancers_may(stack)
+        if s["Action"] == "ec2:AssociateAddress"
+    }
+
+    assert moves == {
+        arn("elastic-ip", allocation): None,
+        arn("instance", "*"): {
+            "StringEquals": {
+                "aws:ResourceTag/portway:stack": "messages",
+                "aws:ResourceTag/portway:role": "load-balancer",
+            }
+        },
+        arn("network-interface", "*"): {"ArnEquals": {"ec2:Vpc": arn("vpc", vpc)}},
+    }
+
+
+def test_a_private_address_moves_between_interfaces_of_its_subnet_only(
+    account: Account,
+) -> None:
+    account.create_with(AddressKind.PRIVATE)
+    (subnet,) = account.address_objects()
+    (move,) = (s for s in load_balancers_may(account) if s["Resource"] != "*")
+
+    assert move["Resource"] == arn("network-interface", "*")
+    assert move["Condition"] == {"ArnEquals": {"ec2:Subnet": arn("subnet", subnet)}}
+
+
+def routes_of(account: Account) -> list[str]:
+    """The route tables in which the load balancers may move routes."""
+    (move,) = (s for s in load_balancers_may(account) if s["Resource"] != "*")
+    assert "Condition" not in move
+    return listed(move["Resource"])
+
+
+def test_routes_move_in_the_stacks_own_tables_only(account: Account) -> None:
+    account.create_with(AddressKind.ROUTE)
+    own = account.address_objects()
+
+    assert len(own) == 2
+    assert routes_of(account) == [arn("route-table", table) for table in own]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_routes_move_in_the_tables_that_are_given_only(
+    account: Account, count: int
+) -> None:
+    ec2 = account.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.9.{n}.0/24")["Subnet"]["SubnetId"]
+        for n in range(2)
+    ]
+    tables = [
+        ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+        for _ in range(count)
+    ]
+    account.create_with(
+        AddressKind.ROUTE,
+        VpcId=vpc,
+        SubnetIds=",".join(subnets),
+        RouteTableIds=",".join(tables),
+    )
+
+    assert account.address_objects() == tables
+    assert routes_of(account) == [arn("route-table", table) for table in tables]
+
+
+def test_application_nodes_may_call_nothing(template: Resource) -> None:
+    role = of_type(template, "AWS::IAM::Role")["ApplicationRole"]
+
+    assert "Policies" not in role
+    assert "ManagedPolicyArns" not in role
+    for policy in of_type(template, "AWS::IAM::Policy").values():
+        assert policy["Roles"] == [{"Ref": "LoadBalancerRole"}]
+
+
+def test_operators_may_call_exactly_what_portway_calls(
+    account: Account, discover: Discovery, kind: AddressKind
+) -> None:
+    account.create_with(kind)
+    found = discover()
+    read_places(found)
+    for secret in (found.database.master_secret, found.database.application_secret):
+        assert read_secret(REGION, secret)["password"]
+    called = set(account.aws.calls)
+
+    seldom = {"cloudformation:DescribeStackEvents"}
+    assert actions(operators_may(account)) == called | seldom
+
+
+def test_master_password_is_told_by_what_rds_tags_it_with(
+    stack: Account, discover: Discovery
+) -> None:
+    (statement,) = (
+        s for s in operators_may(stack) if s.get("Sid") == "ReadTheMasterPassword"
+    )
+    (condition,) = statement["Condition"]["StringEquals"]
+    secret = discover().database.master_secret
+    tags = boto3.client("secretsmanager", REGION).describe_secret(SecretId=secret)
+    assert condition.removeprefix("aws:ResourceTag/") in {
+        tag["Key"] for tag in tags["Tags"]
+    }
+    assert ":secret:rds!" in secret
+
+
+def test_every_kind_tells_its_address(account: Account, kind: AddressKind) -> None:
+    account.create_with(kind)
+    outputs = account.outputs()
+
+    assert outputs["AddressKind"] == kind
+    assert (
+        outputs["AddressObjects"].split("-")[0]
+        == {
+            AddressKind.ELASTIC_IP: "eipalloc",
+            AddressKind.PRIVATE: "subnet",
+            AddressKind.ROUTE: "rtb",
+            AddressKind.VRRP: "none",
+        }[kind]
+    )
+    if wanted := ADDRESSES[kind].get("VirtualAddress"):
+        assert outputs["VirtualAddress"] == wanted
+    elastic = account.client("ec2").describe_addresses()["Addresses"]
+    assert len(elastic) == (kind is AddressKind.ELASTIC_IP)
+    assert kind is not AddressKind.ROUTE or outputs["VirtualAddress"] == OVERLAY

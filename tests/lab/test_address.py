@@ -1,0 +1,214 @@
+"""The address follows VRRP: handed over, refused, restarted, replaced, told of."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lab import faults
+from lab.names import Lab
+from tests.lab.system import System, changes, output, wait_until
+
+LOAD_BALANCERS = ("lb-1", "lb-2")
+
+TERMINATE = """
+import boto3, sys
+boto3.client("ec2").terminate_instances(InstanceIds=sys.argv[1:])
+"""
+LAUNCH_ANOTHER = """
+import boto3, sys
+ec2 = boto3.client("ec2")
+old = ec2.describe_instances(InstanceIds=sys.argv[1:])["Reservations"][0]["Instances"]
+tags = {tag["Key"]: tag["Value"] for tag in old[0]["Tags"]}
+tags["Name"] = "lb-3"
+new = ec2.run_instances(
+    MinCount=1,
+    MaxCount=1,
+    ImageId=old[0]["ImageId"],
+    SubnetId=old[0]["SubnetId"],
+    SecurityGroupIds=[group["GroupId"] for group in old[0]["SecurityGroups"]],
+    IamInstanceProfile={"Arn": old[0]["IamInstanceProfile"]["Arn"]},
+    TagSpecifications=[
+        {
+            "ResourceType": "instance",
+            "Tags": [
+                {"Key": key, "Value": value}
+                for key, value in tags.items()
+                if not key.startswith("aws:")
+            ],
+        }
+    ],
+)
+"""
+
+
+def told(system: System, node: str) -> dict[str, Any]:
+    """What the node's own status command says."""
+    found: dict[str, Any] = json.loads(
+        system.execute(node, "portway-address", "status", "--json")
+    )
+    return found
+
+
+def at(system: System, node: str) -> bool:
+    """Whether VRRP, AWS and the node itself say that the address is there."""
+    return (
+        system.masters() == [node] == [system.holder] and told(system, node)["agrees"]
+    )
+
+
+def transfer(system: System, *options: str, check: bool = True) -> str:
+    result = system.deploy("-y", *options, what="transfer", check=check)
+    assert check or result.returncode != 0
+    return output(result)
+
+
+@pytest.fixture
+def healed(settled: System) -> Iterator[System]:
+    """The settled lab; every fault of the test is healed when it is over."""
+    lab = Lab(settled.name)
+    yield settled
+    faults.heal(lab)
+    wait_until(lambda: at(settled, "lb-1"), 30, "the address back at the master")
+
+
+def test_address_is_at_the_master_and_everyone_says_so(settled: System) -> None:
+    assert at(settled, "lb-1")
+    standby = told(settled, "lb-2")
+    assert (standby["vrrp_state"], standby["refused"]) == ("BACKUP", "")
+    words = settled.execute("lb-1", "portway-address", "status")
+    assert re.search(r"^lb-1: VRRP MASTER since \d+ s ago$", words, re.MULTILINE)
+
+
+def test_transfer_holds_over_deploys_and_reboots_until_it_is_handed_back(
+    healed: System,
+) -> None:
+    transfer(healed, "--data", "transfer_to=lb-2")
+    assert at(healed, "lb-2")
+    again = healed.deploy("-y", "--data", "transfer_to=lb-2", what="transfer")
+    assert changes(again) == 0
+    assert changes(healed.deploy()) == 0
+    assert told(healed, "lb-1")["handed_over"]
+    assert "handed over" in healed.execute("lb-1", "portway-address", "status")
+    faults.reboot(Lab(healed.name), "lb-1")
+    wait_until(
+        lambda: (
+            healed.node("lb-1", "true", check=False).returncode == 0
+            and told(healed, "lb-1")["vrrp_state"] == "BACKUP"
+        ),
+        40,
+        "lb-1 is back as backup",
+    )
+    assert changes(healed.deploy()) == 0
+    assert at(healed, "lb-2")
+    transfer(healed, "--data", "transfer_to=lb-1")
+    assert at(healed, "lb-1")
+
+
+def test_address_comes_back_to_a_node_that_gave_it_away_if_the_other_fails(
+    healed: System,
+) -> None:
+    transfer(healed, "--data", "transfer_to=lb-2")
+    faults.stop(Lab(healed.name), "lb-2", "haproxy")
+    wait_until(lambda: at(healed, "lb-1"), 15, "the address at lb-1")
+    faults.start(Lab(healed.name), "lb-2", "haproxy")
+    wait_until(lambda: at(healed, "lb-2"), 15, "the address at lb-2 again")
+    transfer(healed, "--data", "transfer_to=lb-1")
+
+
+@pytest.mark.parametrize("target", ["", "lb-9", "app-1"])
+def test_transfer_to_nobody_is_refused_with_the_choices(
+    settled: System, target: str
+) -> None:
+    options = ("--data", f"transfer_to={target}") if target else ()
+    text = transfer(settled, *options, check=False)
+    assert "--data transfer_to=lb-1 or --data transfer_to=lb-2" in text
+    assert at(settled, "lb-1")
+
+
+def test_transfer_to_a_node_that_does_not_serve_changes_nothing(
+    healed: System,
+) -> None:
+    faults.stop(Lab(healed.name), "lb-2", "haproxy")
+    text = transfer(healed, "--data", "transfer_to=lb-2", check=False)
+    assert "lb-2 cannot take the address: HAProxy does not answer" in text
+    assert at(healed, "lb-1")
+    assert not told(healed, "lb-1")["handed_over"]
+
+
+def test_missing_permission_is_named_before_anything_is_switched(
+    healed: System,
+) -> None:
+    faults.aws(Lab(healed.name), "deny", actions=("AssociateAddress",), source="lb-2")
+    healed.node("lb-2", "rm /etc/portway/address.json")  # something is to be switched
+    before = healed.file_states()
+    result = healed.deploy("-y", "--data", "hard_stop_after=500", check=False)
+    assert result.returncode != 0
+    assert "may not move the address: ec2:AssociateAddress" in output(result)
+    assert healed.file_states() == before
+    faults.heal(Lab(healed.name))
+    healed.deploy()
+
+
+def test_permission_lost_later_fails_the_next_deploy_by_name(healed: System) -> None:
+    faults.aws(Lab(healed.name), "deny", actions=("AssociateAddress",), source="lb-2")
+    healed.node("lb-2", "systemctl restart portway-address")  # it tries when it starts
+    wait_until(lambda: bool(told(healed, "lb-2")["refused"]), 10, "found out")
+    result = healed.deploy("-y", "--data", "verify_timeout=5", check=False)
+    assert result.returncode != 0
+    assert "lb-2 could not take the address: ec2:AssociateAddress" in output(result)
+
+
+def test_address_that_aws_leads_elsewhere_fails_the_deploy_with_the_reason(
+    healed: System,
+) -> None:
+    lab = Lab(healed.name)
+    faults.aws(lab, "throttle", source="lb-2")
+    faults.stop(lab, "lb-1", "haproxy")
+    wait_until(lambda: healed.masters() == ["lb-2"], 15, "lb-2 master")
+    result = healed.deploy(
+        "-y", "--limit", "lb-2", "--data", "verify_timeout=5", check=False
+    )
+    assert result.returncode != 0
+    text = output(result)
+    assert re.search(r"AWS leads [0-9.]+ \(eipalloc-\w+\) to lb-1, but VRRP", text)
+    assert "lb-2 says: ec2:DescribeAddresses: RequestLimitExceeded" in text
+
+
+def test_mover_stopped_by_hand_is_started_by_the_next_run(healed: System) -> None:
+    healed.node("lb-2", "systemctl stop portway-address")
+    assert "Run portway-address" in output(healed.deploy())
+    assert told(healed, "lb-2")["vrrp_state"] == "BACKUP"
+
+
+def test_first_call_follows_the_transition_within_50_ms(healed: System) -> None:
+    reactions = []
+    for _ in range(3):
+        for target in ("lb-2", "lb-1"):
+            transfer(healed, "--data", f"transfer_to={target}")
+            reactions.append(told(healed, target)["reaction"])
+    assert max(reactions) < 0.05, reactions
+
+
+def test_check_still_counts_after_a_reload_of_keepalived(healed: System) -> None:
+    healed.node("lb-1", "systemctl reload keepalived")
+    faults.stop(Lab(healed.name), "lb-1", "haproxy")
+    wait_until(lambda: at(healed, "lb-2"), 15, "the address at lb-2")
+    faults.start(Lab(healed.name), "lb-1", "haproxy")
+    wait_until(lambda: at(healed, "lb-1"), 20, "the address back at lb-1")
+
+
+def test_no_token_or_key_is_in_what_the_mover_leaves_behind(settled: System) -> None:
+    script = (
+        "cat /etc/portway/* /run/portway/address/*.json; "
+        "journalctl -u portway-address --no-pager; "
+        "tr '\\0' ' ' </proc/$(systemctl show -p MainPID --value portway-address)"
+        "/cmdline"
+    )
+    for node in LOAD_BALANCERS:
+        text = settled.node(node, script).stdout
+        assert "203.0.113." in text
+        for word in ("AKIA", "ASIA", "SecretAccessKey", "Token"):
+            assert word not in text
