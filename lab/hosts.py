@@ -94,9 +94,7 @@ def set_environment(lab: Lab, host: Host, variables: dict[str, str]) -> None:
     folder = root(lab, host) / "etc" / "systemd" / "system.conf.d"
     folder.mkdir(parents=True, exist_ok=True)
     words = " ".join(f'"{name}={value}"' for name, value in sorted(variables.items()))
-    write_whole(
-        folder / "environment.conf", f"[Manager]\nDefaultEnvironment={words}\n"
-    )
+    write_whole(folder / "environment.conf", f"[Manager]\nDefaultEnvironment={words}\n")
 
 
 def know_names(lab: Lab, host: Host, names: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from portway import templates as render
+from portway import render, templates
 from portway.errors import PortwayError
 from portway.render import HAPROXY_CONFIG, KEEPALIVED_CONFIG, load_balancer
 from tests.unit.samples import cluster
@@ -104,13 +104,13 @@ def test_broken_template_is_named_with_its_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "haproxy.cfg.j2").write_text(template)
-    monkeypatch.setattr(render, "TEMPLATES", tmp_path)
-    render._environment.cache_clear()
+    monkeypatch.setattr(templates, "TEMPLATES", tmp_path)
+    templates._environment.cache_clear()
     try:
         with pytest.raises(PortwayError) as error:
-            render.render("haproxy.cfg.j2", cluster=cluster())
+            templates.render("haproxy.cfg.j2", cluster=cluster())
     finally:
-        render._environment.cache_clear()
+        templates._environment.cache_clear()
     assert str(error.value).startswith(f"templates/haproxy.cfg.j2: {expected}")
 
 

@@ -105,17 +105,16 @@ def _try_permissions(config: Config) -> int:
     if config.kind is AddressKind.VRRP:
         return 0
     cloud = Ec2(config)
-    refused = []
+    found = []
     try:
         seen = cloud.look()
+        elsewhere = tuple(Place(place.id, None, place.exists) for place in seen)
+        texts = [cloud.rehearse(call) for call in cloud.claims(elsewhere)]
+        found = [text for text in texts if text]
     except Ec2Error as error:
-        refused.append(str(error))
-        seen = tuple(Place(id_) for id_ in config.objects)
-    elsewhere = tuple(Place(place.id, None, place.exists) for place in seen)
-    for call in cloud.claims(elsewhere):
-        refused.append(cloud.rehearse(call))
-    found = [text for text in refused if text]
-    print("\n".join(found), end="\n" if found else "")
+        found.append(str(error))
+    for text in found:
+        print(text)
     return 1 if found else 0
 
 

@@ -33,6 +33,8 @@ TIMEOUTS = ClientConfig(
     tcp_keepalive=True,
 )
 THROTTLED = ("RequestLimitExceeded", "Throttling", "ThrottlingException")
+NOWHERE = "192.0.2.1"
+"""An address for documentation, which is nobody's and in no subnet."""
 DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException")
 
 log = logging.getLogger("address")
@@ -115,12 +117,26 @@ class Ec2:
         return self._client
 
     def rehearse(self, call: Call) -> str:
-        """Why a call may not be made, without making it; empty if it may."""
-        rehearsal = Call(call.operation, call.arguments | {"DryRun": True})
+        """Why EC2 would refuse a call, without making it; empty if it would not.
+
+        AssignPrivateIpAddresses knows no DryRun: it is asked for an address that no
+        subnet has, which is refused in other words if the call as such is permitted.
+        Raises Ec2Error if EC2 does not say.
+        """
+        arguments = call.arguments | {"DryRun": True}
+        permitted = "DryRunOperation"
+        if call.operation == "assign_private_ip_addresses":
+            arguments = {
+                "NetworkInterfaceId": call.arguments["NetworkInterfaceId"],
+                "PrivateIpAddresses": [NOWHERE],
+            }
+            permitted = "InvalidParameterValue"
         try:
-            self.make(rehearsal)
+            self.make(Call(call.operation, arguments))
         except Ec2Error as error:
-            return "" if "DryRunOperation" in str(error) else str(error)
+            if error.failure in (Failure.THROTTLED, Failure.UNREACHABLE):
+                raise
+            return "" if permitted in str(error) else str(error)
         return f"{call.action}: AWS made the call instead of only trying it"
 
     def keep_credentials(self) -> None:

@@ -44,7 +44,7 @@ class Cloud(Protocol):
         """Whether an address that is said to be here is here."""
 
     def rehearse(self, call: Call) -> str:
-        """Why it may not be made, without making it; empty if it may."""
+        """Why it would be refused, without making it; empty if it would not."""
 
 
 @dataclass(slots=True)
