@@ -145,3 +145,16 @@ def service_steps(
     elif unit.loaded_sha256 != wanted.sha256:
         steps.append("reload")
     return tuple(steps)
+
+
+def is_settled(wanted: WantedNode, found: FoundNode) -> bool:
+    """Whether a node is all that it should be."""
+    return not (
+        missing_packages(wanted, found)
+        or any(file_differs(file, found) for file in wanted.files)
+        or sysctls_differ(wanted, found)
+        or any(
+            service_steps(service, wanted.file(service.config), found)
+            for service in wanted.services
+        )
+    )

@@ -11,7 +11,7 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
 from portway import aws
-from portway.changes import ManagedFile, WantedNode, service_steps
+from portway.changes import ManagedFile, WantedNode, is_settled
 from portway.cluster import Cluster, LoadBalancer
 from portway.errors import PortwayError, Problem, refuse_if_any
 from portway.facts import AddressPermissions, LoadBalancerFacts
@@ -26,7 +26,7 @@ from portway.operations import (
 )
 from portway.render import KEEPALIVED
 from portway.render import load_balancer as render_load_balancer
-from portway.render_address import ADDRESS_MOVER, is_of_mover
+from portway.render_address import is_of_mover
 from portway.verify import LoadBalancerStatus, node_shortcomings, pair_shortcomings
 
 Commands = Generator[FunctionCommand, None, None]
@@ -93,12 +93,10 @@ def run_keepalived(wanted: WantedNode) -> None:
 def try_permissions(wanted: WantedNode) -> Commands:
     """Fail with the name of each permission that the node lacks to move the address.
 
-    It comes before anything is switched. A mover that runs already as it should tries
-    them by itself, and ``verify_pair`` asks it.
+    It comes before anything is switched. Where nothing is to be, the mover that runs
+    has tried them by itself, and ``verify_pair`` asks it.
     """
-    config = wanted.file(ADDRESS_MOVER.config)
-    steps = service_steps(ADDRESS_MOVER, config, read_node(wanted))
-    if not state.is_executing or not steps:
+    if not state.is_executing or is_settled(wanted, read_node(wanted)):
         return
     if refused := host.get_fact(AddressPermissions):
         yield _failure(

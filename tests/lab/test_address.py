@@ -142,7 +142,6 @@ def test_missing_permission_is_named_before_anything_is_switched(
     healed: System,
 ) -> None:
     faults.aws(Lab(healed.name), "deny", actions=("AssociateAddress",), source="lb-2")
-    healed.node("lb-2", "rm /etc/portway/address.json")  # something is to be switched
     before = healed.file_states()
     result = healed.deploy("-y", "--data", "hard_stop_after=500", check=False)
     assert result.returncode != 0

@@ -147,14 +147,14 @@ class Mover:
 
     def _stand_by(self, seen: tuple[Place, ...]) -> None:
         """Find out now what would be refused when it mattered."""
-        config = self.config
-        held = config.interface_id in self.memory.holders  # not taken from here yet
-        self._look_again(config.check_interval if held else config.standby_interval)
+        memory, config = self.memory, self.config
         texts = [self.cloud.rehearse(call) for call in self.cloud.claims(seen)]
         refused = "; ".join(text for text in texts if text)
-        if refused and refused != self.memory.refused:
+        if refused and refused != memory.refused:
             log.error("could not take the address: %s", refused)
-        self.memory.refused = refused
+        memory.refused = refused
+        is_odd = refused or config.interface_id in memory.holders
+        self._look_again(config.check_interval if is_odd else config.standby_interval)
 
     def _claim(self, seen: tuple[Place, ...]) -> None:
         for call in self.cloud.claims(seen):
