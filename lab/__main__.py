@@ -76,6 +76,26 @@ def _env(lab: Lab, options: argparse.Namespace) -> None:
         print(f"export {key}={shlex.quote(value)}")
 
 
+def _load(lab: Lab, options: argparse.Namespace) -> None:
+    from lab import load
+    from lab.acknowledgements import as_dict
+
+    manners = ("pause", "acknowledgement_timeout", "connect_timeout", "retry")
+    report, lost = load.send(
+        lab,
+        options.address,
+        options.clients,
+        options.seconds,
+        **{name: getattr(options, name) for name in manners},
+    )
+    if options.json:
+        print(json.dumps(as_dict(report) | {"missing": sorted(lost)}, indent=2))
+    else:
+        print(load.table(report, lost))
+    if lost:
+        raise LabError(f"{len(lost)} acknowledged messages are not in the database")
+
+
 def _command(options: argparse.Namespace) -> list[str]:
     command: list[str] = options.command
     return command[1:] if command[:1] == ["--"] else command
@@ -125,6 +145,24 @@ def _parser() -> argparse.ArgumentParser:
     execute.add_argument("node", metavar="NODE")
     for command in (run, client, execute):
         command.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD")
+    load = add("load", _load, "send messages from many clients, and look for them")
+    load.add_argument("--address", help="where to; the stack's address if not given")
+    load.add_argument("--clients", type=int, default=20, metavar="N")
+    load.add_argument("--json", action="store_true", help="for programs")
+    for option, seconds, what in (
+        ("seconds", 10.0, "how long to send"),
+        ("pause", 0.05, "from an acknowledgement to the next message"),
+        ("acknowledgement-timeout", 1.0, "until a message is sent again"),
+        ("connect-timeout", 0.5, "until a connection is given up"),
+        ("retry", 0.1, "from a failure to the next connection"),
+    ):
+        load.add_argument(
+            f"--{option}",
+            type=float,
+            default=seconds,
+            metavar="S",
+            help=f"seconds: {what} ({seconds:g})",
+        )
     add("env", _env, "print the operator's environment for a shell to read")
     return parser
 
