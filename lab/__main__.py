@@ -4,6 +4,7 @@ import argparse
 import json
 import shlex
 import sys
+from collections.abc import Callable
 
 from lab.errors import LabError
 from lab.names import Lab, chosen
@@ -136,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     add("down", _down, "remove the lab and everything of it but the disk images")
     status = add("status", _status, "show what is there")
     status.add_argument("--json", action="store_true", help="for programs")
+    _add_load(add)
     run = add("run", _run, "run a command as the operator: python -m lab run -- CMD")
     client = add("client", _client, "run a command as a customer")
     client.add_argument(
@@ -145,6 +147,11 @@ def _parser() -> argparse.ArgumentParser:
     execute.add_argument("node", metavar="NODE")
     for command in (run, client, execute):
         command.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD")
+    add("env", _env, "print the operator's environment for a shell to read")
+    return parser
+
+
+def _add_load(add: Callable[..., argparse.ArgumentParser]) -> None:
     load = add("load", _load, "send messages from many clients, and look for them")
     load.add_argument("--address", help="where to; the stack's address if not given")
     load.add_argument("--clients", type=int, default=20, metavar="N")
@@ -163,8 +170,6 @@ def _parser() -> argparse.ArgumentParser:
             metavar="S",
             help=f"seconds: {what} ({seconds:g})",
         )
-    add("env", _env, "print the operator's environment for a shell to read")
-    return parser
 
 
 if __name__ == "__main__":
