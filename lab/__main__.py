@@ -5,6 +5,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from lab.errors import LabError
 from lab.names import Lab, chosen
@@ -97,6 +98,28 @@ def _load(lab: Lab, options: argparse.Namespace) -> None:
         raise LabError(f"{len(lost)} acknowledged messages are not in the database")
 
 
+def _failover(lab: Lab, options: argparse.Namespace) -> None:
+    from lab.failover import command
+
+    if options.list:
+        command.show()
+        return
+    if options.redraw:
+        if not options.json:
+            raise LabError("say with --json FILE what to draw")
+        command.write_report(command.load(options.json))
+        return
+    outcomes = command.run(lab, options.kind, options.only)
+    failed = not all(outcome.passed for outcome in outcomes)
+    if options.json:
+        outcomes = command.merged(options.json, outcomes)
+        command.save(options.json, outcomes)
+    if options.readme:
+        command.write_report(outcomes)
+    if failed:
+        raise LabError("scenarios failed")
+
+
 def _command(options: argparse.Namespace) -> list[str]:
     command: list[str] = options.command
     return command[1:] if command[:1] == ["--"] else command
@@ -138,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     status = add("status", _status, "show what is there")
     status.add_argument("--json", action="store_true", help="for programs")
     _add_load(add)
+    _add_failover(add)
     run = add("run", _run, "run a command as the operator: python -m lab run -- CMD")
     client = add("client", _client, "run a command as a customer")
     client.add_argument(
@@ -170,6 +194,28 @@ def _add_load(add: Callable[..., argparse.ArgumentParser]) -> None:
             metavar="S",
             help=f"seconds: {what} ({seconds:g})",
         )
+
+
+def _add_failover(add: Callable[..., argparse.ArgumentParser]) -> None:
+    failover = add("failover", _failover, "break the pair and see what clients notice")
+    failover.add_argument(
+        "--kind",
+        choices=("elastic-ip", "private-address", "route"),
+        help="the kind of address that the lab must have",
+    )
+    failover.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="these scenarios"
+    )
+    failover.add_argument("--list", action="store_true", help="say which there are")
+    failover.add_argument(
+        "--json", type=Path, metavar="FILE", help="keep the outcomes there, with others"
+    )
+    failover.add_argument(
+        "--readme", action="store_true", help="write table and picture for README.md"
+    )
+    failover.add_argument(
+        "--redraw", action="store_true", help="write them from FILE; run nothing"
+    )
 
 
 if __name__ == "__main__":
