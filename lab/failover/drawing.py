@@ -65,7 +65,7 @@ def _draw_row(axes: Any, y: float, outcome: Outcome) -> None:
                 [y + offset] * len(inside),
                 symbol,
                 color=colour,
-                markersize=4.5,
+                markersize=5.5,
                 markeredgecolor="white",
                 markeredgewidth=0.4,
             )
