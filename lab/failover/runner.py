@@ -100,7 +100,8 @@ def _recover(world: World, scenario: Scenario, load: Load, result: Outcome) -> N
     try:
         scenario.heal(world)
     except LabError as error:
-        result.problems.append(str(error))
+        if str(error) not in result.problems:
+            result.problems.append(str(error))
     times.gone = times.gone or time.time()
     try:
         faults.heal(world.lab)  # what a scenario's own healing has left
