@@ -10,19 +10,25 @@ BIN := $(VENV)/bin
 DEBIAN_PACKAGES := python3-venv debian-archive-keyring haproxy iproute2 iptables mariadb-server \
     mmdebstrap nftables openssh-client postgresql socat systemd-container
 
-.PHONY: demo test check format setup lock clean help
+.PHONY: demo failover test check format setup lock clean help
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    a stack, deployed, and real messages into its database, in the lab; leaves it up"
-	@echo "make test    lint, types and every test: unit, integration, lab"
-	@echo "make check   lint and types only"
-	@echo "make format  put the code in its standard form"
-	@echo "make lock    resolve the dependencies anew into requirements*.txt"
-	@echo "make clean   take the lab down and remove the virtual environment"
+	@echo "make demo      a stack, deployed, and real messages into its database, in the lab; leaves it up"
+	@echo "make failover  everything that can go wrong, and what clients notice of it, in the lab"
+	@echo "make test      lint, types and every test: unit, integration, lab"
+	@echo "make check     lint and types only"
+	@echo "make format    put the code in its standard form"
+	@echo "make lock      resolve the dependencies anew into requirements*.txt"
+	@echo "make clean     take the lab down and remove the virtual environment"
 
 demo: setup
 	$(BIN)/python -m lab demo
+
+failover: setup
+	$(BIN)/python -m lab up
+	$(BIN)/python -m lab run -- pyinfra inventories/lab.py deploys/site.py -y
+	$(BIN)/python -m lab failover
 
 test: setup check
 	$(BIN)/python -m pytest

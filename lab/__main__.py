@@ -4,6 +4,8 @@ import argparse
 import json
 import shlex
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 from lab import fault_commands
 from lab.errors import LabError
@@ -79,6 +81,48 @@ def _env(lab: Lab, options: argparse.Namespace) -> None:
         print(f"export {key}={shlex.quote(value)}")
 
 
+def _load(lab: Lab, options: argparse.Namespace) -> None:
+    from lab import load
+    from lab.acknowledgements import as_dict
+
+    manners = ("pause", "acknowledgement_timeout", "connect_timeout", "retry")
+    report, lost = load.send(
+        lab,
+        options.address,
+        options.clients,
+        options.seconds,
+        **{name: getattr(options, name) for name in manners},
+    )
+    if options.json:
+        print(json.dumps(as_dict(report) | {"missing": sorted(lost)}, indent=2))
+    else:
+        print(load.table(report, lost))
+    if lost:
+        raise LabError(f"{len(lost)} acknowledged messages are not in the database")
+
+
+def _failover(lab: Lab, options: argparse.Namespace) -> None:
+    from lab.failover import command
+
+    if options.list:
+        command.show()
+        return
+    if options.redraw:
+        if not options.json:
+            raise LabError("say with --json FILE what to draw")
+        command.write_report(command.load(options.json))
+        return
+    outcomes = command.run(lab, options.kind, options.only)
+    failed = not all(outcome.passed for outcome in outcomes)
+    if options.json:
+        outcomes = command.merged(options.json, outcomes)
+        command.save(options.json, outcomes)
+    if options.readme:
+        command.write_report(outcomes)
+    if failed:
+        raise LabError("scenarios failed")
+
+
 def _command(options: argparse.Namespace) -> list[str]:
     command: list[str] = options.command
     return command[1:] if command[:1] == ["--"] else command
@@ -125,6 +169,8 @@ def _parser() -> argparse.ArgumentParser:
     add("down", _down, "remove the lab and everything of it but the disk images")
     status = add("status", _status, "show what is there")
     status.add_argument("--json", action="store_true", help="for programs")
+    _add_load(add)
+    _add_failover(add)
     run = add("run", _run, "run a command as the operator: python -m lab run -- CMD")
     client = add("client", _client, "run a command as a customer")
     client.add_argument(
@@ -137,6 +183,49 @@ def _parser() -> argparse.ArgumentParser:
     fault_commands.add_to(add("fault", None, "break something, or heal all of it"))
     add("env", _env, "print the operator's environment for a shell to read")
     return parser
+
+
+def _add_load(add: Callable[..., argparse.ArgumentParser]) -> None:
+    load = add("load", _load, "send messages from many clients, and look for them")
+    load.add_argument("--address", help="where to; the stack's address if not given")
+    load.add_argument("--clients", type=int, default=20, metavar="N")
+    load.add_argument("--json", action="store_true", help="for programs")
+    for option, seconds, what in (
+        ("seconds", 10.0, "how long to send"),
+        ("pause", 0.05, "from an acknowledgement to the next message"),
+        ("acknowledgement-timeout", 1.0, "until a message is sent again"),
+        ("connect-timeout", 0.5, "until a connection is given up"),
+        ("retry", 0.1, "from a failure to the next connection"),
+    ):
+        load.add_argument(
+            f"--{option}",
+            type=float,
+            default=seconds,
+            metavar="S",
+            help=f"seconds: {what} ({seconds:g})",
+        )
+
+
+def _add_failover(add: Callable[..., argparse.ArgumentParser]) -> None:
+    failover = add("failover", _failover, "break the pair and see what clients notice")
+    failover.add_argument(
+        "--kind",
+        choices=("elastic-ip", "private-address", "route"),
+        help="the kind of address that the lab must have",
+    )
+    failover.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="these scenarios"
+    )
+    failover.add_argument("--list", action="store_true", help="say which there are")
+    failover.add_argument(
+        "--json", type=Path, metavar="FILE", help="keep the outcomes there, with others"
+    )
+    failover.add_argument(
+        "--readme", action="store_true", help="write table and picture for README.md"
+    )
+    failover.add_argument(
+        "--redraw", action="store_true", help="write them from FILE; run nothing"
+    )
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from lab.acknowledgements import Report
 from lab.artifactory import REPOSITORY, faults_file, folder
+from lab.load import Load
 from lab.names import Lab
 from lab.vendor.hostile import build_hostile
 from tests.lab.system import (
@@ -22,7 +23,7 @@ from tests.lab.system import (
     wait_until,
 )
 
-PORTS = ("9001", "9002", "9003")
+PORTS = (9001, 9002, 9003)
 DRAIN_SECONDS = 5
 
 QUERY = "SELECT control_id, version FROM messages.messages"
@@ -62,36 +63,13 @@ except pg8000.native.DatabaseError as error:
 """
 
 
-@dataclass
-class Load:
-    """What many clients sent, filled in when they have stopped."""
-
-    senders: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def acknowledged(self) -> set[str]:
-        return {i for sender in self.senders for i in sender["acknowledged"]}
-
-
 @contextmanager
-def load(system: System, clients: int = 20) -> Iterator[Load]:
-    """Clients that send all the while."""
-    program = ("python", "-m", "lab.messages", "load", "--clients", str(clients))
-    words = (*program, system.address, *PORTS)
-    process = subprocess.Popen(
-        system.command("client", "--", *words),
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    report = Load()
-    try:
-        yield report
-    finally:
-        process.terminate()
-        text, _ = process.communicate(timeout=60)
-    report.senders = json.loads(text)
-    assert all(sender["acknowledged"] for sender in report.senders)
+def load(system: System, clients: int = 20) -> Iterator[Report]:
+    """Clients that send all the while; the report is complete when they stopped."""
+    with Load.start(Lab(system.name), system.address, PORTS, clients) as sending:
+        sending.wait_until_served()
+        yield sending.report
+    assert all(client.ids for client in sending.report.clients)
 
 
 def stored(system: System) -> dict[str, str]:
@@ -155,8 +133,8 @@ def test_upgrade_under_load_loses_no_message(site: System) -> None:
     assert report.acknowledged <= kept.keys()
     assert {kept[i] for i in report.acknowledged} == {"1.0.0", "2.0.0"}
     assert set(versions(site).values()) == {"2.0.0"}
-    for sender in report.senders:
-        assert sender["longest_refusal"] <= DRAIN_SECONDS
+    for client in report.clients:
+        assert client.longest_refusal <= DRAIN_SECONDS
     back = site.deploy(what="app")
     assert changes(back) > 0
     assert set(versions(site).values()) == {"1.0.0"}

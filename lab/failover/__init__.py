@@ -1,0 +1,1 @@
+"""Fail-over put to the proof: what goes wrong, what clients see of it, and a report."""

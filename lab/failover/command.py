@@ -1,0 +1,110 @@
+"""``python -m lab failover``: chooses scenarios, runs them, and writes the report."""
+
+import json
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab import faults
+from lab.errors import LabError
+from lab.failover import runner, table
+from lab.failover.outcome import Outcome, from_dict, to_dict
+from lab.failover.scenario import Scenario
+from lab.failover.scenarios import SCENARIOS
+from lab.load import PROJECT
+from lab.names import Lab
+from lab.pair import ELASTIC_IP, Pair
+from lab.progress import step
+
+README = PROJECT / "README.md"
+
+
+def show() -> None:
+    """Print every scenario: the name that ``--only`` takes, and what it is."""
+    width = max(len(scenario.slug) for scenario in SCENARIOS)
+    for scenario in SCENARIOS:
+        kinds = "*" if scenario.every_kind else " "
+        print(f"{kinds} {scenario.slug.ljust(width)}  {scenario.description}")
+    print("\n* with every kind of address; the others with an Elastic IP only")
+
+
+def chosen(names: Sequence[str], kind: str) -> list[Scenario]:
+    """The scenarios of these names; without names, all that there are for a kind."""
+    by_name = {s.slug: s for s in SCENARIOS} | {s.name: s for s in SCENARIOS}
+    if unknown := [name for name in names if name not in by_name]:
+        raise LabError(
+            f"there is no scenario {', '.join(map(repr, unknown))}; --list has them"
+        )
+    if names:
+        return list(dict.fromkeys(by_name[name] for name in names))
+    return [s for s in SCENARIOS if s.every_kind or kind == ELASTIC_IP]
+
+
+def run(lab: Lab, kind: str | None, names: Sequence[str]) -> list[Outcome]:
+    """Run scenarios and print a row as each ends."""
+    present = Pair(lab).address.kind
+    if kind not in (None, present):
+        raise LabError(
+            f"the address of lab {lab.name} is of kind {present}; take the lab down "
+            f"and bring it up with {kind}"
+        )
+    wanted = chosen(names, present)
+    print(table.head(), flush=True)
+    outcomes = []
+    for number, scenario in enumerate(wanted, start=1):
+        with step(f"{number} of {len(wanted)}: {scenario.name}"):
+            outcome = _run(lab, scenario, present)
+        outcomes.append(outcome)
+        print(table.row(outcome), flush=True)
+    print(f"\n{table.summary(outcomes)}", flush=True)
+    return outcomes
+
+
+def _run(lab: Lab, scenario: Scenario, kind: str) -> Outcome:
+    """One scenario; what breaks on the way fails it and not those that follow."""
+    try:
+        return runner.run(lab, scenario)
+    except Exception as error:
+        if not isinstance(error, LabError):
+            traceback.print_exc()
+        faults.heal(lab)
+        return runner.failed(scenario, kind, f"it could not be run: {error}")
+
+
+def merged(file: Path, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """What a file has and this run does not, and this run's own, in their order."""
+    kept = {(o.kind, o.name): o for o in load(file)} if file.exists() else {}
+    kept |= {(o.kind, o.name): o for o in outcomes}
+    order = [scenario.name for scenario in SCENARIOS]
+
+    def place(outcome: Outcome) -> tuple[bool, str, int]:
+        known = outcome.name in order
+        number = order.index(outcome.name) if known else len(order)
+        return outcome.kind != ELASTIC_IP, outcome.kind, number
+
+    return sorted(kept.values(), key=place)
+
+
+def load(file: Path) -> list[Outcome]:
+    """The outcomes in a file; LabError if it is not one of outcomes."""
+    try:
+        return [from_dict(item) for item in json.loads(file.read_text())]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise LabError(f"{file} has no outcomes of scenarios: {error}") from error
+
+
+def save(file: Path, outcomes: Sequence[Outcome]) -> None:
+    """Write outcomes to a file."""
+    file.write_text(json.dumps([to_dict(o) for o in outcomes], indent=1) + "\n")
+
+
+def write_report(outcomes: Sequence[Outcome]) -> None:
+    """Write the table into README.md, and the picture that it shows."""
+    from lab.failover import drawing  # noqa: PLC0415 - slow, and only for this
+
+    try:
+        text = table.updated(README.read_text(), outcomes)
+    except ValueError as error:
+        raise LabError(f"README.md: {error}") from error
+    README.write_text(text)
+    drawing.draw(outcomes, PROJECT / table.PICTURE)

@@ -1,0 +1,196 @@
+"""The pair of load balancers from outside: who is master, and who has the address.
+
+It only looks. A host that is off, and an AWS that does not answer, are answers too.
+"""
+
+import json
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lab import namespaces, processes, stack, state
+from lab.errors import LabError
+from lab.names import OPERATOR, Lab
+from lab.state import Host
+
+ELASTIC_IP, PRIVATE_ADDRESS, ROUTE = "elastic-ip", "private-address", "route"
+
+MOVES = {
+    ELASTIC_IP: ("AssociateAddress",),
+    PRIVATE_ADDRESS: ("AssignPrivateIpAddresses",),
+    ROUTE: ("ReplaceRoute", "CreateRoute"),
+}
+"""The calls that move an address, by its kind."""
+
+STATUS = "run/portway/address/status.json"
+"""What the address mover of a node says of itself."""
+
+SOCKET = "run/haproxy/admin.sock"
+
+_PATIENCE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The address that clients connect to, and what makes it lead to a node."""
+
+    kind: str
+    address: str
+    objects: tuple[str, ...]
+    """Ids of the Elastic IP's allocation, the subnet or the route tables."""
+
+
+class Pair:
+    """The two load balancers of a lab."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        with namespaces.within(lab, OPERATOR):
+            self.address = _address(stack.outputs())
+            self._ec2 = stack.client("ec2")
+
+    @property
+    def hosts(self) -> dict[str, Host]:
+        """The load balancers by name, as far as they were built."""
+        return {h.node: h for h in state.hosts(self.lab) if h.role == "load-balancer"}
+
+    def masters(self) -> tuple[str, ...]:
+        """The nodes that say that they are VRRP master."""
+        return tuple(n for n in self.hosts if self.mover(n)["vrrp_state"] == "MASTER")
+
+    def mover(self, node: str) -> dict[str, Any]:
+        """What a node's mover says of itself; of state "" where none runs."""
+        root = self._root(node)
+        try:
+            said = json.loads((root / STATUS).read_text()) if root else {}
+        except (OSError, ValueError):
+            said = {}
+        return {"vrrp_state": "", **said}
+
+    def holder(self) -> str | None:
+        """The node that AWS says the address leads to; None if that is no one node."""
+        try:
+            with namespaces.within(self.lab, OPERATOR):
+                found = set(_holders(self._ec2, self.address))
+        except (BotoCoreError, ClientError):
+            return None
+        nodes = [n for n, host in self.hosts.items() if {host.interface_id} == found]
+        return nodes[0] if nodes else None
+
+    def master_of_record(self) -> str:
+        """The node that shall be master while both are healthy.
+
+        The one tagged ``portway:master``, else the one that was launched first.
+        """
+        by_id = {host.instance_id: node for node, host in self.hosts.items()}
+        with namespaces.within(self.lab, OPERATOR):
+            found = [
+                instance
+                for page in self._ec2.get_paginator("describe_instances").paginate()
+                for reservation in page["Reservations"]
+                for instance in reservation["Instances"]
+                if instance["InstanceId"] in by_id
+                and instance["State"]["Name"] in ("pending", "running")
+            ]
+        if not found:
+            raise LabError("no load balancer is running: python -m lab up")
+        first = min(
+            found,
+            key=lambda i: (not _preferred(i), i["LaunchTime"], i["InstanceId"]),
+        )
+        return by_id[first["InstanceId"]]
+
+    def servers_down(self, node: str) -> tuple[str, ...]:
+        """What a node's HAProxy does not find up, or the reason not to know."""
+        root = self._root(node)
+        if root is None:
+            return (f"{node} is off",)
+        try:
+            rows = [line.split(",") for line in _ask(root / SOCKET).splitlines()]
+        except OSError:
+            return ("its HAProxy does not answer",)
+        servers = [row for row in rows if len(row) > 17 and row[0][:1] != "#"]
+        down = [f"{row[0]}/{row[1]}" for row in servers if not _is_up(row[17])]
+        return tuple(down) if servers else ("it has no servers",)
+
+    def unsettled(self) -> str:
+        """What is not as it shall be when nothing is wrong; "" if all is."""
+        record = self.master_of_record()
+        masters = self.masters()
+        if masters != (record,):
+            return f"{' and '.join(masters) or 'no node'} is VRRP master, not {record}"
+        holder = self.holder()
+        if holder != record:
+            return f"AWS gives the address to {holder or 'no load balancer'}"
+        for node in self.hosts:
+            if down := self.servers_down(node):
+                return f"{node}: {', '.join(down)}"
+        return "" if len(self.hosts) == 2 else "there is one load balancer"
+
+    def _root(self, node: str) -> Path | None:
+        """The file system that a running host sees: its /run is in no other view."""
+        pid = processes.init_of(processes.cgroup(self.lab, node))
+        return Path(f"/proc/{pid}/root") if pid else None
+
+
+def _address(outputs: dict[str, str]) -> Address:
+    if "AddressKind" in outputs:
+        kind, address = outputs["AddressKind"], outputs["VirtualAddress"]
+        objects = tuple(filter(None, outputs["AddressObjects"].split(",")))
+    elif "ElasticIpAllocationId" in outputs:
+        kind, address = ELASTIC_IP, outputs["ElasticIp"]
+        objects = (outputs["ElasticIpAllocationId"],)
+    else:
+        raise LabError("there is no stack with an address: python -m lab up")
+    if kind not in MOVES:
+        raise LabError(f"nothing in AWS moves an address of kind {kind!r}")
+    return Address(kind, address, objects)
+
+
+def _holders(ec2: Any, address: Address) -> Iterator[str | None]:
+    """The network interface that each object leads to; None for none."""
+    objects = list(address.objects)
+    if address.kind == ELASTIC_IP:
+        for item in ec2.describe_addresses(AllocationIds=objects)["Addresses"]:
+            yield item.get("NetworkInterfaceId")
+    elif address.kind == PRIVATE_ADDRESS:
+        wanted = [
+            {"Name": "addresses.private-ip-address", "Values": [address.address]},
+            {"Name": "subnet-id", "Values": objects},
+        ]
+        answer = ec2.describe_network_interfaces(Filters=wanted)
+        for item in answer["NetworkInterfaces"]:
+            yield item["NetworkInterfaceId"]
+    else:
+        answer = ec2.describe_route_tables(RouteTableIds=objects)
+        for table in answer["RouteTables"]:
+            routes = [
+                route.get("NetworkInterfaceId")
+                for route in table["Routes"]
+                if route.get("DestinationCidrBlock") == f"{address.address}/32"
+            ]
+            yield routes[0] if routes else None
+
+
+def _preferred(instance: dict[str, Any]) -> bool:
+    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+    return str(tags.get("portway:master")).lower() == "true"
+
+
+def _ask(path: Path) -> str:
+    """What HAProxy answers about its servers; OSError if it does not."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_PATIENCE)
+        connection.connect(str(path))
+        connection.sendall(b"show stat -1 4 -1\n")
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+
+def _is_up(status: str) -> bool:
+    return re.match(r"UP|no check", status) is not None
