@@ -60,6 +60,8 @@ class Call:
     action: str
     status: int
     parameters: dict[str, str]
+    seconds: float = 0.0
+    """From its coming to its answer."""
 
 
 class Calls:

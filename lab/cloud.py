@@ -71,7 +71,14 @@ class Cloud:
         milliseconds = (time.monotonic() - started) * 1000
         status = int(statuses[-1][:3])
         self._calls.add(
-            Call(at, request.source, request.action, status, request.parameters)
+            Call(
+                at,
+                request.source,
+                request.action,
+                status,
+                request.parameters,
+                milliseconds / 1000,
+            )
         )
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         print(

@@ -168,7 +168,7 @@ def send(
 
     To the stack's own address unless another one is given.
     """
-    address = address or status.read(lab)["elastic_ip"]["address"]
+    address = address or status.read(lab)["address"]["address"]
     if not address:
         raise LabError(f"lab {lab.name} is not up: python -m lab up")
     with Load.start(lab, address, tcp_ports(), clients, **manners) as load:

@@ -6,23 +6,20 @@ It only looks. A host that is off, and an AWS that does not answer, are answers 
 import json
 import re
 import socket
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab import namespaces, processes, stack, state
+from lab.address import ELASTIC_IP, PRIVATE, ROUTE
 from lab.errors import LabError
 from lab.names import OPERATOR, Lab
 from lab.state import Host
 
-ELASTIC_IP, PRIVATE_ADDRESS, ROUTE = "elastic-ip", "private-address", "route"
-
 MOVES = {
     ELASTIC_IP: ("AssociateAddress",),
-    PRIVATE_ADDRESS: ("AssignPrivateIpAddresses",),
+    PRIVATE: ("AssignPrivateIpAddresses",),
     ROUTE: ("ReplaceRoute", "CreateRoute"),
 }
 """The calls that move an address, by its kind."""
@@ -35,24 +32,19 @@ SOCKET = "run/haproxy/admin.sock"
 _PATIENCE = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """The address that clients connect to, and what makes it lead to a node."""
-
-    kind: str
-    address: str
-    objects: tuple[str, ...]
-    """Ids of the Elastic IP's allocation, the subnet or the route tables."""
-
-
 class Pair:
     """The two load balancers of a lab."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         with namespaces.within(lab, OPERATOR):
-            self.address = _address(stack.outputs())
+            address = stack.address()
             self._ec2 = stack.client("ec2")
+        if address is None:
+            raise LabError("there is no stack with an address: python -m lab up")
+        if address.kind not in MOVES:
+            raise LabError(f"nothing in AWS moves an address of kind {address.kind!r}")
+        self.address = address
 
     @property
     def hosts(self) -> dict[str, Host]:
@@ -76,11 +68,34 @@ class Pair:
         """The node that AWS says the address leads to; None if that is no one node."""
         try:
             with namespaces.within(self.lab, OPERATOR):
-                found = set(_holders(self._ec2, self.address))
+                present = stack.address()
         except (BotoCoreError, ClientError):
             return None
-        nodes = [n for n, host in self.hosts.items() if {host.interface_id} == found]
+        holder = present.holder if present else None
+        nodes = [n for n, host in self.hosts.items() if host.interface_id == holder]
         return nodes[0] if nodes else None
+
+    def give_to(self, node: str) -> None:
+        """Move the address in AWS, as somebody in its console would."""
+        host, address = self.hosts[node], self.address
+        with namespaces.within(self.lab, OPERATOR):
+            for id_ in address.objects:
+                if address.kind == ELASTIC_IP:
+                    self._ec2.associate_address(
+                        AllocationId=id_, InstanceId=host.instance_id
+                    )
+                elif address.kind == PRIVATE:
+                    self._ec2.assign_private_ip_addresses(
+                        NetworkInterfaceId=host.interface_id,
+                        PrivateIpAddresses=[address.address],
+                        AllowReassignment=True,
+                    )
+                else:
+                    self._ec2.replace_route(
+                        RouteTableId=id_,
+                        DestinationCidrBlock=f"{address.address}/32",
+                        NetworkInterfaceId=host.interface_id,
+                    )
 
     def master_of_record(self) -> str:
         """The node that shall be master while both are healthy.
@@ -136,45 +151,6 @@ class Pair:
         """The file system that a running host sees: its /run is in no other view."""
         pid = processes.init_of(processes.cgroup(self.lab, node))
         return Path(f"/proc/{pid}/root") if pid else None
-
-
-def _address(outputs: dict[str, str]) -> Address:
-    if "AddressKind" in outputs:
-        kind, address = outputs["AddressKind"], outputs["VirtualAddress"]
-        objects = tuple(filter(None, outputs["AddressObjects"].split(",")))
-    elif "ElasticIpAllocationId" in outputs:
-        kind, address = ELASTIC_IP, outputs["ElasticIp"]
-        objects = (outputs["ElasticIpAllocationId"],)
-    else:
-        raise LabError("there is no stack with an address: python -m lab up")
-    if kind not in MOVES:
-        raise LabError(f"nothing in AWS moves an address of kind {kind!r}")
-    return Address(kind, address, objects)
-
-
-def _holders(ec2: Any, address: Address) -> Iterator[str | None]:
-    """The network interface that each object leads to; None for none."""
-    objects = list(address.objects)
-    if address.kind == ELASTIC_IP:
-        for item in ec2.describe_addresses(AllocationIds=objects)["Addresses"]:
-            yield item.get("NetworkInterfaceId")
-    elif address.kind == PRIVATE_ADDRESS:
-        wanted = [
-            {"Name": "addresses.private-ip-address", "Values": [address.address]},
-            {"Name": "subnet-id", "Values": objects},
-        ]
-        answer = ec2.describe_network_interfaces(Filters=wanted)
-        for item in answer["NetworkInterfaces"]:
-            yield item["NetworkInterfaceId"]
-    else:
-        answer = ec2.describe_route_tables(RouteTableIds=objects)
-        for table in answer["RouteTables"]:
-            routes = [
-                route.get("NetworkInterfaceId")
-                for route in table["Routes"]
-                if route.get("DestinationCidrBlock") == f"{address.address}/32"
-            ]
-            yield routes[0] if routes else None
 
 
 def _preferred(instance: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab import faults
+from lab.address import ELASTIC_IP
 from lab.errors import LabError
 from lab.failover import runner, table
 from lab.failover.outcome import Outcome, from_dict, to_dict
@@ -13,7 +14,7 @@ from lab.failover.scenario import Scenario
 from lab.failover.scenarios import SCENARIOS
 from lab.load import PROJECT
 from lab.names import Lab
-from lab.pair import ELASTIC_IP, Pair
+from lab.pair import Pair
 from lab.progress import step
 
 README = PROJECT / "README.md"

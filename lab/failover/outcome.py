@@ -61,6 +61,10 @@ class Call(Protocol):
     def parameters(self) -> dict[str, str]:
         """What it was about."""
 
+    @property
+    def seconds(self) -> float:
+        """From its coming to its answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Move:
@@ -164,7 +168,7 @@ def moves(
         given = call.parameters
         id_ = given.get("InstanceId") or given.get("NetworkInterfaceId") or ""
         to = names.get(id_, id_)
-        done = call.at + float(getattr(call, "seconds", 0.0))
+        done = call.at + call.seconds
         if not found or found[-1].to != to:
             found.append(Move(done, to, done - asked))
         asked = None

@@ -49,6 +49,10 @@ def _deny_the_backup(world: World) -> None:
     faults.aws(world.lab, "deny", actions=actions, source=world.backup)
 
 
+def _give_to_the_backup(world: World) -> None:
+    world.pair.give_to(world.backup)
+
+
 def _cut_vrrp(a: str, b: str, *, one_way: bool) -> Act:
     """Cut VRRP between two of ``master`` and ``backup``."""
 
@@ -206,6 +210,13 @@ SCENARIOS = (
         "IMDS down",
         "the metadata service fails during a fail-over",
         _with_haproxy_stopped(lambda world: faults.imds(world.lab)),
+    ),
+    Scenario(
+        "address moved by hand",
+        "somebody gives the address to the backup in AWS's console",
+        _give_to_the_backup,
+        Expected(outage=1.0, moves=Moves.ANY),
+        every_kind=True,
     ),
     Scenario(
         "both unhealthy",

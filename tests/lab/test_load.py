@@ -15,7 +15,7 @@ PORTS = (9001, 9002, 9003)
 
 def test_every_acknowledged_message_is_stored(settled: System) -> None:
     lab = Lab(settled.name)
-    with Load.start(lab, settled.elastic_ip, PORTS, clients=5) as load:
+    with Load.start(lab, settled.address, PORTS, clients=5) as load:
         load.wait_until_served()
         load.wait_until_served(time.time())
         report = load.stop()
@@ -28,7 +28,7 @@ def test_every_acknowledged_message_is_stored(settled: System) -> None:
 
 def test_database_is_asked_for_many_messages_at_once(settled: System) -> None:
     lab = Lab(settled.name)
-    with Load.start(lab, settled.elastic_ip, PORTS, clients=1) as load:
+    with Load.start(lab, settled.address, PORTS, clients=1) as load:
         load.wait_until_served()
         report = load.stop()
     strangers = {str(uuid.uuid4()) for _ in range(50_000)}
@@ -41,7 +41,7 @@ def test_refused_message_is_sent_again_and_stored_once(settled: System) -> None:
     lab = Lab(settled.name)
     nodes = list(settled.addresses("application"))
     faults = "/etc/message-app/faults.json"
-    with Load.start(lab, settled.elastic_ip, PORTS, clients=5) as load:
+    with Load.start(lab, settled.address, PORTS, clients=5) as load:
         load.wait_until_served()
         for node in nodes:
             settled.node(node, f"echo '{{\"before_ack\": 1.5}}' >{faults}")
@@ -57,7 +57,7 @@ def test_refused_message_is_sent_again_and_stored_once(settled: System) -> None:
 
 def test_reset_connection_is_noticed_at_once(settled: System) -> None:
     lab = Lab(settled.name)
-    with Load.start(lab, settled.elastic_ip, PORTS, clients=5) as load:
+    with Load.start(lab, settled.address, PORTS, clients=5) as load:
         load.wait_until_served()
         killed = time.time()
         settled.node(settled.holder, "systemctl kill -s KILL haproxy")
@@ -79,4 +79,4 @@ def test_address_that_no_one_serves_is_told(settled: System) -> None:
 
 def test_load_without_clients_is_refused(settled: System) -> None:
     with pytest.raises(LabError, match="needs a client"):
-        Load.start(Lab(settled.name), settled.elastic_ip, PORTS, clients=0)
+        Load.start(Lab(settled.name), settled.address, PORTS, clients=0)
