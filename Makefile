@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 
 # What the lab is made with, HAProxy to judge rendered configurations, and database
 # servers that tests start for themselves.
-DEBIAN_PACKAGES := python3-venv debian-archive-keyring haproxy iproute2 iptables mariadb-server \
-    mmdebstrap nftables openssh-client postgresql socat systemd-container
+DEBIAN_PACKAGES := python3-venv debian-archive-keyring haproxy iproute2 iptables keepalived \
+    mariadb-server mmdebstrap nftables openssh-client postgresql socat systemd-container
 
 .PHONY: demo failover test check format setup lock clean help
 .DEFAULT_GOAL := help
@@ -26,9 +26,7 @@ demo: setup
 	$(BIN)/python -m lab demo
 
 failover: setup
-	$(BIN)/python -m lab up
-	$(BIN)/python -m lab run -- pyinfra inventories/lab.py deploys/site.py -y
-	$(BIN)/python -m lab failover
+	$(BIN)/python -m lab failover --every-kind --readme
 
 test: setup check
 	$(BIN)/python -m pytest

@@ -112,7 +112,8 @@ def _failover(lab: Lab, options: argparse.Namespace) -> None:
             raise LabError("say with --json FILE what to draw")
         command.write_report(command.load(options.json))
         return
-    outcomes = command.run(lab, options.kind, options.only)
+    run = command.run_every_kind if options.every_kind else command.run
+    outcomes = run(lab, options.only)
     failed = not all(outcome.passed for outcome in outcomes)
     if options.json:
         outcomes = command.merged(options.json, outcomes)
@@ -209,9 +210,9 @@ def _add_load(add: Callable[..., argparse.ArgumentParser]) -> None:
 def _add_failover(add: Callable[..., argparse.ArgumentParser]) -> None:
     failover = add("failover", _failover, "break the pair and see what clients notice")
     failover.add_argument(
-        "--kind",
-        choices=("elastic-ip", "private-address", "route"),
-        help="the kind of address that the lab must have",
+        "--every-kind",
+        action="store_true",
+        help="in a new lab for each kind of address; else in the one that is up",
     )
     failover.add_argument(
         "--only", nargs="+", default=[], metavar="NAME", help="these scenarios"

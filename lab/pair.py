@@ -82,7 +82,9 @@ class Pair:
             for id_ in address.objects:
                 if address.kind == ELASTIC_IP:
                     self._ec2.associate_address(
-                        AllocationId=id_, InstanceId=host.instance_id
+                        AllocationId=id_,
+                        InstanceId=host.instance_id,
+                        AllowReassociation=True,
                     )
                 elif address.kind == PRIVATE:
                     self._ec2.assign_private_ip_addresses(

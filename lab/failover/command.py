@@ -5,16 +5,17 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import faults
+from lab import faults, lifecycle
 from lab.address import ELASTIC_IP
 from lab.errors import LabError
 from lab.failover import runner, table
 from lab.failover.outcome import Outcome, from_dict, to_dict
 from lab.failover.scenario import Scenario
 from lab.failover.scenarios import SCENARIOS
+from lab.failover.world import deploy, must
 from lab.load import PROJECT
 from lab.names import Lab
-from lab.pair import Pair
+from lab.pair import MOVES, Pair
 from lab.progress import step
 
 README = PROJECT / "README.md"
@@ -41,16 +42,23 @@ def chosen(names: Sequence[str], kind: str) -> list[Scenario]:
     return [s for s in SCENARIOS if s.every_kind or kind == ELASTIC_IP]
 
 
-def run(lab: Lab, kind: str | None, names: Sequence[str]) -> list[Outcome]:
-    """Run scenarios and print a row as each ends."""
+def run_every_kind(lab: Lab, names: Sequence[str]) -> list[Outcome]:
+    """Run scenarios in a new lab for each kind of address; the last stays up."""
+    outcomes = []
+    for kind in MOVES:
+        lifecycle.down(lab)
+        lifecycle.up(lab, address_kind=kind)
+        with step(f"deploying to the lab with an address of kind {kind}"):
+            must(deploy(lab, "site"), "the run of deploys/site.py")
+        outcomes += run(lab, names)
+    return outcomes
+
+
+def run(lab: Lab, names: Sequence[str]) -> list[Outcome]:
+    """Run scenarios in the lab that is up, and print a row as each ends."""
     present = Pair(lab).address.kind
-    if kind not in (None, present):
-        raise LabError(
-            f"the address of lab {lab.name} is of kind {present}; take the lab down "
-            f"and bring it up with {kind}"
-        )
     wanted = chosen(names, present)
-    print(table.head(), flush=True)
+    print(f"\nAddress of kind {present}:\n\n{table.head()}", flush=True)
     outcomes = []
     for number, scenario in enumerate(wanted, start=1):
         with step(f"{number} of {len(wanted)}: {scenario.name}"):

@@ -9,7 +9,7 @@ from typing import Any
 
 from lab import faults, namespaces, stack
 from lab.errors import LabError
-from lab.failover.world import World, must
+from lab.failover.world import World, command, deploy, must
 from lab.load import PROJECT
 from lab.names import OPERATOR
 
@@ -28,15 +28,13 @@ def transfer_back(world: World) -> None:
 
 
 def _transfer(world: World, node: str) -> None:
-    if not (PROJECT / "deploys" / "transfer.py").exists():
-        raise LabError("there is no deploys/transfer.py")
-    done = world.deploy("transfer", "--data", f"transfer_to={node}")
+    done = deploy(world.lab, "transfer", "--data", f"transfer_to={node}")
     must(done, f"the transfer to {node}")
 
 
 def deploy_again(world: World) -> None:
     """What an operator does after anything: run it again."""
-    must(world.deploy("lb"), "the run of deploys/lb.py")
+    must(deploy(world.lab, "lb"), "the run of deploys/lb.py")
 
 
 def push_bad_template(world: World) -> None:
@@ -44,7 +42,7 @@ def push_bad_template(world: World) -> None:
     with _copy_of_the_project() as project:
         template = project / TEMPLATE
         template.write_text(template.read_text() + NO_KEEPALIVED)
-        done = world.deploy("lb", project=project)
+        done = deploy(world.lab, "lb", project=project)
     if done.returncode == 0:
         raise LabError("a run with a bad template was not refused")
 
@@ -82,7 +80,7 @@ def replace(world: World) -> None:
             ec2.modify_instance_attribute(
                 InstanceId=launched["InstanceId"], SourceDestCheck={"Value": False}
             )
-    must(world.command("up"), "lab up")
+    must(command(world.lab, "up"), "lab up")
     deploy_again(world)
 
 

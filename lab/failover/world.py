@@ -100,24 +100,26 @@ class World:
 
         self.until(anew, 60, f"{' and '.join(before)} have rebooted")
 
-    def deploy(
-        self, name: str, *options: str, project: Path = PROJECT
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a deploy as the operator; whatever its status."""
-        words = [PYINFRA, "inventories/lab.py", f"deploys/{name}.py", "-y", *options]
-        return self.command("run", "--", "env", "-C", str(project), *words)
 
-    def command(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the lab's own commands, as anyone would."""
-        return subprocess.run(  # noqa: S603 - the lab's own command line
-            [sys.executable, "-m", "lab", name, "--name", self.lab.name, *words],
-            cwd=PROJECT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+def deploy(
+    lab: Lab, name: str, *options: str, project: Path = PROJECT
+) -> subprocess.CompletedProcess[str]:
+    """Run a deploy as the operator; whatever its status."""
+    words = [PYINFRA, "inventories/lab.py", f"deploys/{name}.py", "-y", *options]
+    return command(lab, "run", "--", "env", "-C", str(project), *words)
+
+
+def command(lab: Lab, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run one of the lab's own commands, as anyone would."""
+    return subprocess.run(  # noqa: S603 - the lab's own command line
+        [sys.executable, "-m", "lab", name, "--name", lab.name, *words],
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
 
 
 def must(done: subprocess.CompletedProcess[str], what: str) -> None:

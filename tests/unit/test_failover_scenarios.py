@@ -26,6 +26,7 @@ def test_scenario_without_a_bound_on_the_outage_has_one_on_what_follows() -> Non
 def test_other_kinds_of_address_have_the_shorter_list() -> None:
     assert command.chosen((), "elastic-ip") == list(SCENARIOS)
     assert {s.slug for s in command.chosen((), "route")} == {
+        "address-moved-by-hand",
         "haproxy-stopped",
         "host-frozen",
         "host-powered-off",
