@@ -72,9 +72,10 @@ class Settings(BaseModel):
         description="Seconds without a byte after which a stream is closed. Dead peers "
         "are found by TCP keepalives within 2 minutes, whatever this says.",
     )
-    connect_timeout: Seconds = Field(
-        default=5,
-        description="Seconds an application node may take to accept a connection.",
+    connect_timeout: Annotated[float, Field(ge=0.1, le=60)] = Field(
+        default=0.5,
+        description="Seconds an application node may take to accept a connection; then "
+        "another one is asked.",
     )
     max_connections: Annotated[int, Field(ge=100, le=500_000)] = Field(
         default=8_000,
