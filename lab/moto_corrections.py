@@ -5,6 +5,7 @@ else. Call ``correct_moto(region)`` once, before the first stack is created.
 """
 
 import json
+from datetime import timedelta
 from typing import Any, cast
 
 from moto.autoscaling.models import FakeAutoScalingGroup
@@ -17,6 +18,8 @@ from moto.rds.models import DBInstance, rds_backends
 from moto.secretsmanager.models import secretsmanager_backends
 
 Properties = dict[str, Any]
+
+SECOND = timedelta(seconds=1)
 
 
 class SecretResource(CloudFormationModel):
@@ -132,7 +135,20 @@ def _create_instance(
     checked = properties.get("SourceDestCheck", True)
     backend.modify_instance_attribute(instance.id, "source_dest_check", checked)
     _set_metadata_options(backend, instance, properties.get("MetadataOptions", {}))
+    _launch_after_others(backend, instance)
     return instance
+
+
+def _launch_after_others(backend: Any, instance: Any) -> None:
+    """Moto launches all instances in one second, which is as fine as AWS tells it.
+
+    On AWS an instance that depends on another one is launched many seconds later.
+    """
+    others = (i.launch_time for i in backend.all_instances() if i is not instance)
+    latest = max(others, default=instance.launch_time - SECOND)
+    instance.launch_time = max(instance.launch_time, latest + SECOND)
+    for interface in instance.nics.values():
+        interface.attach_time = instance.launch_time
 
 
 def _create_elastic_ip(

@@ -18,7 +18,7 @@ from lab.pair import Pair
 CLIENTS = 20
 PAUSE = 0.1
 
-SETTLE_SECONDS = 60.0
+SETTLE_SECONDS = 45.0
 SERVED_SECONDS = 30.0
 """The longest that anyone waits for every client to be served again."""
 AFTERWARDS = 2.0

@@ -23,7 +23,7 @@ PYINFRA = str(Path(sys.executable).with_name("pyinfra"))
 LOOK_SECONDS = 0.25
 """Between two looks at a condition."""
 
-MOVE_SECONDS = 30.0
+MOVE_SECONDS = 15.0
 """The longest that anyone waits for the address to move."""
 
 

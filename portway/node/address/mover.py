@@ -96,7 +96,7 @@ class Mover:
             return
         log.info("VRRP: %s, was %s", state, memory.vrrp_state)
         memory.vrrp_state, memory.vrrp_since = state, self.wall_clock()
-        memory.arrived = False
+        memory.arrived, memory.refused = False, ""
         self._tries, self._claimed = 0, None
         self._heard = now if state is State.MASTER else None
         self.due = now + (0 if state is State.MASTER else self.config.check_interval)
