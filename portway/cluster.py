@@ -233,6 +233,20 @@ def _pair_problems(stack: Stack) -> Iterator[Problem]:
         yield Problem(stack.name, f"address {virtual.address}", text)
     if virtual.kind is AddressKind.PRIVATE:
         yield from _subnet_problems(stack, pair)
+    if virtual.kind is AddressKind.ROUTE:
+        yield from _check_problems(stack, pair)
+
+
+def _check_problems(stack: Stack, pair: Iterable[Node]) -> Iterator[Problem]:
+    """A route leads nowhere at a node that takes packets to its own addresses only."""
+    for node in pair:
+        if node.source_dest_check:
+            text = (
+                "has its source/destination check on, so AWS drops what a route leads "
+                "to it; turn it off (aws ec2 modify-instance-attribute "
+                f"--no-source-dest-check --instance-id {node.instance_id})"
+            )
+            yield Problem(stack.name, node.name, text)
 
 
 def _subnet_problems(stack: Stack, pair: Iterable[Node]) -> Iterator[Problem]:

@@ -130,6 +130,7 @@ def _node(instance: Answer, name: str) -> Node:
         interface_id=primary["NetworkInterfaceId"],
         launched_at=min(attached, instance["LaunchTime"]).astimezone(UTC),
         preferred_master=_tags(instance).get("portway:master") == "true",
+        source_dest_check=instance.get("SourceDestCheck", True),
     )
 
 

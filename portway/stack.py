@@ -37,6 +37,8 @@ class Node:
     """When it was launched first; stopping and starting does not change it."""
     preferred_master: bool = False
     """Whether the tag ``portway:master`` says ``true``."""
+    source_dest_check: bool = True
+    """Whether AWS drops packets that are not of the node's own addresses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,7 @@ def test_address_that_leads_to_both_or_to_nobody_has_the_master_as_holder() -> N
     first, second = (n.interface_id for n in stack().nodes[:2])
     for holders in ((first, second), (None, None), (second, None)):
         places = tuple(Place(f"rtb-{n}", holder) for n, holder in enumerate(holders))
-        held = VirtualAddress(AddressKind.ROUTE, "10.255.0.1", places)
+        held = VirtualAddress(AddressKind.ELASTIC_IP, "203.0.113.9", places)
         found = build_cluster(stack(virtual_address=held), settings(), clients())
         assert held.holder is None
         assert [lb.holds_address for lb in found.load_balancers] == [False, True]
@@ -199,6 +199,16 @@ def test_private_address_needs_both_load_balancers_in_its_subnet() -> None:
     assert "LoadBalancerSubnets=one" in message
     assert "lb-1: stands" not in message
     build_cluster(stack(virtual_address=address), settings(), clients())
+
+
+def test_route_needs_load_balancers_without_source_check() -> None:
+    address = VirtualAddress(AddressKind.ROUTE, "10.255.0.1", (Place("rtb-1"),))
+    first, second, *others = stack().nodes
+    open_ = replace(first, source_dest_check=False)
+    message = refusal(virtual_address=address, nodes=(open_, second, *others))
+    assert "lb-2: has its source/destination check on" in message
+    assert f"--no-source-dest-check --instance-id {second.instance_id}" in message
+    assert "lb-1" not in message
 
 
 def test_plain_vrrp_moves_nothing_in_aws() -> None:
