@@ -65,6 +65,7 @@ def address_config(cluster: Cluster, lb: LoadBalancer, program: str) -> Config:
         region=cluster.stack.region,
         instance_id=lb.node.instance_id,
         interface_id=lb.node.interface_id,
+        peer_instance_id=lb.peer.instance_id,
         peer_interface_id=lb.peer.interface_id,
         insists=lb.is_master,
         check_interval=cluster.settings.address_check_interval,

@@ -9,7 +9,7 @@ import pytest
 from portway.node.address import report, vrrp
 from portway.node.address.config import Config
 from portway.node.address.ec2 import Ec2Error, Failure
-from portway.node.address.mover import LONGEST_RETRY, Memory, Mover
+from portway.node.address.mover import LEFT_BEHIND, LONGEST_RETRY, Memory, Mover
 from portway.node.address.places import AddressKind, Call, Place, claims
 from portway.node.address.vrrp import State
 
@@ -22,6 +22,7 @@ CONFIG = Config(
     region="us-east-1",
     instance_id="i-1",
     interface_id="eni-1",
+    peer_instance_id="i-2",
     peer_interface_id="eni-2",
     insists=True,
 )
@@ -51,13 +52,16 @@ class FakeCloud:
             for id_, holder in zip(CONFIG.objects, self.holders, strict=True)
         )
 
-    def claims(self, seen: tuple[Place, ...]) -> Iterator[Call]:
-        return claims(CONFIG.kind, CONFIG.address, seen, "i-1", "eni-1")
+    def claims(
+        self, seen: tuple[Place, ...], *, for_peer: bool = False
+    ) -> Iterator[Call]:
+        to = ("i-2", "eni-2") if for_peer else ("i-1", "eni-1")
+        return claims(CONFIG.kind, CONFIG.address, seen, *to)
 
     def make(self, call: Call) -> object:
         self._fail(call.operation)
-        table = call.arguments["RouteTableId"]
-        self._pending.append((CONFIG.objects.index(table), "eni-1"))
+        index = CONFIG.objects.index(call.arguments["RouteTableId"])
+        self._pending.append((index, call.arguments["NetworkInterfaceId"]))
         return None
 
     def has_arrived(self) -> bool:
@@ -131,17 +135,40 @@ def test_node_that_is_not_master_never_claims(state: State) -> None:
     assert 59 <= bench.counted("look") <= 62
 
 
-def test_node_that_yields_between_look_and_claim_does_not_claim() -> None:
-    bench = Bench()
+def test_backup_that_is_left_with_the_address_gives_it_to_its_master() -> None:
+    bench = Bench(holders=["eni-1", "eni-1"])
+    bench.mover.hear(State.BACKUP)
+    bench.run(LEFT_BEHIND)
+    assert bench.counted("replace_route") == 0, "the master has time to take it"
+    bench.run(CONFIG.check_interval)
+    assert bench.cloud.holders == ["eni-2", "eni-2"]
+    assert bench.mover.memory.moves == 0
+
+
+@pytest.mark.parametrize("state", [State.FAULT, State.STOP])
+def test_node_that_hears_no_master_gives_nothing_away(state: State) -> None:
+    bench = Bench(holders=["eni-1", "eni-1"])
+    bench.mover.hear(State.BACKUP)
+    bench.mover.hear(state)
+    bench.run(3600)
+    assert bench.cloud.holders == ["eni-1", "eni-1"]
+
+
+@pytest.mark.parametrize("made", [0, 1])
+def test_node_that_yields_before_a_claim_does_not_make_it(made: int) -> None:
+    bench = Bench(holders=[None, None])
     bench.mover.hear(State.MASTER)
+    answers = [True] * made
 
     def yields() -> bool:
+        if answers:
+            return answers.pop()
         bench.mover.hear(State.BACKUP)
         return False
 
     bench.answer = yields
-    bench.run(60)
-    assert bench.counted("replace_route") == 0
+    bench.run(LEFT_BEHIND)
+    assert bench.counted("replace_route") == made
 
 
 def test_steady_hour_makes_no_claim() -> None:

@@ -38,14 +38,16 @@ class Cloud:
     def look(self) -> tuple[Place, ...]:
         return (Place("eipalloc-1", self.aws.holder),)
 
-    def claims(self, seen: tuple[Place, ...]) -> Iterator[Call]:
-        return claims(
-            AddressKind.ELASTIC_IP, "203.0.113.9", seen, "i-1", self.interface
-        )
+    def claims(
+        self, seen: tuple[Place, ...], *, for_peer: bool = False
+    ) -> Iterator[Call]:
+        (other,) = set(INTERFACES) - {self.interface}
+        to = other if for_peer else self.interface
+        return claims(AddressKind.ELASTIC_IP, "203.0.113.9", seen, to, to)
 
     def make(self, call: Call) -> object:
-        self.aws.holder = self.interface
-        self.aws.moves.append((self.time.now, self.interface))
+        self.aws.holder = call.arguments["InstanceId"]
+        self.aws.moves.append((self.time.now, call.arguments["InstanceId"]))
         return None
 
     def has_arrived(self) -> bool:
@@ -115,6 +117,7 @@ class Pair:
             region="us-east-1",
             instance_id="i-1",
             interface_id=own,
+            peer_instance_id="i-1",
             peer_interface_id=peer,
             insists=number == 0,
         )

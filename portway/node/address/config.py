@@ -33,6 +33,7 @@ class Config:
     region: str
     instance_id: str
     interface_id: str
+    peer_instance_id: str
     peer_interface_id: str
     insists: bool
     """Whether it takes the address from its peer at any time while it is VRRP master,

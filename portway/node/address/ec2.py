@@ -75,12 +75,14 @@ class Ec2:
         answer = self.make(call)
         return places(config.kind, config.address, config.objects, answer[key])
 
-    def claims(self, seen: tuple[Place, ...]) -> Iterator[Call]:
-        """The calls that bring the address here from where it was seen."""
+    def claims(
+        self, seen: tuple[Place, ...], *, for_peer: bool = False
+    ) -> Iterator[Call]:
+        """The calls that bring the address here, or to the peer, from where it was."""
         config = self._config
-        return claims(
-            config.kind, config.address, seen, config.instance_id, config.interface_id
-        )
+        own = config.instance_id, config.interface_id
+        peer = config.peer_instance_id, config.peer_interface_id
+        return claims(config.kind, config.address, seen, *(peer if for_peer else own))
 
     def has_arrived(self) -> bool:
         """Whether an address that EC2 says is here is here already.

@@ -22,6 +22,8 @@ SOON = 0.25
 LONGEST_RETRY = 5.0
 CONFIRMATION = 5.0
 """Seconds in which AWS may carry out a claim before it is made again."""
+LEFT_BEHIND = 15.0
+"""Seconds after which a backup that still has the address gives it to its peer."""
 FASTEST_LOOK = 1.0
 """Seconds between two looks that another master's adverts lead to."""
 
@@ -34,8 +36,10 @@ class Cloud(Protocol):
     def look(self) -> tuple[Place, ...]:
         """Where the address leads now."""
 
-    def claims(self, seen: tuple[Place, ...]) -> Iterator[Call]:
-        """The calls that bring it here."""
+    def claims(
+        self, seen: tuple[Place, ...], *, for_peer: bool = False
+    ) -> Iterator[Call]:
+        """The calls that bring it here, or to the peer."""
 
     def make(self, call: Call) -> object:
         """Make one of them."""
@@ -84,6 +88,7 @@ class Mover:
     chance: Callable[[], float] = random.random
     due: float = 0.0
     """When to look next, by ``clock``."""
+    _since: float = 0.0
     _heard: float | None = None
     _tries: int = 0
     _claimed: float | None = None
@@ -96,6 +101,7 @@ class Mover:
             return
         log.info("VRRP: %s, was %s", state, memory.vrrp_state)
         memory.vrrp_state, memory.vrrp_since = state, self.wall_clock()
+        self._since = now
         memory.arrived, memory.refused = False, ""
         self._tries, self._claimed = 0, None
         self._heard = now if state is State.MASTER else None
@@ -142,26 +148,52 @@ class Mover:
             self._look_again(self._pause(SOON))
         elif not self._may_claim():
             self._look_again(self.config.check_interval)
-        elif is_master():
-            self._claim(seen)
+        else:
+            self._claim(seen, is_master)
 
     def _stand_by(self, seen: tuple[Place, ...]) -> None:
         """Find out now what would be refused when it mattered."""
         memory, config = self.memory, self.config
+        held = config.interface_id in memory.holders  # not taken from here yet
+        if held and self._is_left_behind():
+            self._give_to_peer(seen)
+            return
         texts = [self.cloud.rehearse(call) for call in self.cloud.claims(seen)]
         refused = "; ".join(text for text in texts if text)
         if refused and refused != memory.refused:
             log.error("could not take the address: %s", refused)
         memory.refused = refused
-        is_odd = refused or config.interface_id in memory.holders
+        is_odd = refused or held
         self._look_again(config.check_interval if is_odd else config.standby_interval)
 
-    def _claim(self, seen: tuple[Place, ...]) -> None:
+    def _is_left_behind(self) -> bool:
+        """Whether this node has been backup for so long that a master is at work."""
+        is_backup = self.memory.vrrp_state is State.BACKUP
+        return is_backup and self.clock() - self._since > LEFT_BEHIND
+
+    def _give_to_peer(self, seen: tuple[Place, ...]) -> None:
+        """Give the address away that the master should have taken by now.
+
+        A backup hears its master's adverts, so it knows that there is one. The master
+        may have no way to EC2, or not know that a late answer undid its claim.
+        """
+        for call in self.cloud.claims(seen, for_peer=True):
+            log.warning(
+                "%s is left here; giving it to %s: %s",
+                self.config.address,
+                self.config.peer,
+                call.action,
+            )
+            self.cloud.make(call)
+        self.due = self.clock()
+
+    def _claim(self, seen: tuple[Place, ...], is_master: Callable[[], bool]) -> None:
         for call in self.cloud.claims(seen):
+            if not is_master():
+                return
             log.info("claiming %s: %s", self.config.address, call.action)
             self.cloud.make(call)
             self.memory.moves += 1
-            self.memory.refused = ""
             self.memory.last_move = self.wall_clock()
         self._claimed = self.clock()
         self.due = self._claimed  # AWS has said yes: see that it is so
