@@ -141,14 +141,16 @@ def read_stack(
         waited += pause
 
 
-def read_places(stack: Stack) -> tuple[Place, ...]:
-    """Where the stack's address leads at this moment."""
-    virtual = stack.virtual_address
+def places_reader(stack: Stack) -> Callable[[], tuple[Place, ...]]:
+    """Something that reads, each time, where the stack's address leads now."""
+    aws, virtual = _Aws(stack.region), stack.virtual_address
     objects = [place.id for place in virtual.places]
-    found = _read_address(
-        _Aws(stack.region), stack.name, virtual.kind, virtual.address, objects
-    )
-    return places(virtual.kind, virtual.address, objects, found)
+
+    def read() -> tuple[Place, ...]:
+        found = _read_address(aws, stack.name, virtual.kind, virtual.address, objects)
+        return places(virtual.kind, virtual.address, objects, found)
+
+    return read
 
 
 def read_secret(region: str, secret_id: str) -> dict[str, str]:
@@ -308,17 +310,15 @@ def _read_address(
     if kind is AddressKind.VRRP:
         return []
     call, key = look(kind, address, objects)
-    absent = {
-        AddressKind.ELASTIC_IP: "InvalidAllocationID.NotFound",
-        AddressKind.ROUTE: "InvalidRouteTableID.NotFound",
-    }.get(kind, "")
-    what = ("ec2", call.operation, key, f"stack {name}")
-    found = _read_if_there(aws, absent, *what, **call.arguments)
-    if kind is AddressKind.ROUTE and not found:
-        # One table that is missing hides the others from a call by ids.
-        filters = [{"Name": "route-table-id", "Values": list(objects)}]
-        found = aws.read(*what, Filters=filters)
-    return found
+    return _read_if_there(
+        aws,
+        "InvalidAllocationID.NotFound",
+        "ec2",
+        call.operation,
+        key,
+        f"stack {name}",
+        **call.arguments,
+    )
 
 
 def _read_if_there(

@@ -70,6 +70,9 @@ class LoadBalancer:
     is_master: bool
     """Whether it is the master of record, with the higher base priority."""
     priority: int
+    """Its base priority."""
+    healthy_priority: int
+    """What it advertises while its check succeeds."""
     transfer_weight: int
     """What a planned transfer adds to the priority of the node that hands over."""
     holds_address: bool
@@ -270,11 +273,13 @@ def _load_balancers(
     holder = stack.virtual_address.holder or master.interface_id
 
     def member(node: Node, peer: Node) -> LoadBalancer:
+        base = priorities.master if node is master else priorities.backup
         return LoadBalancer(
             node=node,
             peer=peer,
             is_master=node is master,
-            priority=priorities.master if node is master else priorities.backup,
+            priority=base,
+            healthy_priority=priorities.effective(base, healthy=True),
             transfer_weight=priorities.transfer_weight,
             holds_address=node.interface_id == holder,
         )

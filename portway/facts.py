@@ -197,9 +197,10 @@ class AddressPermissions(FactBase[list[str]]):
 
     def process(self, output: list[str]) -> list[str]:
         """The lines, without the word that says that there are some."""
-        lines = [line for line in output if line.strip()]
-        found = [line for line in lines if line != "refused"]
-        return found or ["portway-address permissions failed"] if lines else []
+        if "refused" not in output:
+            return []  # whatever else was printed, it did not fail
+        found = [line for line in output if line.strip() and line != "refused"]
+        return found or ["portway-address permissions failed"]
 
     @staticmethod
     def default() -> list[str]:

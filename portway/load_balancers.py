@@ -135,11 +135,9 @@ def verify_pair(cluster: Cluster) -> Commands:
     """Wait until exactly the right node is VRRP master and has the address in AWS."""
     if not state.is_executing:
         return
+    read_places = aws.places_reader(cluster.stack)
     wrong = _wait_until_none(
-        cluster,
-        lambda: pair_shortcomings(
-            cluster, _ask_pair(cluster), aws.read_places(cluster.stack)
-        ),
+        cluster, lambda: pair_shortcomings(cluster, _ask_pair(cluster), read_places())
     )
     if wrong:
         yield _failure(f"the pair is not right: {'; '.join(wrong)}")
@@ -174,6 +172,10 @@ def verify_target(cluster: Cluster, target: LoadBalancer) -> Commands:
     missing = node_shortcomings(cluster, status)
     if not status.keepalived_active:
         missing += ("keepalived is not running",)
+    if not status.mover_active:
+        missing += ("portway-address is not running",)
+    if status.mover_failure:
+        missing += (f"portway-address says: {status.mover_failure}",)
     if missing:
         yield _failure(
             f"{target.name} cannot take the address: {'; '.join(missing)}; the "
@@ -198,10 +200,11 @@ def verify_transfer(cluster: Cluster, target: LoadBalancer) -> Commands:
     if not state.is_executing:
         return
 
+    read_places = aws.places_reader(cluster.stack)
+
     def look() -> tuple[str, ...]:
         statuses = _ask_pair(cluster)
-        places = aws.read_places(cluster.stack)
-        if found := pair_shortcomings(cluster, statuses, places):
+        if found := pair_shortcomings(cluster, statuses, read_places()):
             return found
         status = statuses[target.name]
         if status is None or not status.is_vrrp_master:

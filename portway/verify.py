@@ -3,7 +3,7 @@
 Pure.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from portway.cluster import STATS_FRONTEND, Cluster
@@ -66,18 +66,8 @@ def pair_shortcomings(
     node that could not be asked, about which nothing is claimed. ``places`` are where
     AWS leads the address.
     """
-    dead = [
-        f"{unit} is not running on {name}"
-        for name, status in statuses.items()
-        if status is not None
-        for unit, active in (
-            ("keepalived", status.keepalived_active),
-            ("portway-address", status.mover_active),
-        )
-        if not active
-    ]
-    if dead:
-        return tuple(dead)
+    if dead := tuple(_dead(statuses)):
+        return dead
     masters = [n for n, s in statuses.items() if s is not None and s.is_vrrp_master]
     if len(masters) > 1:
         return (
@@ -87,21 +77,51 @@ def pair_shortcomings(
         )
     if not masters and None not in statuses.values():
         return (f"neither {' nor '.join(statuses)} is VRRP master",)
-    (of_record,) = (lb.name for lb in cluster.load_balancers if lb.is_master)
-    status = statuses[of_record]
-    if (
-        status is not None
-        and of_record not in masters
-        and not status.handed_over
-        and not node_shortcomings(cluster, status)
-    ):
-        return (f"{of_record} serves and is the master of record, but not VRRP master",)
     refused = tuple(
         f"{name} could not take the address: {status.mover_failure}"
         for name, status in statuses.items()
         if status is not None and name not in masters and status.mover_failure
     )
-    return refused or _address_shortcomings(cluster, statuses, masters, places)
+    return (
+        _master_shortcomings(cluster, statuses, masters)
+        or refused
+        or _address_shortcomings(cluster, statuses, masters, places)
+    )
+
+
+def _dead(statuses: Mapping[str, LoadBalancerStatus | None]) -> Iterator[str]:
+    """The units that do not run on nodes that could be asked."""
+    for name, status in statuses.items():
+        if status is not None and not status.keepalived_active:
+            yield f"keepalived is not running on {name}"
+        if status is not None and not status.mover_active:
+            yield f"portway-address is not running on {name}"
+
+
+def _master_shortcomings(
+    cluster: Cluster,
+    statuses: Mapping[str, LoadBalancerStatus | None],
+    masters: Collection[str],
+) -> tuple[str, ...]:
+    """Why the VRRP master is not the one that it should be."""
+    (record,) = (lb.name for lb in cluster.load_balancers if lb.is_master)
+    serving = [
+        name
+        for name, status in statuses.items()
+        if status is not None and not node_shortcomings(cluster, status)
+    ]
+    status = statuses[record]
+    if status and record in serving and not status.handed_over:
+        if record not in masters:
+            return (
+                f"{record} serves and is the master of record, but not VRRP master",
+            )
+    elif serving and masters and not set(serving) & set(masters):
+        return (
+            f"{' and '.join(serving)} serves, but VRRP master is "
+            f"{' and '.join(masters)}, which does not",
+        )
+    return ()
 
 
 def _address_shortcomings(

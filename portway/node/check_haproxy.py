@@ -2,8 +2,8 @@
 """Succeeds while HAProxy serves; keepalived runs it once a second.
 
 HAProxy serves if it answers on its socket, is not about to end, accepts connections for
-a client and has a server for some backend. A process that is being started anew gets
-half a second; one that accepts the question and does not answer hangs.
+a client and has a server for some backend. A process that is being replaced gets half a
+second; one that accepts the question and does not answer hangs.
 
 Most of a second is spent watching, so that a failure is noticed within a fraction of
 one though keepalived counts in whole seconds.
@@ -32,21 +32,23 @@ IN_FULL = "show info; show stat -1 3 -1"
 def main() -> int:
     """Watch for a while; 0 if HAProxy served all the time, 1 as soon as not."""
     path, stats_frontend = sys.argv[1:]
-    question, unheard_since = IN_FULL, None
+    question, absent_since = IN_FULL, None
     end = time.monotonic() + WATCHED
     while True:
         now = time.monotonic()
         try:
             answer = ask(path, question)
+            if "\nStopping: 0" not in answer:  # its successor answers in a moment
+                raise ConnectionError("the process is about to end")
         except TimeoutError:
             return fail("HAProxy does not answer on its socket")
         except OSError as error:
-            unheard_since = unheard_since or now
-            if now - unheard_since >= RESTART:
+            absent_since = absent_since or now
+            if now - absent_since >= RESTART:
                 return fail(f"HAProxy is not there: {error}")
             time.sleep(RETRY)
             continue
-        unheard_since = None
+        absent_since = None
         if problem := shortcoming(answer, stats_frontend):
             return fail(problem)
         if now + PAUSE >= end:
@@ -71,9 +73,7 @@ def ask(path: str, question: str) -> str:
 
 def shortcoming(answer: str, stats_frontend: str) -> str:
     """Why HAProxy does not serve, from what it says of itself; empty if it does."""
-    info, _, stat = answer.partition("# pxname,")
-    if "\nStopping: 0" not in info:
-        return "HAProxy is about to end"
+    _, _, stat = answer.partition("# pxname,")
     if not stat:
         return ""
     rows = list(csv.DictReader(f"pxname,{stat}".splitlines()))

@@ -36,7 +36,7 @@ def become_master(mover: Mover) -> None:
     """Let a mover claim the address and see that it is so."""
     mover.hear(State.MASTER)
     for _ in range(2):
-        mover.act(lambda: True)
+        mover.act(lambda: None)
 
 
 @pytest.fixture(params=MOVED)

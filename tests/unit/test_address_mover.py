@@ -1,7 +1,10 @@
 """When the address mover looks, when it claims, and when it must not."""
 
+import json
+import os
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from portway.node.address import report, vrrp
 from portway.node.address.config import Config
 from portway.node.address.ec2 import Ec2Error, Failure
-from portway.node.address.mover import LEFT_BEHIND, LONGEST_RETRY, Memory, Mover
+from portway.node.address.mover import LONGEST_RETRY, Memory, Mover
 from portway.node.address.places import AddressKind, Call, Place, claims
 from portway.node.address.vrrp import State
 
@@ -24,7 +27,7 @@ CONFIG = Config(
     interface_id="eni-1",
     peer_instance_id="i-2",
     peer_interface_id="eni-2",
-    insists=True,
+    insists_from=151,
 )
 
 
@@ -38,6 +41,8 @@ class FakeCloud:
     slow: int = 0
     """How many looks a claim takes to show."""
     refuses: str = ""
+    broken: str = ""
+    """A table whose route cannot be changed."""
     _pending: list[tuple[int, str]] = field(default_factory=list)
 
     def look(self) -> tuple[Place, ...]:
@@ -60,6 +65,8 @@ class FakeCloud:
 
     def make(self, call: Call) -> object:
         self._fail(call.operation)
+        if call.arguments["RouteTableId"] == self.broken:
+            raise Ec2Error(f"ec2:{call.operation}", Failure.REFUSED, "gone")
         index = CONFIG.objects.index(call.arguments["RouteTableId"])
         self._pending.append((index, call.arguments["NetworkInterfaceId"]))
         return None
@@ -84,9 +91,7 @@ class Bench:
         self.now = 1000.0
         self.cloud = FakeCloud(**cloud)  # type: ignore[arg-type]
         self.mover = self.start(config, Memory())
-        self.answer: Callable[[], bool] = lambda: (
-            self.mover.memory.vrrp_state is State.MASTER
-        )
+        self.listen: Callable[[], None] = lambda: None
 
     def start(self, config: Config, memory: Memory) -> Mover:
         return Mover(
@@ -102,7 +107,7 @@ class Bench:
         end = self.now + seconds
         while self.mover.due <= end:
             self.now = max(self.now, self.mover.due)
-            self.mover.act(self.answer)
+            self.mover.act(self.listen)
         self.now = end
 
     def counted(self, name: str) -> int:
@@ -138,9 +143,9 @@ def test_node_that_is_not_master_never_claims(state: State) -> None:
 def test_backup_that_is_left_with_the_address_gives_it_to_its_master() -> None:
     bench = Bench(holders=["eni-1", "eni-1"])
     bench.mover.hear(State.BACKUP)
-    bench.run(LEFT_BEHIND)
+    bench.run(CONFIG.left_behind)
     assert bench.counted("replace_route") == 0, "the master has time to take it"
-    bench.run(CONFIG.check_interval)
+    bench.run(CONFIG.check_interval + 1)
     assert bench.cloud.holders == ["eni-2", "eni-2"]
     assert bench.mover.memory.moves == 0
 
@@ -158,17 +163,62 @@ def test_node_that_hears_no_master_gives_nothing_away(state: State) -> None:
 def test_node_that_yields_before_a_claim_does_not_make_it(made: int) -> None:
     bench = Bench(holders=[None, None])
     bench.mover.hear(State.MASTER)
-    answers = [True] * made
 
-    def yields() -> bool:
-        if answers:
-            return answers.pop()
-        bench.mover.hear(State.BACKUP)
-        return False
+    def yields() -> None:
+        if bench.counted("replace_route") == made:
+            bench.mover.hear(State.BACKUP)
 
-    bench.answer = yields
-    bench.run(LEFT_BEHIND)
+    bench.listen = yields
+    bench.run(CONFIG.left_behind)
     assert bench.counted("replace_route") == made
+
+
+def test_backup_that_becomes_master_meanwhile_gives_nothing_away() -> None:
+    bench = Bench(holders=["eni-1", "eni-1"])
+    bench.mover.hear(State.BACKUP)
+    bench.run(CONFIG.left_behind)
+    bench.listen = lambda: bench.mover.hear(State.MASTER)
+    bench.run(60)
+    assert bench.counted("replace_route") == 0
+
+
+def test_gift_that_takes_its_time_is_not_made_again() -> None:
+    bench = Bench(holders=["eni-1", "eni-1"])
+    bench.mover.hear(State.BACKUP)
+    bench.run(CONFIG.left_behind)
+    bench.cloud.slow = 4
+    bench.run(8)
+    assert bench.counted("replace_route") == 2
+    assert bench.cloud.holders == ["eni-2", "eni-2"]
+
+
+def test_mover_that_was_just_started_waits_before_it_gives_anything_away() -> None:
+    bench = Bench(holders=["eni-1", "eni-1"])
+    bench.mover = bench.start(CONFIG, Memory(State.BACKUP))
+    bench.run(CONFIG.left_behind - 1)
+    assert bench.counted("replace_route") == 0
+
+
+def test_place_that_cannot_be_moved_does_not_keep_the_others() -> None:
+    bench = Bench(broken="rtb-1")
+    bench.mover.hear(State.MASTER)
+    bench.run(5)
+    assert bench.cloud.holders == ["eni-2", "eni-1"]
+    assert "replace_route" in bench.mover.memory.last_failure
+    assert bench.mover.memory.failures > 1, "not reset by looks that work"
+
+
+def test_master_whose_priority_has_dropped_does_not_insist() -> None:
+    bench = Bench(holders=["eni-1", "eni-1"])
+    bench.mover.hear(State.MASTER)
+    bench.run(1)
+    bench.mover.priority = 131
+    bench.cloud.holders = ["eni-2", "eni-2"]
+    bench.run(30)
+    assert bench.counted("replace_route") == 0
+    bench.mover.priority = 151
+    bench.run(CONFIG.check_interval)
+    assert bench.cloud.holders == ["eni-1", "eni-1"]
 
 
 def test_steady_hour_makes_no_claim() -> None:
@@ -255,7 +305,7 @@ def test_other_master_of_lower_priority_is_answered_at_a_bearable_rate() -> None
 class TestBackupOfRecord:
     """A master that does not insist: the peer has the higher base priority."""
 
-    MEEK = replace(CONFIG, insists=False)
+    MEEK = replace(CONFIG, insists_from=255)
 
     def arrived(self) -> Bench:
         bench = Bench(self.MEEK)
@@ -267,8 +317,17 @@ class TestBackupOfRecord:
     def test_does_not_take_the_address_back_from_its_peer(self) -> None:
         bench = self.arrived()
         bench.cloud.holders = ["eni-2", "eni-2"]
-        bench.run(3600)
+        bench.run(55)
         assert bench.cloud.holders == ["eni-2", "eni-2"]
+
+    def test_takes_it_back_in_the_end_from_a_peer_that_is_not_there(self) -> None:
+        bench = self.arrived()
+        moves = bench.mover.memory.moves
+        for pause in (70, 130, 250):
+            bench.cloud.holders = ["eni-2", "eni-2"]
+            bench.run(pause)
+            moves += 2
+            assert bench.mover.memory.moves == moves
 
     def test_takes_it_when_it_becomes_master_again(self) -> None:
         bench = self.arrived()
@@ -307,7 +366,7 @@ class TestBackupOfRecord:
         bench.cloud.holders = ["eni-2", "eni-2"]
         bench.mover = bench.start(self.MEEK, bench.mover.memory)
         bench.mover.hear(State.MASTER)
-        bench.run(60)
+        bench.run(50)
         assert bench.cloud.holders == ["eni-2", "eni-2"]
 
 
@@ -337,7 +396,17 @@ def test_memory_survives_a_restart_of_the_program(
     assert resumed.moves == 3
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"vrrp_state": "MASTER"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"vrrp_state": "MASTER"}',
+        json.dumps(asdict(Memory()) | {"vrrp_state": "ASLEEP"}),
+        json.dumps(asdict(Memory()) | {"holders": None}),
+    ],
+)
 def test_torn_memory_is_no_memory(tmp_path: Path, text: str) -> None:
     path = tmp_path / "status.json"
     path.write_text(text)
@@ -359,8 +428,16 @@ def test_status_says_whether_aws_and_vrrp_agree(
 ) -> None:
     memory = Memory(vrrp_state=state, holders=holders)
     assert report.agrees(CONFIG, memory) is agrees
-    told = report.words(report.status(CONFIG, memory), 10.0)
+    told = report.words(report.status(CONFIG, memory) | {"written": 9.0}, 10.0)
     assert ("DO NOT AGREE" in told) is not agrees
+
+
+def test_status_of_a_dead_mover_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "status.json"
+    report.save(CONFIG, Memory(), path)
+    assert "NOT UPDATED" not in report.show(path)
+    os.utime(path, (0, time.time() - 100))
+    assert report.show(path).startswith("NOT UPDATED for 100 s")
 
 
 def test_metrics_are_written_where_a_collector_reads_them(tmp_path: Path) -> None:

@@ -53,6 +53,10 @@ def test_lines_tell_the_state_also_in_pieces(fifo: Path) -> None:
     os.write(writer, b'tway" MASTER 151\nINSTANCE "portway" MASTER_RX_LOWER_PRI 151\n')
     assert notifications.wait(1) == ["MASTER", "MASTER_RX_LOWER_PRI"]
     assert notifications.told is State.MASTER
+    assert notifications.priority == 151
+    os.write(writer, b'INSTANCE "portway" MASTER_PRIORITY 131\n')
+    assert notifications.wait(1) == ["MASTER_PRIORITY"]
+    assert (notifications.told, notifications.priority) == (State.MASTER, 131)
     os.close(writer)
 
 
@@ -86,9 +90,13 @@ def test_line_counts_no_more_when_keepalived_has_closed_the_fifo(fifo: Path) -> 
 
 def test_fifo_that_was_replaced_is_read(fifo: Path) -> None:
     notifications = Notifications(fifo)
+    old = keepalived(fifo)
+    os.write(old, b'INSTANCE "portway" BACKUP 150\n')
+    assert notifications.wait(1) == ["BACKUP"]
     fifo.unlink()
     os.mkfifo(fifo)
     notifications.wait(0)
+    assert notifications.told is None, "what was said there counts no more"
     writer = keepalived(fifo)
     os.write(writer, b'INSTANCE "portway" MASTER 151\n')
     assert notifications.wait(1) == ["MASTER"]

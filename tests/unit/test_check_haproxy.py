@@ -146,13 +146,23 @@ def test_haproxy_that_is_started_anew_passes(path: Path) -> None:
 def test_failure_while_it_is_watched_is_noticed_in_the_same_run(path: Path) -> None:
     begun = time.monotonic()
 
-    def say() -> str:
-        if time.monotonic() - begun > 0.3:
-            return answer(GOOD, INFO.replace("Stopping: 0", "Stopping: 1"))
-        return answer(GOOD)
+    def say() -> str | None:
+        return answer(GOOD) if time.monotonic() - begun < 0.3 else None
 
     with haproxy(path, say):
         assert check(path)[0] == 1
+
+
+def test_process_that_is_replaced_by_a_reload_passes(path: Path) -> None:
+    asked: list[int] = []
+
+    def say() -> str:
+        asked.append(1)
+        old = INFO.replace("Stopping: 0", "Stopping: 1")
+        return answer(GOOD, old) if len(asked) == 2 else answer(GOOD)
+
+    with haproxy(path, say):
+        assert check(path)[:2] == (0, "")
 
 
 def test_full_frontend_serves() -> None:

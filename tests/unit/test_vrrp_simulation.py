@@ -7,11 +7,14 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from portway.node.address.vrrp import State
 from portway.vrrp import Priorities, violations
 from tests.unit.vrrp_simulation import INTERFACES, Pair
 
 SETTLED = 20.0
-"""Seconds after which nothing changes any more."""
+"""Seconds after which nothing changes any more, if nothing was lost on the way."""
+MENDED = 250.0
+"""Seconds after which nothing changes any more, whatever was."""
 USUAL = Priorities(151, 150, -20)
 
 NODE = st.integers(0, 1)
@@ -21,8 +24,10 @@ EVENTS = st.lists(
         st.one_of(
             st.tuples(st.just("check"), NODE, st.booleans()),
             st.tuples(st.just("transfer"), st.just(0), st.booleans()),
-            st.tuples(st.just("restart mover"), NODE, st.just(True)),
-            st.tuples(st.just("link"), st.just(0), st.booleans()),
+            st.tuples(st.just("mover"), NODE, st.booleans()),
+            st.tuples(st.just("hears"), NODE, st.booleans()),
+            st.tuples(st.just("permitted"), NODE, st.booleans()),
+            st.tuples(st.just("prompt"), NODE, st.booleans()),
         ),
     ),
     max_size=12,
@@ -34,10 +39,22 @@ def happen(pair: Pair, what: str, node: int, value: bool) -> None:
         pair.nodes[node].healthy = value
     elif what == "transfer":
         pair.nodes[node].transferred = value
-    elif what == "restart mover":
-        pair.restart_mover(node)
+    elif what == "mover":
+        (pair.start_mover if value else pair.kill_mover)(node)
+    elif what == "hears":
+        pair.nodes[node].deaf = not value
+    elif what == "permitted":
+        change = pair.aws.refuses.discard if value else pair.aws.refuses.add
+        change(INTERFACES[node])
     else:
-        pair.connected = value
+        pair.aws.delay = 0.0 if value else 4.0
+
+
+def mend(pair: Pair) -> None:
+    """All is well but for checks and a transfer."""
+    for node in (0, 1):
+        for what in ("mover", "hears", "permitted", "prompt"):
+            happen(pair, what, node, True)
 
 
 def right_node(pair: Pair) -> int:
@@ -66,8 +83,8 @@ def test_address_ends_on_the_right_node(
     for pause, event in events:
         pair.run(pause)
         happen(pair, *event)
-    pair.connected = True
-    pair.run(SETTLED)
+    mend(pair)
+    pair.run(MENDED)
     assert pair.masters == [right_node(pair)]
     assert pair.holder == right_node(pair)
     for node in pair.nodes:
@@ -75,6 +92,9 @@ def test_address_ends_on_the_right_node(
     pair.run(SETTLED)
     assert pair.masters == [0]
     assert pair.holder == 0
+    before = len(pair.aws.moves)
+    pair.run(300)
+    assert len(pair.aws.moves) == before
 
 
 @pytest.mark.parametrize("weight", [-1, 1])
@@ -107,24 +127,51 @@ def test_hour_of_checks_moves_nothing() -> None:
 def test_two_masters_do_not_fight() -> None:
     pair = Pair(USUAL)
     pair.run(SETTLED)
-    pair.connected = False
-    pair.run(3600)
+    pair.connect(False)
+    pair.run(60)
     assert pair.masters == [0, 1]
     # The backup took it when it became master, the master took it back, once each.
-    assert [interface for _, interface in pair.aws.moves] == [
-        INTERFACES[0],
-        INTERFACES[1],
-        INTERFACES[0],
-    ]
+    went = [interface for _, interface in pair.aws.moves]
+    assert went == [INTERFACES[0], INTERFACES[1], INTERFACES[0]]
+    pair.run(3600)
+    assert pair.holder == 0
+    assert len(pair.aws.moves) <= 13, "probes, ever more seldom"
 
 
-def test_two_masters_without_the_rule_would_fight() -> None:
+@pytest.mark.parametrize("what", ["check", "transfer"])
+def test_deaf_master_that_does_not_prevail_does_not_fight(what: str) -> None:
+    pair = Pair(USUAL)
+    pair.run(SETTLED)
+    happen(pair, "hears", 0, False)
+    happen(pair, what, 0, what == "transfer")
+    pair.run(60)
+    assert pair.masters == [0, 1]
+    assert pair.holder == 1
+    before = len(pair.aws.moves)
+    pair.run(3600)
+    assert pair.holder == 1
+    assert len(pair.aws.moves) - before <= 13
+
+
+def test_two_masters_that_both_insist_would_fight() -> None:
     pair = Pair(USUAL)
     mover = pair.nodes[1].mover
-    mover.config = replace(mover.config, insists=True)
-    pair.connected = False
+    mover.config = replace(mover.config, insists_from=150)
+    pair.connect(False)
     pair.run(60)
     assert len(pair.aws.moves) > 10
+
+
+def test_claim_that_aws_carries_out_when_its_node_is_dead_is_undone() -> None:
+    pair = Pair(USUAL)
+    pair.run(SETTLED)
+    pair.nodes[0].healthy = False
+    pair.run(SETTLED)
+    pair.kill_mover(0)
+    pair.nodes[0].state = State.STOP
+    pair.aws.holder = INTERFACES[0]
+    pair.run(80)
+    assert pair.holder == 1
 
 
 @pytest.mark.parametrize(("last_advert", "seconds"), [(True, 2), (False, 25)])
@@ -135,12 +182,12 @@ def test_address_left_behind_by_a_partition_follows(
     pair = Pair(USUAL)
     pair.last_advert = last_advert
     pair.run(SETTLED)
-    pair.connected = False
+    pair.connect(False)
     pair.run(SETTLED)
     pair.nodes[0].healthy = False
     pair.nodes[0].advert_at = pair.time.now + 0.9  # the other one's comes first
     pair.nodes[1].advert_at = pair.time.now
-    pair.connected = True
+    pair.connect(True)
     pair.run(seconds)
     assert pair.masters == [1]
     assert pair.holder == 1

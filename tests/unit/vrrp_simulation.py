@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from portway.node.address.config import Config
+from portway.node.address.ec2 import Ec2Error, Failure
 from portway.node.address.mover import Memory, Mover
 from portway.node.address.places import AddressKind, Call, Place, claims
 from portway.node.address.vrrp import State
@@ -24,7 +25,16 @@ class Aws:
 
     holder: str | None = None
     moves: list[tuple[float, str]] = field(default_factory=list)
-    refuses: bool = False
+    refuses: set[str] = field(default_factory=set)
+    """Interfaces of the nodes whose calls fail."""
+    delay: float = 0.0
+    """Seconds until a call that was answered takes effect."""
+    pending: list[tuple[float, str]] = field(default_factory=list)
+
+    def carry_out(self, now: float) -> None:
+        for at, interface in [item for item in self.pending if item[0] <= now]:
+            self.pending.remove((at, interface))
+            self.holder = interface
 
 
 @dataclass
@@ -36,6 +46,7 @@ class Cloud:
     time: "Time"
 
     def look(self) -> tuple[Place, ...]:
+        self._fail()
         return (Place("eipalloc-1", self.aws.holder),)
 
     def claims(
@@ -46,9 +57,16 @@ class Cloud:
         return claims(AddressKind.ELASTIC_IP, "203.0.113.9", seen, to, to)
 
     def make(self, call: Call) -> object:
-        self.aws.holder = call.arguments["InstanceId"]
-        self.aws.moves.append((self.time.now, call.arguments["InstanceId"]))
+        self._fail()
+        to = call.arguments["InstanceId"]
+        self.aws.moves.append((self.time.now, to))
+        self.aws.pending.append((self.time.now + self.aws.delay, to))
+        self.aws.carry_out(self.time.now)
         return None
+
+    def _fail(self) -> None:
+        if self.interface in self.aws.refuses:
+            raise Ec2Error("ec2:AssociateAddress", Failure.DENIED, "no")
 
     def has_arrived(self) -> bool:
         return True
@@ -75,6 +93,8 @@ class Node:
     transferred: bool = False
     down_at: float = 0.0
     advert_at: float = 0.0
+    deaf: bool = False
+    has_mover: bool = True
 
     @property
     def priority(self) -> int:
@@ -87,7 +107,8 @@ class Node:
 
     def become(self, state: State) -> None:
         self.state = state
-        self.mover.hear(state)
+        if self.has_mover:
+            self.mover.hear(state)
 
 
 class Pair:
@@ -95,11 +116,11 @@ class Pair:
 
     def __init__(self, priorities: Priorities) -> None:
         self.time, self.aws = Time(), Aws()
+        self.healthy = priorities.effective(priorities.master, healthy=True)
         bases = (priorities.master, priorities.backup)
         self.nodes = [
             Node(n, priorities, bases[n], self._mover(n, Memory())) for n in (0, 1)
         ]
-        self.connected = True
         self.last_advert = True
         """Whether a master that yields sends one (``higher_prio_send_advert``)."""
         for node in self.nodes:
@@ -119,7 +140,7 @@ class Pair:
             interface_id=own,
             peer_instance_id="i-1",
             peer_interface_id=peer,
-            insists=number == 0,
+            insists_from=self.healthy if number == 0 else 255,
         )
 
         def clock() -> float:
@@ -134,21 +155,30 @@ class Pair:
             chance=lambda: 0.5,
         )
 
-    def restart_mover(self, number: int) -> None:
-        """Kill a node's mover; what it knew is in its file."""
+    def connect(self, connected: bool) -> None:
+        for node in self.nodes:
+            node.deaf = not connected
+
+    def kill_mover(self, number: int) -> None:
+        self.nodes[number].has_mover = False
+
+    def start_mover(self, number: int) -> None:
+        """Start a node's mover anew; what it knew is in its file."""
         node = self.nodes[number]
+        node.has_mover = True
         node.mover = self._mover(number, node.mover.memory)
         node.mover.hear(node.state)
 
     def run(self, seconds: float) -> None:
         for _ in range(round(seconds / TICK)):
             self.time.now += TICK
+            self.aws.carry_out(self.time.now)
             for node in self.nodes:
                 self._advance(node)
             for node in self.nodes:
-                mover = node.mover
-                if self.time.now >= mover.due:
-                    mover.act(lambda node=node: node.state is State.MASTER)  # type: ignore[misc]
+                if node.has_mover and self.time.now >= node.mover.due:
+                    node.mover.priority = node.priority
+                    node.mover.act(lambda: None)
 
     def _advance(self, node: Node) -> None:
         now = self.time.now
@@ -157,23 +187,28 @@ class Pair:
             node.advert_at = now
         if node.state is State.MASTER and now >= node.advert_at:
             node.advert_at = now + 1
-            if self.connected:
-                self._receive(self.nodes[1 - node.number], node)
+            self._receive(self.nodes[1 - node.number], node)
 
     def _receive(self, node: Node, sender: Node) -> None:
         """An advert of ``sender`` arrives; on a tie the higher address wins."""
         now = self.time.now
+        if node.deaf:
+            return
         if node.state is State.BACKUP:
             if sender.priority >= node.priority:
                 node.wait_for_master(now)
         elif (sender.priority, sender.number) > (node.priority, node.number):
-            if self.last_advert and sender.state is State.MASTER:
-                sender.mover.doubt()  # hears the last advert of the one that yields
+            if self.last_advert and not sender.deaf:
+                self._doubt(sender)  # hears the last advert of the one that yields
             node.become(State.BACKUP)
             node.wait_for_master(now)
         else:
-            node.mover.doubt()
+            self._doubt(node)
             node.advert_at = now
+
+    def _doubt(self, node: Node) -> None:
+        if node.has_mover and node.state is State.MASTER:
+            node.mover.doubt()
 
     @property
     def masters(self) -> list[int]:

@@ -18,6 +18,8 @@ from portway.node.address.ec2 import Ec2, Ec2Error
 from portway.node.address.mover import Mover
 from portway.node.address.places import AddressKind, Place
 
+log = logging.getLogger("address")
+
 LEVELS = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3}
 OLDEST_REPORT = 5.0
 """Seconds after which the status is written again though nothing has changed."""
@@ -76,16 +78,14 @@ def _turn(notifications: vrrp.Notifications, mover: Mover, cloud: Ec2) -> None:
     """Wait for news or for the time to look, and do what is due."""
     _listen(notifications, mover, min(mover.due - mover.clock(), OLDEST_REPORT))
     if mover.clock() >= mover.due:
-
-        def is_master() -> bool:
-            _listen(notifications, mover, 0)
-            return mover.memory.vrrp_state is vrrp.State.MASTER
-
-        mover.act(is_master)
-    elif mover.memory.vrrp_state is not vrrp.State.MASTER:
+        mover.act(lambda: _listen(notifications, mover, 0))
+    elif mover.is_standby:
         cloud.keep_credentials()
-    report.save(mover.config, mover.memory)
-    report.save_metrics(mover.config, mover.memory)
+    for save in (report.save, report.save_metrics):
+        try:
+            save(mover.config, mover.memory)
+        except OSError as error:  # a full disk must not keep the address from moving
+            log.warning("the state could not be written: %s", error)
     _tell_systemd("WATCHDOG=1")
 
 
@@ -97,6 +97,7 @@ def _listen(notifications: vrrp.Notifications, mover: Mover, seconds: float) -> 
             mover.hear(vrrp.present_state(address, vrrp.State(word)))
         elif word == "MASTER_RX_LOWER_PRI":
             mover.doubt()
+    mover.priority = notifications.priority
     mover.hear(vrrp.present_state(address, notifications.told))
 
 

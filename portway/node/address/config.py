@@ -35,9 +35,13 @@ class Config:
     interface_id: str
     peer_instance_id: str
     peer_interface_id: str
-    insists: bool
-    """Whether it takes the address from its peer at any time while it is VRRP master,
-    or only when it becomes it: one of two masters must not."""
+    insists_from: int
+    """VRRP priority from which on this node, while it is master, takes the address from
+    its peer at any time, and not only when it becomes master: of two masters that do
+    not hear each other only a healthy master of record does. 255 for never."""
+    left_behind: float = 15.0
+    """Seconds after which a backup that still has the address gives it to its peer;
+    more than VRRP takes to make a master."""
     check_interval: float = 5.0
     """Seconds between two looks at AWS while this node is VRRP master."""
     standby_interval: float = 60.0

@@ -73,7 +73,8 @@ class Ec2:
         config = self._config
         call, key = look(config.kind, config.address, config.objects)
         answer = self.make(call)
-        return places(config.kind, config.address, config.objects, answer[key])
+        with _told(call.action):
+            return places(config.kind, config.address, config.objects, answer[key])
 
     def claims(
         self, seen: tuple[Place, ...], *, for_peer: bool = False
@@ -126,19 +127,22 @@ class Ec2:
         Raises Ec2Error if EC2 does not say.
         """
         arguments = call.arguments | {"DryRun": True}
-        permitted = "DryRunOperation"
-        if call.operation == "assign_private_ip_addresses":
+        knows_dry_run = call.operation != "assign_private_ip_addresses"
+        if not knows_dry_run:
             arguments = {
                 "NetworkInterfaceId": call.arguments["NetworkInterfaceId"],
                 "PrivateIpAddresses": [NOWHERE],
             }
-            permitted = "InvalidParameterValue"
         try:
             self.make(Call(call.operation, arguments))
         except Ec2Error as error:
             if error.failure in (Failure.THROTTLED, Failure.UNREACHABLE):
                 raise
-            return "" if permitted in str(error) else str(error)
+            denied = error.failure is Failure.DENIED or ".NotFound" in str(error)
+            would_work = (
+                "DryRunOperation" in str(error) if knows_dry_run else not denied
+            )
+            return "" if would_work else str(error)
         return f"{call.action}: AWS made the call instead of only trying it"
 
     def keep_credentials(self) -> None:
@@ -167,6 +171,7 @@ def _told(action: str) -> Iterator[None]:
         failure = kinds.get(code, Failure.REFUSED)
         text = f"{code}: {' '.join(message.split())}"
         raise Ec2Error(action, failure, text) from error
-    except (BotoCoreError, OSError, ValueError) as error:
+    except Exception as error:
+        # Whatever stands between here and EC2 may answer anything; the daemon lives on.
         text = " ".join(str(error).split()) or type(error).__name__
         raise Ec2Error(action, Failure.UNREACHABLE, text) from error

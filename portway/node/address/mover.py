@@ -7,7 +7,7 @@ chance and AWS are given to it, so that every order of events can be tried.
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,12 +22,18 @@ SOON = 0.25
 LONGEST_RETRY = 5.0
 CONFIRMATION = 5.0
 """Seconds in which AWS may carry out a claim before it is made again."""
-LEFT_BEHIND = 15.0
-"""Seconds after which a backup that still has the address gives it to its peer."""
 FASTEST_LOOK = 1.0
 """Seconds between two looks that another master's adverts lead to."""
+FIRST_PROBE, LONGEST_PROBE = 60.0, 3600.0
+"""Seconds for which a peer that prevails keeps the address before this node, which is
+master all the same, tries to take it back; each time twice as long."""
+
+HIGHEST_PRIORITY = 254
 
 log = logging.getLogger("address")
+
+Listen = Callable[[], None]
+"""Takes in what keepalived has said meanwhile, at the moment before a call."""
 
 
 class Cloud(Protocol):
@@ -88,11 +94,25 @@ class Mover:
     chance: Callable[[], float] = random.random
     due: float = 0.0
     """When to look next, by ``clock``."""
-    _since: float = 0.0
+    priority: int | None = None
+    """What keepalived advertises, if it has told."""
+    _since: float = field(init=False)
     _heard: float | None = None
+    _prevails: bool = False
     _tries: int = 0
     _claimed: float | None = None
     _looked: float = float("-inf")
+    _away_since: float | None = None
+    _probe: float = FIRST_PROBE
+
+    def __post_init__(self) -> None:
+        self._since = self.clock()
+
+    @property
+    def is_standby(self) -> bool:
+        """Whether this node may have to call EC2 at any moment and does not now."""
+        asks_aws = self.config.kind is not AddressKind.VRRP
+        return asks_aws and self.memory.vrrp_state is not State.MASTER
 
     def hear(self, state: State) -> None:
         """Take notice of keepalived's state; nothing happens if it is no other."""
@@ -101,8 +121,8 @@ class Mover:
             return
         log.info("VRRP: %s, was %s", state, memory.vrrp_state)
         memory.vrrp_state, memory.vrrp_since = state, self.wall_clock()
-        self._since = now
         memory.arrived, memory.refused = False, ""
+        self._since, self._prevails, self._probe = now, False, FIRST_PROBE
         self._tries, self._claimed = 0, None
         self._heard = now if state is State.MASTER else None
         self.due = now + (0 if state is State.MASTER else self.config.check_interval)
@@ -114,49 +134,95 @@ class Mover:
         master. Look soon, at a bearable rate.
         """
         if self.memory.vrrp_state is State.MASTER:
-            self.memory.arrived = False
+            self._prevails = True
             self.due = min(self.due, self._looked + FASTEST_LOOK)
 
-    def act(self, is_master: Callable[[], bool]) -> None:
-        """Look where the address leads, and claim it if that is due and right.
-
-        ``is_master`` tells keepalived's state at the very moment before a claim.
-        """
+    def act(self, listen: Listen) -> None:
+        """Look where the address leads, and do what is due and right."""
         if self.config.kind is AddressKind.VRRP:
             self._look_again(self.config.standby_interval)
             return
         try:
-            self._look_and_claim(is_master)
+            self._look_and_act(listen)
         except Ec2Error as error:
             self._note_failure(error)
+        else:
+            if self.memory.failures:
+                log.info(
+                    "EC2 does what it is asked again, after %d failures",
+                    self.memory.failures,
+                )
+            self.memory.failures = 0
 
-    def _look_and_claim(self, is_master: Callable[[], bool]) -> None:
+    def _look_and_act(self, listen: Listen) -> None:
         memory = self.memory
         self._looked = self.clock()
         if self._heard is not None:
             memory.reaction, self._heard = self._looked - self._heard, None
         seen = self.cloud.look()
         self._note_places(seen)
+        listen()  # an answer may take seconds
         if memory.vrrp_state is not State.MASTER:
-            self._stand_by(seen)
-        elif all(holder == self.config.interface_id for holder in memory.holders):
-            if memory.arrived or self.cloud.has_arrived():
-                self._settle()
-            else:
-                self._look_again(self._pause(SOON))
+            self._stand_by(seen, listen)
+        elif set(memory.holders) == {self.config.interface_id}:
+            self._settle()
         elif self._is_under_way():
             self._look_again(self._pause(SOON))
-        elif not self._may_claim():
-            self._look_again(self.config.check_interval)
+        elif self._may_claim():
+            self._claim(seen, listen)
         else:
-            self._claim(seen, is_master)
+            self._look_again(self.config.check_interval)
 
-    def _stand_by(self, seen: tuple[Place, ...]) -> None:
+    def _settle(self) -> None:
+        if not (self.memory.arrived or self.cloud.has_arrived()):
+            self._look_again(self._pause(SOON))
+            return
+        if not self.memory.arrived:
+            log.info("%s leads here", self.config.address)
+        self.memory.arrived, self._prevails = True, False
+        self._tries, self._claimed, self._away_since = 0, None, None
+        self._look_again(self.config.check_interval)
+
+    def _may_claim(self) -> bool:
+        """Whether this master takes the address from where it is.
+
+        Two masters that do not hear each other must not take it in turns: only a
+        healthy master of record takes it at any time, the other one when it becomes
+        master or hears that it prevails, and then ever more seldom, in case nobody is
+        there any more. A place that leads to neither is nobody's to fight for.
+        """
+        if not self.memory.arrived or self._prevails or self._insists():
+            return True
+        if self.config.peer_interface_id not in self.memory.holders:
+            return True
+        now = self.clock()
+        if self._away_since is None:
+            self._away_since = now
+        if now - self._away_since < self._probe:
+            return False
+        self._away_since, self._probe = None, min(LONGEST_PROBE, 2 * self._probe)
+        return True
+
+    def _insists(self) -> bool:
+        from_ = self.config.insists_from
+        priority = from_ if self.priority is None else self.priority
+        return from_ <= HIGHEST_PRIORITY and priority >= from_
+
+    def _claim(self, seen: tuple[Place, ...], listen: Listen) -> None:
+        if not self.memory.failures:
+            log.info("claiming %s", self.config.address)
+        for _ in self._made(self.cloud.claims(seen), State.MASTER, listen):
+            self.memory.moves += 1
+            self.memory.last_move = self.wall_clock()
+        self._claimed = self.clock()
+        self.due = self._claimed  # AWS has said yes: see that it is so
+
+    def _stand_by(self, seen: tuple[Place, ...], listen: Listen) -> None:
         """Find out now what would be refused when it mattered."""
         memory, config = self.memory, self.config
         held = config.interface_id in memory.holders  # not taken from here yet
         if held and self._is_left_behind():
-            self._give_to_peer(seen)
+            self._give_to_peer(seen, listen)
             return
         texts = [self.cloud.rehearse(call) for call in self.cloud.claims(seen)]
         refused = "; ".join(text for text in texts if text)
@@ -169,56 +235,49 @@ class Mover:
     def _is_left_behind(self) -> bool:
         """Whether this node has been backup for so long that a master is at work."""
         is_backup = self.memory.vrrp_state is State.BACKUP
-        return is_backup and self.clock() - self._since > LEFT_BEHIND
+        return is_backup and self.clock() - self._since > self.config.left_behind
 
-    def _give_to_peer(self, seen: tuple[Place, ...]) -> None:
+    def _give_to_peer(self, seen: tuple[Place, ...], listen: Listen) -> None:
         """Give the address away that the master should have taken by now.
 
         A backup hears its master's adverts, so it knows that there is one. The master
         may have no way to EC2, or not know that a late answer undid its claim.
         """
-        for call in self.cloud.claims(seen, for_peer=True):
+        if not self._is_under_way():
             log.warning(
-                "%s is left here; giving it to %s: %s",
+                "%s is left here; giving it to %s",
                 self.config.address,
                 self.config.peer,
-                call.action,
             )
-            self.cloud.make(call)
-        self.due = self.clock()
+            calls = self.cloud.claims(seen, for_peer=True)
+            for _ in self._made(calls, State.BACKUP, listen):
+                self._claimed = self.clock()
+        self._look_again(self._pause(SOON))
 
-    def _claim(self, seen: tuple[Place, ...], is_master: Callable[[], bool]) -> None:
-        for call in self.cloud.claims(seen):
-            if not is_master():
+    def _made(
+        self, calls: Iterable[Call], while_: State, listen: Listen
+    ) -> Iterator[Call]:
+        """Make calls as long as the node is in a state, and yield those that succeed.
+
+        One that fails is no reason not to make the others; it is raised at the end.
+        """
+        failed: Ec2Error | None = None
+        for call in calls:
+            listen()
+            if self.memory.vrrp_state is not while_:
                 return
-            log.info("claiming %s: %s", self.config.address, call.action)
-            self.cloud.make(call)
-            self.memory.moves += 1
-            self.memory.last_move = self.wall_clock()
-        self._claimed = self.clock()
-        self.due = self._claimed  # AWS has said yes: see that it is so
-
-    def _settle(self) -> None:
-        if not self.memory.arrived:
-            log.info("%s leads here", self.config.address)
-        self.memory.arrived = True
-        self._tries, self._claimed = 0, None
-        self._look_again(self.config.check_interval)
+            try:
+                self.cloud.make(call)
+            except Ec2Error as error:
+                failed = failed or error
+            else:
+                yield call
+        if failed is not None:
+            raise failed
 
     def _is_under_way(self) -> bool:
-        """Whether a claim may still take effect by itself."""
+        """Whether what was asked of AWS may still take effect by itself."""
         return self._claimed is not None and self.clock() < self._claimed + CONFIRMATION
-
-    def _may_claim(self) -> bool:
-        """Whether this master takes the address from where it is.
-
-        Two masters that do not hear each other must not take it in turns: the one with
-        the lower base priority does it once, when it becomes master or hears that it
-        prevails. A place that leads to neither of the two is nobody's to fight for.
-        """
-        if self.config.insists or not self.memory.arrived:
-            return True
-        return self.config.peer_interface_id not in self.memory.holders
 
     def _note_places(self, seen: tuple[Place, ...]) -> None:
         memory = self.memory
@@ -226,10 +285,7 @@ class Mover:
         if holders != memory.holders:
             shown = ", ".join(self._name(holder) for holder in holders)
             log.info("AWS: %s leads to %s", self.config.address, shown)
-        if memory.failures:
-            log.info("EC2 answers again after %d failed calls", memory.failures)
         memory.holders, memory.looked_at = holders, self.wall_clock()
-        memory.failures = 0
 
     def _name(self, interface: str | None) -> str:
         names = {

@@ -65,12 +65,13 @@ def look(kind: AddressKind, address: str, objects: Sequence[str]) -> tuple[Call,
             "addresses.private-ip-address": [address],
             "subnet-id": list(objects),
         }
-        filters = [{"Name": name, "Values": value} for name, value in wanted.items()]
+        filters = [{"Name": key, "Values": values} for key, values in wanted.items()]
         call = Call("describe_network_interfaces", {"Filters": filters})
         return call, "NetworkInterfaces"
     if kind is AddressKind.ROUTE:
-        arguments = {"RouteTableIds": list(objects)}
-        return Call("describe_route_tables", arguments), "RouteTables"
+        # By a filter: one table that is gone must not hide the others.
+        filters = [{"Name": "route-table-id", "Values": list(objects)}]
+        return Call("describe_route_tables", {"Filters": filters}), "RouteTables"
     raise ValueError("plain VRRP has no place in AWS")
 
 

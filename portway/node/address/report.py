@@ -24,6 +24,8 @@ METRICS = {
     "failed_calls": "Calls of EC2 that failed since the last one that did not.",
     "failed_calls_total": "Calls of EC2 that failed.",
 }
+OVERDUE = 30.0
+"""Seconds after which a status that is not written anew is that of a dead mover."""
 COUNTERS = ("moves_total", "failed_calls_total")
 
 
@@ -71,12 +73,11 @@ def resume(path: Path = STATUS) -> Memory:
     """
     try:
         saved = json.loads(path.read_text())
-        known = {name: saved[name] for name in Memory.__dataclass_fields__}
+        memory = Memory(**{name: saved[name] for name in Memory.__dataclass_fields__})
+        memory.vrrp_state = vrrp.State(memory.vrrp_state)
+        memory.holders = tuple(memory.holders)
     except (OSError, KeyError, TypeError, ValueError):
         return Memory()
-    memory = Memory(**known)
-    memory.vrrp_state = vrrp.State(memory.vrrp_state)
-    memory.holders = tuple(memory.holders)
     if saved.get("keepalived") != vrrp.process_identity():
         memory.vrrp_state, memory.arrived = vrrp.State.STOP, False
     return memory
@@ -98,6 +99,7 @@ def save_metrics(config: Config, memory: Memory, folder: Path = METRICS_FOLDER) 
 
 
 def _metric_lines(config: Config, memory: Memory) -> Iterator[str]:
+    asks_aws = config.kind is not AddressKind.VRRP
     values: dict[str, float] = {
         "vrrp_master": memory.vrrp_state is vrrp.State.MASTER,
         "address_held": status(config, memory)["holder"] == config.node,
@@ -111,6 +113,8 @@ def _metric_lines(config: Config, memory: Memory) -> Iterator[str]:
         "failed_calls_total": memory.failures_in_all,
     }
     for name, help_ in METRICS.items():
+        if name == "looked_at_seconds" and not asks_aws:
+            continue  # or it would seem to be overdue
         kind = "counter" if name in COUNTERS else "gauge"
         yield f"# HELP portway_address_{name} {help_}\n"
         yield f"# TYPE portway_address_{name} {kind}\n"
@@ -123,7 +127,13 @@ def words(told: dict[str, Any], now: float) -> str:
     def ago(when: float) -> str:
         return f"{now - when:.0f} s ago" if when else "never"
 
-    lines = [
+    lines = []
+    if now - told["written"] > OVERDUE:
+        lines.append(
+            f"NOT UPDATED for {now - told['written']:.0f} s: "
+            "systemctl status portway-address"
+        )
+    lines += [
         f"{told['node']}: VRRP {told['vrrp_state']} since {ago(told['vrrp_since'])}",
         f"{told['address']} ({told['kind']}) leads to "
         f"{told['holder'] or 'no one node'}, AWS last asked {ago(told['looked_at'])}",
@@ -149,7 +159,8 @@ def words(told: dict[str, Any], now: float) -> str:
 def read(path: Path = STATUS) -> dict[str, Any]:
     """The status as it was last written. OSError or ValueError if there is none."""
     told: dict[str, Any] = json.loads(path.read_text())
-    return told | {"handed_over": is_handed_over()}
+    written = path.stat().st_mtime
+    return told | {"handed_over": is_handed_over(), "written": written}
 
 
 def _write_whole(path: Path, text: str) -> None:

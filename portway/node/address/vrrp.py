@@ -16,7 +16,7 @@ from portway.node.address.config import FIFO
 
 KEEPALIVED_PID = Path("/run/keepalived.pid")
 KERNEL_ADDRESSES = Path("/proc/net/fib_trie")
-LINE = re.compile(r'INSTANCE "[^"]*" ([A-Z_]+) [0-9]+')
+LINE = re.compile(r'INSTANCE "[^"]*" ([A-Z_]+) ([0-9]+)')
 
 
 class State(StrEnum):
@@ -38,6 +38,8 @@ class Notifications:
         self._rest = b""
         self.told: State | None = None
         """The last state that a line told of, as long as that line counts."""
+        self.priority: int | None = None
+        """The priority that the last line told of, in the same way."""
         self._open()
 
     def wait(self, seconds: float) -> list[str]:
@@ -58,14 +60,14 @@ class Notifications:
             return []
         if not data:  # every writer has closed it
             self._open()
-            self.told = None
             return []
         *lines, self._rest = (self._rest + data).split(b"\n")
         matches = (LINE.fullmatch(line.decode(errors="replace")) for line in lines)
-        found = [match[1] for match in matches if match]
-        states = [State(word) for word in found if word in tuple(State)]
-        self.told = states[-1] if states else self.told
-        return found
+        found = [(match[1], int(match[2])) for match in matches if match]
+        for word, priority in found:
+            self.told = State(word) if word in tuple(State) else self.told
+            self.priority = priority
+        return [word for word, _ in found]
 
     def _open(self) -> None:
         if self._file >= 0:
@@ -75,7 +77,7 @@ class Notifications:
             self._path.unlink(missing_ok=True)
             os.mkfifo(self._path, 0o600)
         self._file = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
-        self._rest = b""
+        self._rest, self.told, self.priority = b"", None, None
 
     def _is_replaced(self) -> bool:
         try:
