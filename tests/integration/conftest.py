@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.loaders
 import pytest
 import requests
 from cfnlint.decode import cfn_yaml
@@ -37,6 +38,18 @@ ADDRESSES: dict[AddressKind, dict[str, str]] = {
     AddressKind.VRRP: {"VirtualAddress": PRIVATE},
 }
 """Parameters that each kind of address needs."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_read_once() -> Iterator[None]:
+    """Let all sessions of boto3 share what they read of its models.
+
+    Each reads them for itself otherwise, which takes longer than most of these tests.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        loader = botocore.loaders.create_loader(None)
+        patch.setattr("botocore.session.create_loader", lambda _: loader)
+        yield
 
 
 @pytest.fixture(scope="session")

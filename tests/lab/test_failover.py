@@ -12,10 +12,8 @@ from tests.lab.system import PROJECT, System, output
 
 SCENARIOS = (
     "haproxy-stopped",
-    "keepalived-killed",
     "host-frozen",
     "split-brain",
-    "planned-transfer",
 )
 """The rest is for ``make failover``: all take too long for every run of the tests."""
 
