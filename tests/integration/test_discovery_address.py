@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from lab import address as lab_address
-from portway.aws import read_places
+from portway.aws import places_reader
 from portway.cluster import build_cluster
 from portway.errors import PortwayError
 from portway.node.address.places import AddressKind, Place, claims
@@ -20,7 +20,7 @@ def claim(account: Account, found: Stack, name: str) -> None:
     """Make the address lead to a load balancer, as the load balancer would."""
     (node,) = (n for n in found.nodes if n.name == name)
     virtual = found.virtual_address
-    seen = read_places(found)
+    seen = places_reader(found)()
     for call in claims(
         virtual.kind, virtual.address, seen, node.instance_id, node.interface_id
     ):
@@ -81,9 +81,9 @@ def test_an_address_whose_holder_was_terminated_leads_to_nobody(
     lost = account.load_balancer("lb-1")
     account.client("ec2").terminate_instances(InstanceIds=[lost])
 
-    assert {place.holder for place in read_places(found)} == {None}
+    assert {place.holder for place in places_reader(found)()} == {None}
     claim(account, found, "lb-2")
-    assert {p.holder for p in read_places(found)} == {account.interface("lb-2")}
+    assert {p.holder for p in places_reader(found)()} == {account.interface("lb-2")}
 
 
 def test_plain_vrrp_asks_nothing_of_aws(account: Account, discover: Discovery) -> None:
@@ -95,7 +95,7 @@ def test_plain_vrrp_asks_nothing_of_aws(account: Account, discover: Discovery) -
     assert [c for c in account.aws.calls if c.startswith("ec2:")] == [
         "ec2:DescribeInstances"
     ]
-    assert read_places(found) == ()
+    assert places_reader(found)() == ()
 
 
 def test_routes_that_differ_have_no_holder(

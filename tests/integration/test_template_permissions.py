@@ -5,8 +5,9 @@ from typing import Any
 import boto3
 import pytest
 
-from portway.aws import read_places, read_secret
+from portway.aws import places_reader, read_secret
 from portway.node.address.places import AddressKind, claims, look
+from portway.stack import Role
 from tests.integration.conftest import (
     ADDRESSES,
     OVERLAY,
@@ -102,12 +103,13 @@ def test_load_balancers_may_call_exactly_what_moves_their_address(
 ) -> None:
     account.create_with(moving)
     found = discover()
-    virtual, node = found.virtual_address, found.nodes[0]
+    virtual, node = found.virtual_address, found.with_role(Role.LOAD_BALANCER)[0]
+    read_places = places_reader(found)
     ids = [place.id for place in virtual.places]
     needed = {look(moving, virtual.address, ids)[0].action}
     for _ in range(2):  # made at first, moved from then on
         for call in claims(
-            moving, virtual.address, read_places(found), node.instance_id, "eni-other"
+            moving, virtual.address, read_places(), node.instance_id, "eni-other"
         ):
             needed.add(call.action)
             interface = {"NetworkInterfaceId": node.interface_id}
@@ -213,7 +215,7 @@ def test_operators_may_call_exactly_what_portway_calls(
 ) -> None:
     account.create_with(kind)
     found = discover()
-    read_places(found)
+    places_reader(found)()
     for secret in (found.database.master_secret, found.database.application_secret):
         assert read_secret(REGION, secret)["password"]
     called = set(account.aws.calls)

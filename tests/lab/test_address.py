@@ -41,6 +41,8 @@ def healed(settled: System) -> Iterator[System]:
     lab = Lab(settled.name)
     yield settled
     faults.heal(lab)
+    if told(settled, "lb-1")["handed_over"]:
+        transfer(settled, "--data", "transfer_to=lb-1")
     wait_until(lambda: at(settled, "lb-1"), 30, "the address back at the master")
 
 
