@@ -35,6 +35,23 @@ def transfer(system: System, *options: str, check: bool = True) -> str:
     return output(result)
 
 
+def reboot(system: System, node: str) -> None:
+    """Reboot a node and wait until it takes part again."""
+    before = system.nodes()[node]["pid"]
+    faults.reboot(Lab(system.name), node)
+    script = (
+        "systemctl is-active ssh keepalived && "
+        "grep -q BACKUP /run/portway/address/status.json"
+    )
+
+    def is_back() -> bool:
+        if system.nodes()[node]["pid"] in (None, before):
+            return False
+        return system.node(node, script, check=False).returncode == 0
+
+    wait_until(is_back, 40, f"{node} is back")
+
+
 @pytest.fixture
 def healed(settled: System) -> Iterator[System]:
     """The settled lab; every fault of the test is healed when it is over."""
