@@ -43,7 +43,10 @@ def test_each_kind_is_looked_for_by_its_objects() -> None:
     }
     call, key = look(AddressKind.ROUTE, OVERLAY, TABLES)
     assert (call.action, key) == ("ec2:DescribeRouteTables", "RouteTables")
-    assert call.arguments == {"RouteTableIds": ["rtb-1", "rtb-2"]}
+    wanted = {"Name": "route-table-id", "Values": ["rtb-1", "rtb-2"]}
+    assert call.arguments == {"Filters": [wanted]}, (
+        "so that one that is gone is left out"
+    )
 
 
 def test_plain_vrrp_has_nothing_to_look_for() -> None:
