@@ -112,7 +112,7 @@ def test_cut_interrupts_established_connections_until_healed(lab: System) -> Non
 
 
 def test_cut_and_vpc_both_outlive_changes_of_the_other(lab: System) -> None:
-    allocation = lab.status()["elastic_ip"]["allocation_id"]
+    allocation = lab.status()["address"]["objects"][0]
     instance = lab.nodes()["lb-1"]["instance_id"]
     faults.cut(LAB, "operator", "lb-1")
     associated = lab.python(ASSOCIATE, endpoint(lab), allocation, instance)
@@ -259,7 +259,7 @@ def endpoint(lab: System) -> str:
 
 def test_aws_denies_throttles_and_fails_for_whom_it_shall(lab: System) -> None:
     status = lab.status()
-    words = [status["endpoint"], status["elastic_ip"]["allocation_id"]]
+    words = [status["endpoint"], status["address"]["objects"][0]]
     words.append(lab.nodes()["lb-1"]["instance_id"])
 
     def on_node(*more: str) -> str:
@@ -294,7 +294,7 @@ def test_aws_denies_throttles_and_fails_for_whom_it_shall(lab: System) -> None:
 
 def test_slow_aws_keeps_nobody_else_waiting(lab: System) -> None:
     status = lab.status()
-    words = [status["endpoint"], status["elastic_ip"]["allocation_id"]]
+    words = [status["endpoint"], status["address"]["objects"][0]]
     words.append(lab.nodes()["lb-1"]["instance_id"])
     faults.aws(LAB, "slow", 60_000, source="lb-1")
     command = ["python3", "-c", ASSOCIATE, *words]
