@@ -12,7 +12,7 @@ from typing import Any
 from pyinfra.api import FactBase
 
 from portway.changes import LOADED_FOLDER, FoundFile, FoundNode, FoundService
-from portway.node.address.config import STATUS, TRANSFER
+from portway.node.address.config import OVERDUE, STATUS, TRANSFER
 from portway.render import ADMIN_SOCKET
 from portway.render_address import COMMAND as ADDRESS_COMMAND
 from portway.verify import LoadBalancerStatus
@@ -89,7 +89,7 @@ class LoadBalancerFacts(FactBase[LoadBalancerStatus]):
             backends=frozenset(row[1] for row in rows if row[0] == "backend"),
             keepalived_active=["keepalived", "active"] in rows,
             holds_vrrp_address=["vrrp", "master"] in rows,
-            mover_active=["mover", "active"] in rows,
+            mover_active=["mover", "active"] in rows and _is_recent(rows),
             mover_failure=_failure(output),
             handed_over=any(row[0] == "transfer" and row[1:] > ["0"] for row in rows),
         )
@@ -120,6 +120,12 @@ class FileDifference(FactBase[list[str]]):
     def default() -> list[str]:
         """No difference."""
         return []
+
+
+def _is_recent(rows: list[list[str]]) -> bool:
+    """Whether the mover has written its status lately; a hanging one does not."""
+    ages = [row[1] for row in rows if row[0] == "age" and len(row) == 2]
+    return any(age.lstrip("-").isdecimal() and int(age) <= OVERDUE for age in ages)
 
 
 def _failure(output: list[str]) -> str:
@@ -184,16 +190,12 @@ echo mover "$(systemctl is-active portway-address)"
 class AddressPermissions(FactBase[list[str]]):
     """The calls that a node may not make to move the address, one line for each.
 
-    The node tries every call without making it (DryRun), with its own credentials and
-    in the environment of its services.
+    The node tries every call without making it (DryRun), with its own credentials.
     """
 
     def command(self) -> str:
         """Prints what is refused, and something in any case, and never fails."""
-        return (
-            "systemd-run --quiet --pipe --wait --collect "
-            f"{ADDRESS_COMMAND} permissions 2>&1 || echo refused"
-        )
+        return f"{ADDRESS_COMMAND} permissions 2>&1 || echo refused"
 
     def process(self, output: list[str]) -> list[str]:
         """The lines, without the word that says that there are some."""

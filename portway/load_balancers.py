@@ -27,7 +27,12 @@ from portway.operations import (
 from portway.render import KEEPALIVED
 from portway.render import load_balancer as render_load_balancer
 from portway.render_address import is_of_mover
-from portway.verify import LoadBalancerStatus, node_shortcomings, pair_shortcomings
+from portway.verify import (
+    LoadBalancerStatus,
+    node_shortcomings,
+    pair_shortcomings,
+    told_refusal,
+)
 
 Commands = Generator[FunctionCommand, None, None]
 
@@ -99,11 +104,7 @@ def try_permissions(wanted: WantedNode) -> Commands:
     if not state.is_executing or is_settled(wanted, read_node(wanted)):
         return
     if refused := host.get_fact(AddressPermissions):
-        yield _failure(
-            f"may not move the address: {'; '.join(refused)}. Update the stack with "
-            "this version's cloudformation/stack.yaml, and see that the instance has "
-            "its instance profile"
-        )
+        yield _failure(f"could not move the address: {told_refusal(refused)}")
 
 
 @operation()
@@ -141,6 +142,12 @@ def verify_pair(cluster: Cluster) -> Commands:
     )
     if wrong:
         yield _failure(f"the pair is not right: {'; '.join(wrong)}")
+    for name, status in _ask_pair(cluster).items():
+        if status and status.handed_over:
+            logger.warning(
+                f"{host.print_prefix}{name} has handed the address over on purpose; "
+                "until deploys/transfer.py hands it back, the other node is preferred"
+            )
 
 
 def transfer_target(cluster: Cluster) -> LoadBalancer:
@@ -156,6 +163,12 @@ def transfer_target(cluster: Cluster) -> LoadBalancer:
         raise PortwayError(
             f"transfer_to: say which load balancer shall have the address: {options} "
             f"({said})"
+        )
+    active = {member.name for member in inventory.get_active_hosts()}
+    if left_out := sorted(set(names) - active):
+        raise PortwayError(
+            "a transfer concerns both load balancers, and this run leaves "
+            f"{', '.join(left_out)} out; run it without --limit and --exclude"
         )
     return cluster.load_balancer(wanted)
 
@@ -173,9 +186,9 @@ def verify_target(cluster: Cluster, target: LoadBalancer) -> Commands:
     if not status.keepalived_active:
         missing += ("keepalived is not running",)
     if not status.mover_active:
-        missing += ("portway-address is not running",)
-    if status.mover_failure:
-        missing += (f"portway-address says: {status.mover_failure}",)
+        missing += ("portway-address is not running, or hangs",)
+    if refused := inventory.get_host(target.name).get_fact(AddressPermissions):
+        missing += (told_refusal(refused),)
     if missing:
         yield _failure(
             f"{target.name} cannot take the address: {'; '.join(missing)}; the "

@@ -95,7 +95,7 @@ def _dead(statuses: Mapping[str, LoadBalancerStatus | None]) -> Iterator[str]:
         if status is not None and not status.keepalived_active:
             yield f"keepalived is not running on {name}"
         if status is not None and not status.mover_active:
-            yield f"portway-address is not running on {name}"
+            yield f"portway-address is not running on {name}, or hangs"
 
 
 def _master_shortcomings(
@@ -111,17 +111,15 @@ def _master_shortcomings(
         if status is not None and not node_shortcomings(cluster, status)
     ]
     status = statuses[record]
-    if status and record in serving and not status.handed_over:
-        if record not in masters:
-            return (
-                f"{record} serves and is the master of record, but not VRRP master",
-            )
-    elif serving and masters and not set(serving) & set(masters):
-        return (
-            f"{' and '.join(serving)} serves, but VRRP master is "
-            f"{' and '.join(masters)}, which does not",
-        )
-    return ()
+    if status is None or not serving:
+        return ()
+    preferred = [n for n in serving if not (n == record and status.handed_over)]
+    right = record if record in preferred else (preferred or serving)[0]
+    if right in masters or (None in statuses.values() and right != record):
+        return ()
+    why = "is the master of record" if right == record else "is the one to be master"
+    other = " and ".join(masters) or "the one that cannot be asked"
+    return (f"{right} serves and {why}, but VRRP master is {other}",)
 
 
 def _address_shortcomings(
@@ -149,6 +147,20 @@ def _address_shortcomings(
             f"{holder}, but VRRP master is {master}{told}"
         )
     return tuple(found)
+
+
+def told_refusal(refused: Collection[str]) -> str:
+    """What a node's rehearsal of its calls to AWS was refused, with the way out."""
+    texts = "; ".join(text.rstrip(".") for text in refused)
+    if any(word in texts for word in ("Unauthorized", "AccessDenied")):
+        return (
+            f"{texts}. Update the stack with this version's cloudformation/stack.yaml, "
+            "and see that the instance has its instance profile"
+        )
+    return (
+        f"{texts}. See that the node reaches the EC2 API and has its instance profile, "
+        "and run again"
+    )
 
 
 def _listed(names: Collection[str]) -> str:

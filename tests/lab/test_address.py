@@ -134,7 +134,7 @@ def test_missing_permission_is_named_before_anything_is_switched(
     before = healed.file_states()
     result = healed.deploy("-y", "--data", "hard_stop_after=500", check=False)
     assert result.returncode != 0
-    assert "may not move the address: ec2:AssociateAddress" in output(result)
+    assert "could not move the address: ec2:AssociateAddress" in output(result)
     assert healed.file_states() == before
     faults.heal(Lab(healed.name))
     healed.deploy()

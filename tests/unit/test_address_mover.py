@@ -405,6 +405,7 @@ def test_memory_survives_a_restart_of_the_program(
         '{"vrrp_state": "MASTER"}',
         json.dumps(asdict(Memory()) | {"vrrp_state": "ASLEEP"}),
         json.dumps(asdict(Memory()) | {"holders": None}),
+        json.dumps(asdict(Memory()) | {"moves": "many"}),
     ],
 )
 def test_torn_memory_is_no_memory(tmp_path: Path, text: str) -> None:
@@ -426,7 +427,7 @@ def test_torn_memory_is_no_memory(tmp_path: Path, text: str) -> None:
 def test_status_says_whether_aws_and_vrrp_agree(
     state: State, holders: tuple[str, ...], agrees: bool
 ) -> None:
-    memory = Memory(vrrp_state=state, holders=holders)
+    memory = Memory(vrrp_state=state, holders=holders, looked_at=5.0)
     assert report.agrees(CONFIG, memory) is agrees
     told = report.words(report.status(CONFIG, memory) | {"written": 9.0}, 10.0)
     assert ("DO NOT AGREE" in told) is not agrees

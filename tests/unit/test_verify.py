@@ -67,6 +67,13 @@ def test_long_lists_are_cut() -> None:
         (GOOD, MASTER, "lb-1 serves and is the master of record"),
         (LoadBalancerStatus(keepalived_active=True, mover_active=True), MASTER, None),
         (replace(GOOD, handed_over=True), MASTER, None),
+        (replace(MASTER, handed_over=True), GOOD, "lb-2 serves and is the one to be"),
+        (replace(MASTER, frontends=frozenset()), GOOD, "lb-2 serves and is the one"),
+        (
+            replace(MASTER, handed_over=True),
+            replace(GOOD, frontends=frozenset()),
+            None,
+        ),
         (replace(GOOD, keepalived_active=False), MASTER, "keepalived is not running"),
         (MASTER, replace(GOOD, mover_active=False), "portway-address is not running"),
         (None, MASTER, None),
@@ -129,11 +136,21 @@ def test_status_is_read_from_what_the_node_prints() -> None:
         "keepalived active",
         "vrrp master",
         "mover active",
+        "age 3",
         'status {"refused": "", "failures": 2, "last_failure": "ec2:X: denied"}',
         "transfer 1",
     ]
     expected = replace(MASTER, mover_failure="ec2:X: denied", handed_over=True)
     assert LoadBalancerFacts().process(lines) == expected
+
+
+@pytest.mark.parametrize(
+    ("age", "active"),
+    [("age 0", True), ("age -3600", True), ("age 21", False), ("", False)],
+)
+def test_mover_that_does_not_write_its_status_hangs(age: str, active: bool) -> None:
+    found = LoadBalancerFacts().process(["mover active", age])
+    assert found.mover_active is active
 
 
 @pytest.mark.parametrize("line", ["status {", "status []", "transfer 0", "transfer"])

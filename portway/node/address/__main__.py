@@ -10,17 +10,22 @@ import os
 import signal
 import socket
 import sys
+import time
+from dataclasses import replace
 from types import FrameType
 
 from portway.node.address import report, vrrp
 from portway.node.address.config import CONFIG, Config
 from portway.node.address.ec2 import Ec2, Ec2Error
-from portway.node.address.mover import Mover
+from portway.node.address.mover import Memory, Mover
 from portway.node.address.places import AddressKind, Place
 
 log = logging.getLogger("address")
 
 LEVELS = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3}
+LONGEST_WAIT = 1.0
+"""Seconds after which the kernel is asked whether keepalived holds the address, though
+the FIFO has told nothing: it may have been removed behind keepalived's back."""
 OLDEST_REPORT = 5.0
 """Seconds after which the status is written again though nothing has changed."""
 
@@ -39,9 +44,7 @@ def main() -> int:
     wanted = parser.parse_args()
     try:
         if wanted.command == "status":
-            told = json.dumps(report.read(), indent=2)
-            print(told if wanted.json else report.show())
-            return 0
+            return _show_status(as_json=wanted.json)
         config = Config.from_json(CONFIG.read_text())
         if wanted.command == "permissions":
             return _try_permissions(config)
@@ -49,6 +52,16 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(f"portway-address: {error}", file=sys.stderr)
         return 1
+
+
+def _show_status(*, as_json: bool) -> int:
+    try:
+        print(json.dumps(report.read(), indent=2) if as_json else report.show())
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"the status cannot be read ({error!r}): systemctl restart portway-address"
+        ) from error
+    return 0
 
 
 def _run(config: Config) -> int:
@@ -70,23 +83,41 @@ def _run(config: Config) -> int:
     cloud = Ec2(config)
     mover = Mover(config, cloud, report.resume())
     _tell_systemd("READY=1")
+    reports = _Reports(mover)
     while True:
         _turn(notifications, mover, cloud)
+        reports.write()
+        _tell_systemd("WATCHDOG=1")
 
 
 def _turn(notifications: vrrp.Notifications, mover: Mover, cloud: Ec2) -> None:
     """Wait for news or for the time to look, and do what is due."""
-    _listen(notifications, mover, min(mover.due - mover.clock(), OLDEST_REPORT))
+    _listen(notifications, mover, min(mover.due - mover.clock(), LONGEST_WAIT))
     if mover.clock() >= mover.due:
         mover.act(lambda: _listen(notifications, mover, 0))
-    elif mover.is_standby:
-        cloud.keep_credentials()
-    for save in (report.save, report.save_metrics):
-        try:
-            save(mover.config, mover.memory)
-        except OSError as error:  # a full disk must not keep the address from moving
-            log.warning("the state could not be written: %s", error)
-    _tell_systemd("WATCHDOG=1")
+        if mover.is_standby:
+            cloud.keep_credentials()
+
+
+class _Reports:
+    """Writes what the mover knows whenever that changes, and every few seconds."""
+
+    def __init__(self, mover: Mover) -> None:
+        self._mover = mover
+        self._written: tuple[float, Memory | None] = (float("-inf"), None)
+
+    def write(self) -> None:
+        """Write if it is time to; a full disk must not keep the address from moving."""
+        config, memory, now = self._mover.config, self._mover.memory, time.monotonic()
+        before, what = self._written
+        if memory == what and now - before < OLDEST_REPORT:
+            return
+        self._written = now, replace(memory)
+        for save in (report.save, report.save_metrics):
+            try:
+                save(config, memory)
+            except OSError as error:
+                log.warning("the state could not be written: %s", error)
 
 
 def _listen(notifications: vrrp.Notifications, mover: Mover, seconds: float) -> None:

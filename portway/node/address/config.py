@@ -13,6 +13,9 @@ RUN_FOLDER = Path("/run/portway/address")
 FIFO = RUN_FOLDER / "vrrp.fifo"
 """Where keepalived writes every change of its state."""
 STATUS = RUN_FOLDER / "status.json"
+OVERDUE = 20
+"""Seconds after which a status that was not written anew is that of a mover that hangs
+or is dead; it is written at least every five, and a call may take some."""
 METRICS_FOLDER = Path("/var/lib/prometheus/node-exporter")
 """Where Debian's node exporter looks for text files."""
 TRANSFER = Path("/etc/portway/transfer")

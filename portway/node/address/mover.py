@@ -125,7 +125,7 @@ class Mover:
         self._since, self._prevails, self._probe = now, False, FIRST_PROBE
         self._tries, self._claimed = 0, None
         self._heard = now if state is State.MASTER else None
-        self.due = now + (0 if state is State.MASTER else self.config.check_interval)
+        self.due = now + (0 if state is State.MASTER else FASTEST_LOOK)
 
     def doubt(self) -> None:
         """Another node of a lower priority thinks itself master, and will yield.

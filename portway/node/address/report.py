@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from portway.node.address import vrrp
-from portway.node.address.config import METRICS_FOLDER, STATUS, TRANSFER, Config
+from portway.node.address.config import (
+    METRICS_FOLDER,
+    OVERDUE,
+    STATUS,
+    TRANSFER,
+    Config,
+)
 from portway.node.address.mover import Memory
 from portway.node.address.places import AddressKind
 
@@ -24,8 +30,6 @@ METRICS = {
     "failed_calls": "Calls of EC2 that failed since the last one that did not.",
     "failed_calls_total": "Calls of EC2 that failed.",
 }
-OVERDUE = 30.0
-"""Seconds after which a status that is not written anew is that of a dead mover."""
 COUNTERS = ("moves_total", "failed_calls_total")
 
 
@@ -59,6 +63,8 @@ def agrees(config: Config, memory: Memory) -> bool:
     """Whether AWS leads the address here exactly if this node is VRRP master."""
     if config.kind is AddressKind.VRRP:
         return True
+    if not memory.looked_at:
+        return False  # nobody knows yet
     own = [holder == config.interface_id for holder in memory.holders]
     if memory.vrrp_state is vrrp.State.MASTER:
         return bool(own) and all(own)
@@ -73,9 +79,13 @@ def resume(path: Path = STATUS) -> Memory:
     """
     try:
         saved = json.loads(path.read_text())
-        memory = Memory(**{name: saved[name] for name in Memory.__dataclass_fields__})
-        memory.vrrp_state = vrrp.State(memory.vrrp_state)
-        memory.holders = tuple(memory.holders)
+        known = {name: saved[name] for name in Memory.__dataclass_fields__}
+        known["vrrp_state"] = vrrp.State(known["vrrp_state"])
+        known["holders"] = tuple(known["holders"])
+        for name, usual in asdict(Memory()).items():
+            if not isinstance(known[name], type(usual)):
+                raise TypeError(f"{name} is {known[name]!r}")
+        memory = Memory(**known)
     except (OSError, KeyError, TypeError, ValueError):
         return Memory()
     if saved.get("keepalived") != vrrp.process_identity():
@@ -125,7 +135,7 @@ def words(told: dict[str, Any], now: float) -> str:
     """A status for people."""
 
     def ago(when: float) -> str:
-        return f"{now - when:.0f} s ago" if when else "never"
+        return f"{max(0, now - when):.0f} s ago" if when else "never"
 
     lines = []
     if now - told["written"] > OVERDUE:
@@ -135,8 +145,7 @@ def words(told: dict[str, Any], now: float) -> str:
         )
     lines += [
         f"{told['node']}: VRRP {told['vrrp_state']} since {ago(told['vrrp_since'])}",
-        f"{told['address']} ({told['kind']}) leads to "
-        f"{told['holder'] or 'no one node'}, AWS last asked {ago(told['looked_at'])}",
+        _where(told, ago(told["looked_at"])),
         f"moved here {told['moves']} times, last {ago(told['last_move'])}",
     ]
     if told["failures"]:
@@ -154,6 +163,15 @@ def words(told: dict[str, Any], now: float) -> str:
     if not told["agrees"]:
         lines.append("AWS and VRRP DO NOT AGREE about this node")
     return "\n".join(lines)
+
+
+def _where(told: dict[str, Any], when: str) -> str:
+    what = f"{told['address']} ({told['kind']})"
+    if told["kind"] == AddressKind.VRRP:
+        return f"{what} is where VRRP is master"
+    if not told["looked_at"]:
+        return f"{what}: AWS has not told yet where it leads"
+    return f"{what} leads to {told['holder'] or 'no one node'}, AWS last asked {when}"
 
 
 def read(path: Path = STATUS) -> dict[str, Any]:
