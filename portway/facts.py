@@ -182,7 +182,10 @@ echo "show stat" | timeout 4 socat -t4 - UNIX-CONNECT:{socket} 2>/dev/null | awk
 echo keepalived "$(systemctl is-active keepalived)"
 if ip -o -4 address show | grep -qF " {address} "; then echo vrrp master; fi
 echo mover "$(systemctl is-active portway-address)"
-[ ! -f {status} ] || echo status "$(tr -d '\n' <{status})"
+if [ -f {status} ]; then
+    echo status "$(tr -d '\n' <{status})"
+    echo age $(($(date +%s) - $(stat -c %Y {status})))
+fi
 [ ! -f {transfer} ] || echo transfer "$(head -c 8 {transfer})"
 """
 

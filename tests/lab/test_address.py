@@ -40,7 +40,7 @@ def reboot(system: System, node: str) -> None:
     before = system.nodes()[node]["pid"]
     faults.reboot(Lab(system.name), node)
     script = (
-        "systemctl is-active ssh keepalived && "
+        '[ "$(systemctl is-system-running)" = running ] && '
         "grep -q BACKUP /run/portway/address/status.json"
     )
 
