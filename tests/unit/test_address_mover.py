@@ -12,7 +12,8 @@ import pytest
 from portway.node.address import report, vrrp
 from portway.node.address.config import Config
 from portway.node.address.ec2 import Ec2Error, Failure
-from portway.node.address.mover import LONGEST_RETRY, Memory, Mover
+from portway.node.address.memory import Memory
+from portway.node.address.mover import LONGEST_RETRY, Mover
 from portway.node.address.places import AddressKind, Call, Place, claims
 from portway.node.address.vrrp import State
 

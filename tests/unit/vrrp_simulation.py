@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from portway.node.address.config import Config
 from portway.node.address.ec2 import Ec2Error, Failure
-from portway.node.address.mover import Memory, Mover
+from portway.node.address.memory import Memory
+from portway.node.address.mover import Mover
 from portway.node.address.places import AddressKind, Call, Place, claims
 from portway.node.address.vrrp import State
 from portway.vrrp import Priorities

@@ -17,7 +17,8 @@ from types import FrameType
 from portway.node.address import report, vrrp
 from portway.node.address.config import CONFIG, Config
 from portway.node.address.ec2 import Ec2, Ec2Error
-from portway.node.address.mover import Memory, Mover
+from portway.node.address.memory import Memory
+from portway.node.address.mover import Mover
 from portway.node.address.places import AddressKind, Place
 
 log = logging.getLogger("address")

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from portway.node.address.config import Config
 from portway.node.address.ec2 import Ec2Error, Failure
+from portway.node.address.memory import Memory
 from portway.node.address.places import AddressKind, Call, Place
 from portway.node.address.vrrp import State
 
@@ -55,31 +56,6 @@ class Cloud(Protocol):
 
     def rehearse(self, call: Call) -> str:
         """Why it would be refused, without making it; empty if it would not."""
-
-
-@dataclass(slots=True)
-class Memory:
-    """All that the mover knows, and what it has done; times are seconds since 1970."""
-
-    vrrp_state: State = State.STOP
-    vrrp_since: float = 0.0
-    arrived: bool = False
-    """Whether the address has been here since this node became master."""
-    holders: tuple[str | None, ...] = ()
-    """Network interfaces that the places led to when they were last looked at."""
-    looked_at: float = 0.0
-    moves: int = 0
-    """Successful calls that moved something to this node."""
-    last_move: float = 0.0
-    failures: int = 0
-    """Calls that failed one after the other; 0 after one that did not."""
-    failures_in_all: int = 0
-    last_failure: str = ""
-    last_failure_at: float = 0.0
-    refused: str = ""
-    """Why this node may not move the address, as tried while it had no need to."""
-    reaction: float = 0.0
-    """Seconds from hearing MASTER to the first call, the last time."""
 
 
 @dataclass(slots=True)

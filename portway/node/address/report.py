@@ -15,7 +15,7 @@ from portway.node.address.config import (
     TRANSFER,
     Config,
 )
-from portway.node.address.mover import Memory
+from portway.node.address.memory import Memory
 from portway.node.address.places import AddressKind
 
 METRICS = {
