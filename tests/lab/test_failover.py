@@ -98,10 +98,15 @@ def broken(settled: System) -> Iterator[System]:
             (
                 edit(
                     "portway/node/address/mover.py",
-                    "        self._tries, self._claimed = 0, None\n"
+                    "self._away_since = 0, None, None\n"
                     "        self._look_again(self.config.check_interval)",
-                    "        self._tries, self._claimed = 0, None\n"
+                    "self._away_since = 0, None, None\n"
                     "        self._look_again(3600)",
+                ),
+                edit(
+                    "portway/node/address/mover.py",
+                    "else config.standby_interval)",
+                    "else 3600)",
                 ),
             ),
             "address-moved-by-hand",
