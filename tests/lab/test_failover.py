@@ -100,8 +100,7 @@ def broken(settled: System) -> Iterator[System]:
                     "portway/node/address/mover.py",
                     "self._away_since = 0, None, None\n"
                     "        self._look_again(self.config.check_interval)",
-                    "self._away_since = 0, None, None\n"
-                    "        self._look_again(3600)",
+                    "self._away_since = 0, None, None\n        self._look_again(3600)",
                 ),
                 edit(
                     "portway/node/address/mover.py",
