@@ -28,11 +28,12 @@ manager.put_secret_value(SecretId=name, SecretString=json.dumps(new))
 """
 
 SAMPLE = """
-import glob, signal, sys
+import glob, os, signal
 seen = set()
 def end(*_):
-    open("/run/sampled", "wb").write(b"\\n".join(sorted(seen)))
-    sys.exit()
+    with open("/run/sampled", "wb") as file:
+        file.write(b"\\n".join(sorted(seen)))
+    os._exit(0)  # an exception could come up where Python ignores it
 signal.signal(signal.SIGTERM, end)
 while True:
     for name in ("cmdline", "environ"):
