@@ -17,6 +17,12 @@ from lab.pair import Pair
 
 CLIENTS = 20
 PAUSE = 0.1
+PATIENCE = 0.75
+"""Seconds that a client waits for an acknowledgement before it sends again.
+
+One that is on its way when the address moves is lost, and only this tells the client:
+less than the second in which it must be served again.
+"""
 
 SETTLE_SECONDS = 45.0
 SERVED_SECONDS = 30.0
@@ -33,7 +39,9 @@ def run(lab: Lab, scenario: Scenario) -> Outcome:
         world.until_settled(SETTLE_SECONDS)
     result = _blank(scenario, world.kind)
     address, ports = world.pair.address.address, tcp_ports()
-    with Load.start(lab, address, ports, CLIENTS, pause=PAUSE) as load:
+    with Load.start(
+        lab, address, ports, CLIENTS, pause=PAUSE, acknowledgement_timeout=PATIENCE
+    ) as load:
         load.wait_until_served()
         load.wait_until_served(load.report.started + BEFORE)
         with _watching(world.pair, result.masters):
