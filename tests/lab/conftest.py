@@ -48,25 +48,29 @@ def every_port(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def first_deployed(trixie: System, every_port: Path) -> System:
+def first_deployed(trixie: System) -> System:
     """The lab after its first deploy."""
     trixie.deploy(what="site")
-    trixie.deploy("-y", "--data", f"clients_file={every_port}", what="app")
     return trixie
 
 
-@pytest.fixture
-def deployed(first_deployed: System) -> Iterator[System]:
-    """A lab that is deployed, and deployed again as it was when the test is over."""
-    yield first_deployed
-    first_deployed.deploy()
-
-
 @pytest.fixture(scope="module")
-def settled(first_deployed: System) -> System:
-    """A lab that is deployed as its settings say, for tests that must not change it."""
+def settled(first_deployed: System, every_port: Path) -> System:
+    """A lab that is deployed as its settings say, for tests that must not change it.
+
+    Only the application listens on more ports, whatever another module's tests made it
+    listen on.
+    """
+    first_deployed.deploy("-y", "--data", f"clients_file={every_port}", what="app")
     first_deployed.deploy()
     return first_deployed
+
+
+@pytest.fixture
+def deployed(settled: System) -> Iterator[System]:
+    """A lab that is deployed, and deployed again as it was when the test is over."""
+    yield settled
+    settled.deploy()
 
 
 @pytest.fixture
