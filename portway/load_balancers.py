@@ -35,6 +35,8 @@ from portway.verify import (
 )
 
 Commands = Generator[FunctionCommand, None, None]
+Statuses = dict[str, LoadBalancerStatus | None]
+"""By node name; None for one that cannot be reached."""
 
 _unreachable: set[str] = set()
 """Nodes of which it was told that they cannot be asked; once is enough."""
@@ -137,12 +139,15 @@ def verify_pair(cluster: Cluster) -> Commands:
     if not state.is_executing:
         return
     read_places = aws.places_reader(cluster.stack)
-    wrong = _wait_until_none(
-        cluster, lambda: pair_shortcomings(cluster, _ask_pair(cluster), read_places())
-    )
-    if wrong:
+    statuses: Statuses = {}
+
+    def look() -> tuple[str, ...]:
+        statuses.update(_ask_pair(cluster))
+        return pair_shortcomings(cluster, statuses, read_places())
+
+    if wrong := _wait_until_none(cluster, look):
         yield _failure(f"the pair is not right: {'; '.join(wrong)}")
-    for name, status in _ask_pair(cluster).items():
+    for name, status in statuses.items():
         if status and status.handed_over:
             logger.warning(
                 f"{host.print_prefix}{name} has handed the address over on purpose; "
@@ -177,17 +182,18 @@ def transfer_target(cluster: Cluster) -> LoadBalancer:
 def verify_target(cluster: Cluster, target: LoadBalancer) -> Commands:
     """Fail unless the node that the address is handed to serves every client.
 
-    Both hosts have it, so that neither goes on before it is known.
+    Both hosts have it, so that neither goes on before it is known; the other host does
+    nothing for it.
     """
-    if not state.is_executing:
+    if not state.is_executing or host.name != target.name:
         return
-    status = _ask(cluster, inventory.get_host(target.name))
+    status = _ask(cluster, host)
     missing = node_shortcomings(cluster, status)
     if not status.keepalived_active:
         missing += ("keepalived is not running",)
     if not status.mover_active:
         missing += ("portway-address is not running, or hangs",)
-    if refused := inventory.get_host(target.name).get_fact(AddressPermissions):
+    if refused := host.get_fact(AddressPermissions):
         missing += (told_refusal(refused),)
     if missing:
         yield _failure(
@@ -212,7 +218,6 @@ def verify_transfer(cluster: Cluster, target: LoadBalancer) -> Commands:
     """Wait until a node is VRRP master and has the address, or fail with what lacks."""
     if not state.is_executing:
         return
-
     read_places = aws.places_reader(cluster.stack)
 
     def look() -> tuple[str, ...]:
@@ -240,9 +245,9 @@ def _ask(cluster: Cluster, node: Host) -> LoadBalancerStatus:
     return node.get_fact(LoadBalancerFacts, vrrp_address=address)
 
 
-def _ask_pair(cluster: Cluster) -> dict[str, LoadBalancerStatus | None]:
+def _ask_pair(cluster: Cluster) -> Statuses:
     """The status of each node of the pair, None for one that cannot be reached."""
-    statuses: dict[str, LoadBalancerStatus | None] = {}
+    statuses: Statuses = {}
     for lb in cluster.load_balancers:
         try:
             statuses[lb.name] = _ask(cluster, inventory.get_host(lb.name))

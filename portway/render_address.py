@@ -16,9 +16,6 @@ PYTHON_FOLDER = "/usr/local/lib/portway/python"
 """Where programs of nodes find their parts, under the names that they have here."""
 COMMAND = "/usr/local/sbin/portway-address"
 
-NEVER = 255
-"""A priority that no node has."""
-
 ADDRESS_MOVER = Service(
     "portway-address",
     str(CONFIG),
@@ -70,7 +67,7 @@ def address_config(cluster: Cluster, lb: LoadBalancer, program: str) -> Config:
         interface_id=lb.node.interface_id,
         peer_instance_id=lb.peer.instance_id,
         peer_interface_id=lb.peer.interface_id,
-        insists_from=lb.healthy_priority if lb.is_master else NEVER,
+        insists_from=lb.healthy_priority if lb.is_master else None,
         left_behind=max(15.0, 5 * cluster.settings.advert_interval),
         check_interval=cluster.settings.address_check_interval,
         program=program,

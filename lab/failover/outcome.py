@@ -147,25 +147,28 @@ class Outcome:
 
 
 def moves(
-    calls: Iterable[Call], kind: str, names: dict[str, str]
+    calls: Iterable[Call], kind: str, address: str, names: dict[str, str]
 ) -> tuple[list[Move], float | None]:
     """The address's moves, and when the first call that asks for one came.
 
     ``names`` has nodes by the ids of their instances and interfaces. Calls that lead
-    the address where it is led already, such as for a second route table, are no moves.
+    the address where it is led already, such as for a second route table, are no moves,
+    nor are those by which a standby tries what it may do: dry runs, and calls about
+    another address where there is no dry run.
     """
     found: list[Move] = []
     first: float | None = None
     asked: float | None = None
     for call in sorted(calls, key=lambda call: call.at):
-        dry = call.parameters.get("DryRun", "false").lower() == "true"
-        if call.action not in MOVES[kind] or dry:
+        given = call.parameters
+        trial = given.get("DryRun", "false").lower() == "true"
+        trial |= given.get("PrivateIpAddress.1", address) != address
+        if call.action not in MOVES[kind] or trial:
             continue
         first = call.at if first is None else first
         asked = call.at if asked is None else asked
         if call.status != 200:
             continue
-        given = call.parameters
         id_ = given.get("InstanceId") or given.get("NetworkInterfaceId") or ""
         to = names.get(id_, id_)
         done = call.at + call.seconds

@@ -151,5 +151,7 @@ def _count(world: World, load: Load, result: Outcome) -> None:
     since = report.all_served_since(times.gone)
     result.restored = None if since is None else since - times.gone
     calls = faults.calls(world.lab, times.injected)
-    result.moves, first = outcome.moves(calls, world.kind, world.names())
+    result.moves, first = outcome.moves(
+        calls, world.kind, world.pair.address.address, world.names()
+    )
     result.detection = None if first is None else first - times.injected

@@ -306,7 +306,7 @@ def test_other_master_of_lower_priority_is_answered_at_a_bearable_rate() -> None
 class TestBackupOfRecord:
     """A master that does not insist: the peer has the higher base priority."""
 
-    MEEK = replace(CONFIG, insists_from=255)
+    MEEK = replace(CONFIG, insists_from=None)
 
     def arrived(self) -> Bench:
         bench = Bench(self.MEEK)
@@ -426,12 +426,20 @@ def test_torn_memory_is_no_memory(tmp_path: Path, text: str) -> None:
     ],
 )
 def test_status_says_whether_aws_and_vrrp_agree(
-    state: State, holders: tuple[str, ...], agrees: bool
+    tmp_path: Path, state: State, holders: tuple[str, ...], agrees: bool
 ) -> None:
+    path = tmp_path / "status.json"
     memory = Memory(vrrp_state=state, holders=holders, looked_at=5.0)
     assert report.agrees(CONFIG, memory) is agrees
-    told = report.words(report.status(CONFIG, memory) | {"written": 9.0}, 10.0)
-    assert ("DO NOT AGREE" in told) is not agrees
+    report.save(CONFIG, memory, path)
+    assert ("DO NOT AGREE" in report.show(path)) is not agrees
+
+
+def test_status_claims_nothing_before_aws_was_asked(tmp_path: Path) -> None:
+    path = tmp_path / "status.json"
+    report.save(CONFIG, Memory(State.MASTER), path)
+    assert "AWS has not told yet" in report.show(path)
+    assert "DO NOT AGREE" not in report.show(path)
 
 
 def test_status_of_a_dead_mover_says_so(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from lab.failover.outcome import (
     to_dict,
 )
 
+ADDRESS = "10.60.0.14"
 NAMES = {"i-1": "lb-1", "i-2": "lb-2", "eni-1": "lb-1", "eni-2": "lb-2"}
 
 
@@ -54,20 +55,20 @@ GOOD = Outcome(
 
 
 def test_move_is_counted_with_the_time_aws_took() -> None:
-    found, first = moves([call(10, "i-2")], "elastic-ip", NAMES)
+    found, first = moves([call(10, "i-2")], "elastic-ip", ADDRESS, NAMES)
     assert found == [Move(10.25, "lb-2", 0.25)]
     assert first == 10
 
 
 def test_refused_calls_before_a_move_count_as_its_time() -> None:
     calls = [call(10, "i-2", status=503), call(12, "i-2")]
-    found, first = moves(calls, "elastic-ip", NAMES)
+    found, first = moves(calls, "elastic-ip", ADDRESS, NAMES)
     assert found == [Move(12.25, "lb-2", 2.25)]
     assert first == 10
 
 
 def test_calls_are_taken_in_the_order_in_which_they_came() -> None:
-    found, _ = moves([call(20, "i-1"), call(10, "i-2")], "elastic-ip", NAMES)
+    found, _ = moves([call(20, "i-1"), call(10, "i-2")], "elastic-ip", ADDRESS, NAMES)
     assert [move.to for move in found] == ["lb-2", "lb-1"]
 
 
@@ -81,14 +82,29 @@ def test_calls_are_taken_in_the_order_in_which_they_came() -> None:
     ],
 )
 def test_other_calls_are_no_moves(other: Call) -> None:
-    assert moves([other], "elastic-ip", NAMES)[0] == []
+    assert moves([other], "elastic-ip", ADDRESS, NAMES)[0] == []
 
 
 def test_routes_of_two_tables_are_one_move() -> None:
     parameters = {"NetworkInterfaceId": "eni-2"}
     calls = [Call(at, "ReplaceRoute", parameters=parameters) for at in (10, 11)]
-    found, _ = moves(calls, "route", NAMES)
+    found, _ = moves(calls, "route", ADDRESS, NAMES)
     assert [move.to for move in found] == ["lb-2"]
+
+
+def test_trial_with_another_address_is_no_move() -> None:
+    calls = [
+        Call(
+            at,
+            "AssignPrivateIpAddresses",
+            status,
+            {"NetworkInterfaceId": "eni-2", "PrivateIpAddress.1": address},
+        )
+        for at, status, address in ((10, 400, "192.0.2.1"), (12, 200, ADDRESS))
+    ]
+    found, first = moves(calls, "private-address", ADDRESS, NAMES)
+    assert found == [Move(12.25, "lb-2", 0.25)]
+    assert first == 12
 
 
 def test_share_of_clients_that_are_served_is_known_for_every_moment() -> None:

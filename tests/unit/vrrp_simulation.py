@@ -141,7 +141,7 @@ class Pair:
             interface_id=own,
             peer_instance_id="i-1",
             peer_interface_id=peer,
-            insists_from=self.healthy if number == 0 else 255,
+            insists_from=self.healthy if number == 0 else None,
         )
 
         def clock() -> float:

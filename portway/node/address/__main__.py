@@ -81,23 +81,20 @@ def _run(config: Config) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     notifications = vrrp.Notifications()
-    cloud = Ec2(config)
-    mover = Mover(config, cloud, report.resume())
+    mover = Mover(config, Ec2(config), report.resume())
     _tell_systemd("READY=1")
     reports = _Reports(mover)
     while True:
-        _turn(notifications, mover, cloud)
+        _turn(notifications, mover)
         reports.write()
         _tell_systemd("WATCHDOG=1")
 
 
-def _turn(notifications: vrrp.Notifications, mover: Mover, cloud: Ec2) -> None:
+def _turn(notifications: vrrp.Notifications, mover: Mover) -> None:
     """Wait for news or for the time to look, and do what is due."""
     _listen(notifications, mover, min(mover.due - mover.clock(), LONGEST_WAIT))
     if mover.clock() >= mover.due:
         mover.act(lambda: _listen(notifications, mover, 0))
-        if mover.is_standby:
-            cloud.keep_credentials()
 
 
 class _Reports:

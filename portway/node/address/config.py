@@ -38,10 +38,10 @@ class Config:
     interface_id: str
     peer_instance_id: str
     peer_interface_id: str
-    insists_from: int
+    insists_from: int | None
     """VRRP priority from which on this node, while it is master, takes the address from
     its peer at any time, and not only when it becomes master: of two masters that do
-    not hear each other only a healthy master of record does. 255 for never."""
+    not hear each other only a healthy master of record does. None for never."""
     left_behind: float = 15.0
     """Seconds after which a backup that still has the address gives it to its peer;
     more than VRRP takes to make a master."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config as ClientConfig
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import ClientError, NoCredentialsError
 
 from portway.node.address import imds
 from portway.node.address.config import Config
@@ -65,7 +65,6 @@ class Ec2:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._session: Any = None
         self._client: Any = None
 
     def look(self) -> tuple[Place, ...]:
@@ -116,7 +115,6 @@ class Ec2:
             self._client = session.client(
                 "ec2", config=TIMEOUTS, endpoint_url=endpoint or None
             )
-            self._session = session
         return self._client
 
     def rehearse(self, call: Call) -> str:
@@ -144,17 +142,6 @@ class Ec2:
             )
             return "" if would_work else str(error)
         return f"{call.action}: AWS made the call instead of only trying it"
-
-    def keep_credentials(self) -> None:
-        """Renew the credentials while that is not urgent, so that they are at hand.
-
-        A passing failure of the metadata service does no harm then.
-        """
-        try:
-            self._signed()
-            self._session.get_credentials().get_frozen_credentials()
-        except BotoCoreError as error:
-            log.debug("credentials: %s", error)
 
 
 @contextmanager

@@ -29,8 +29,6 @@ FIRST_PROBE, LONGEST_PROBE = 60.0, 3600.0
 """Seconds for which a peer that prevails keeps the address before this node, which is
 master all the same, tries to take it back; each time twice as long."""
 
-HIGHEST_PRIORITY = 254
-
 log = logging.getLogger("address")
 
 Listen = Callable[[], None]
@@ -83,12 +81,6 @@ class Mover:
 
     def __post_init__(self) -> None:
         self._since = self.clock()
-
-    @property
-    def is_standby(self) -> bool:
-        """Whether this node may have to call EC2 at any moment and does not now."""
-        asks_aws = self.config.kind is not AddressKind.VRRP
-        return asks_aws and self.memory.vrrp_state is not State.MASTER
 
     def hear(self, state: State) -> None:
         """Take notice of keepalived's state; nothing happens if it is no other."""
@@ -181,8 +173,9 @@ class Mover:
 
     def _insists(self) -> bool:
         from_ = self.config.insists_from
-        priority = from_ if self.priority is None else self.priority
-        return from_ <= HIGHEST_PRIORITY and priority >= from_
+        if from_ is None:
+            return False
+        return self.priority is None or self.priority >= from_
 
     def _claim(self, seen: tuple[Place, ...], listen: Listen) -> None:
         if not self.memory.failures:

@@ -53,7 +53,6 @@ def status(config: Config, memory: Memory) -> dict[str, Any]:
         "address": config.address,
         "holder": holders[0] if len(set(holders)) == 1 else None,
         "agrees": agrees(config, memory),
-        "handed_over": is_handed_over(),
         **asdict(memory),
         "keepalived": vrrp.process_identity(),
     }
@@ -160,7 +159,7 @@ def words(told: dict[str, Any], now: float) -> str:
             "handed over on purpose (deploys/transfer.py): the other node is preferred "
             "while it is healthy"
         )
-    if not told["agrees"]:
+    if told["looked_at"] and not told["agrees"]:
         lines.append("AWS and VRRP DO NOT AGREE about this node")
     return "\n".join(lines)
 
