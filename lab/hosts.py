@@ -162,7 +162,7 @@ def wait(lab: Lab, host: Host) -> None:
     """
     deadline = time.monotonic() + BOOT_SECONDS
     while True:
-        reached = _boot_state(lab, host)
+        reached = _boot_state(lab, host, "--wait")
         if reached == "running":
             return
         if reached == "degraded":
@@ -176,10 +176,15 @@ def wait(lab: Lab, host: Host) -> None:
         time.sleep(0.1)
 
 
-def _boot_state(lab: Lab, host: Host) -> str:
+def has_booted(lab: Lab, host: Host) -> bool:
+    """Whether everything a host starts at boot has started, or failed to."""
+    return _boot_state(lab, host) in ("running", "degraded")
+
+
+def _boot_state(lab: Lab, host: Host, *options: str) -> str:
     if not is_running(lab, host):
         return "off"
-    command = ["systemctl", "is-system-running", "--wait"]
+    command = ["systemctl", "is-system-running", *options]
     try:
         # The status is not 0 until all is well, and the word is what counts.
         tolerant = ["sh", "-c", '"$@" 2>&1; true', "sh", *command]

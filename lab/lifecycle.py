@@ -219,13 +219,18 @@ def _power(
         if not machine.on:
             hosts.stop(lab, machine.node)
     on = [present[machine.node] for machine in machines if machine.on]
-    off = [host for host in on if not hosts.is_running(lab, host)]
-    if off:
-        with step(f"booting {len(off)} hosts"):
-            for host in off:
+    # A run that was killed leaves hosts that boot; a frozen one cannot be asked.
+    late = [
+        host
+        for host in on
+        if not host_faults.is_frozen(lab, host.node) and not hosts.has_booted(lab, host)
+    ]
+    if late:
+        with step(f"booting {len(late)} hosts"):
+            for host in late:
                 host_faults.power_on(lab, host.node)
-            with ThreadPoolExecutor(max_workers=len(off)) as pool:
-                list(pool.map(lambda host: hosts.wait(lab, host), off))
+            with ThreadPoolExecutor(max_workers=len(late)) as pool:
+                list(pool.map(lambda host: hosts.wait(lab, host), late))
     for host in on:
         if host.role == state.DATABASE_ROLE:
             engine = stack.database(host.instance_id)["Engine"]

@@ -7,10 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from lab import processes
+from lab.names import Lab
 from tests.lab.conftest import NAME
 from tests.lab.system import PROJECT, System
 from tests.lab.web_servers import fetch, served, until, wait_for_port
@@ -321,14 +324,27 @@ def test_down_leaves_nothing_and_up_recovers_from_a_killed_up() -> None:
     other = System(f"{NAME[:11]}gone")
     environment = {**os.environ, "PORTWAY_LAB": other.name}
     up = [sys.executable, "-m", "lab", "up", "--app-nodes", "1"]
-    try:
-        for seconds in (0.3, 1.0, 3.0, 4.5):
-            process = subprocess.Popen(
-                up, cwd=PROJECT, env=environment, stderr=subprocess.DEVNULL
-            )
-            time.sleep(seconds)
+
+    @contextmanager
+    def killed() -> Iterator[None]:
+        process = subprocess.Popen(
+            up, cwd=PROJECT, env=environment, stderr=subprocess.DEVNULL
+        )
+        try:
+            yield
+        finally:
             process.kill()
             process.wait()
+
+    def boots() -> bool:
+        return processes.init_of(processes.cgroup(Lab(other.name), "db-1")) is not None
+
+    try:
+        for seconds in (0.3, 1.0, 3.0):
+            with killed():
+                time.sleep(seconds)
+        with killed():
+            until(boots)
         other.call("up", "--app-nodes", "1")
         assert set(other.nodes()) == {"app-1", "db-1", "lb-1", "lb-2"}
         assert other.run("ssh", "lb-1", "hostname").strip() == "lb-1"
