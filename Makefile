@@ -29,7 +29,8 @@ failover: setup
 	$(BIN)/python -m lab failover --every-kind --readme
 
 test: setup check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 tests/unit tests/integration
+	$(BIN)/python -m pytest tests/lab
 
 check: setup
 	$(BIN)/ruff check

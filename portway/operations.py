@@ -91,10 +91,13 @@ def write_file(file: ManagedFile, wanted: WantedNode) -> Commands:
 @operation()
 def write_files(files: tuple[ManagedFile, ...], wanted: WantedNode) -> Commands:
     """Put files that belong together in place, those that are not as they should be."""
-    for file in files:
-        if file_differs(file, read_node(wanted)):
-            show_difference(file)
-            yield from _change(write_script(file), stdin=file.content)
+    found = read_node(wanted)
+    differing = [file for file in files if file_differs(file, found)]
+    if not differing:
+        host.noop("all files are as they should be")
+    for file in differing:
+        show_difference(file)
+        yield from _change(write_script(file), stdin=file.content)
 
 
 def write_script(file: ManagedFile) -> str:

@@ -17,5 +17,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for outcome in ("passed", "failed", "error"):
         for report in terminalreporter.stats.get(outcome, ()):
             counts[Path(report.nodeid).parts[1]] += 1
-    line = ", ".join(f"{level} {counts[level]}" for level in LEVELS)
+    line = ", ".join(f"{level} {counts[level]}" for level in LEVELS if counts[level])
     terminalreporter.write_line(f"Tests run at each level: {line}")

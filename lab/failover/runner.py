@@ -24,7 +24,7 @@ One that is on its way when the address moves is lost, and only this tells the c
 less than the second in which it must be served again.
 """
 
-SETTLE_SECONDS = 45.0
+SETTLE_SECONDS = 30.0
 SERVED_SECONDS = 30.0
 """The longest that anyone waits for every client to be served again."""
 AFTERWARDS = 2.0

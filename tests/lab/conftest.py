@@ -48,22 +48,22 @@ def every_port(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def first_deployed(trixie: System) -> System:
-    """The lab after its first deploy."""
-    trixie.deploy(what="site")
+def with_database(trixie: System) -> System:
+    """The lab, whose database has what the application needs."""
+    trixie.deploy(what="db")
     return trixie
 
 
 @pytest.fixture(scope="module")
-def settled(first_deployed: System, every_port: Path) -> System:
+def settled(with_database: System, every_port: Path) -> System:
     """A lab that is deployed as its settings say, for tests that must not change it.
 
     Only the application listens on more ports, whatever another module's tests made it
     listen on.
     """
-    first_deployed.deploy("-y", "--data", f"clients_file={every_port}", what="app")
-    first_deployed.deploy()
-    return first_deployed
+    with_database.deploy("-y", "--data", f"clients_file={every_port}", what="app")
+    with_database.deploy()
+    return with_database
 
 
 @pytest.fixture

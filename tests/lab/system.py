@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ class System:
         return result
 
     def up(self, *options: str) -> None:
+        self.__dict__.pop("address", None)
         self.call("up", *options, timeout=600)
 
     def down(self) -> None:
@@ -70,9 +72,9 @@ class System:
         found: dict[str, Any] = json.loads(self.call("status", "--json").stdout)
         return found
 
-    @property
+    @cached_property
     def address(self) -> str:
-        """What clients connect to."""
+        """What clients connect to; the same for as long as the lab is up."""
         return str(self.status()["address"]["address"])
 
     @property

@@ -9,24 +9,26 @@ import pytest
 
 from tests.lab.system import PROJECT, System, output
 
-ONE = {"client_name": "one", "client_port": 9001}
-
-MISTAKES: dict[str, tuple[Any, str]] = {
-    "duplicate name": ([ONE, {**ONE, "client_port": 9002}], "name one is already"),
-    "duplicate port": ([ONE, {**ONE, "client_name": "two"}], "two: port 9001"),
-    "port out of range": ([{**ONE, "client_port": 70000}], "one: client_port: 70000"),
-    "SSH's port": ([{**ONE, "client_port": 22}], "one: client_port 22 is used by SSH"),
-    "statistics' port": ([{**ONE, "client_port": 8404}], "one: client_port 8404"),
-    "check's port": ([{**ONE, "client_port": 8081}], "one: client_port 8081"),
-    "closed port": ([{**ONE, "client_port": 30000}], "one: port 30000 is outside"),
-    "bad name": ([{**ONE, "client_name": "a b"}], '"a b" cannot be a name'),
-    "injection": ([{**ONE, "client_name": "a\n bind :1"}], "cannot be a name"),
-    "bad CIDR": ([{**ONE, "allow": ["10.0.0.300/8"]}], "one: allow.0"),
-    "unknown key": ([{**ONE, "alow": []}], 'did you mean "allow"?'),
-    "no such node": ([{**ONE, "nodes": ["app-9"]}], 'no application node "app-9"'),
-    "empty list": ([], '"clients": is an empty list'),
-    "wrong type": ([{**ONE, "client_port": "9001"}], "one: client_port: must be"),
-}
+MISTAKES: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"client_name": "twice", "client_port": 9001}, ""),
+    ({"client_name": "twice", "client_port": 9002}, "name twice is already"),
+    ({"client_name": "second", "client_port": 9001}, "second: port 9001"),
+    ({"client_name": "high", "client_port": 70000}, "high: client_port: 70000"),
+    ({"client_name": "ssh", "client_port": 22}, "ssh: client_port 22 is used by SSH"),
+    ({"client_name": "statistics", "client_port": 8404}, "statistics: client_port"),
+    ({"client_name": "check", "client_port": 8081}, "check: client_port 8081"),
+    ({"client_name": "closed", "client_port": 30000}, "closed: port 30000 is outside"),
+    ({"client_name": "a b", "client_port": 9003}, '"a b" cannot be a name'),
+    ({"client_name": "a\n bind :1", "client_port": 9004}, 'bind :1" cannot be a name'),
+    (
+        {"client_name": "cidr", "client_port": 9005, "allow": ["10.0.0.300/8"]},
+        "allow.0",
+    ),
+    ({"client_name": "key", "client_port": 9006, "alow": []}, 'did you mean "allow"?'),
+    ({"client_name": "node", "client_port": 9007, "nodes": ["app-9"]}, '"app-9"'),
+    ({"client_name": "text", "client_port": "9008"}, "text: client_port: must be"),
+)
+"""Entries of a clients file, and what is said of each."""
 
 
 def assert_refused(
@@ -43,13 +45,24 @@ def assert_refused(
     return text
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistake_in_the_clients_file(
-    settled: System, clients_file: Path, mistake: str
+def test_every_mistake_in_the_clients_file_is_told_at_once(
+    settled: System, clients_file: Path
 ) -> None:
-    clients, expected = MISTAKES[mistake]
-    clients_file.write_text(json.dumps({"clients": clients}))
-    assert_refused(settled, expected, "--data", f"clients_file={clients_file}")
+    entries = [entry for entry, _ in MISTAKES]
+    clients_file.write_text(json.dumps({"clients": entries}))
+    text = assert_refused(
+        settled,
+        "problems; nothing was touched",
+        *("--data", f"clients_file={clients_file}"),
+    )
+    assert [said for _, said in MISTAKES if said not in text] == []
+
+
+def test_clients_file_without_clients(settled: System, clients_file: Path) -> None:
+    clients_file.write_text('{"clients": []}')
+    assert_refused(
+        settled, "is an empty list", "--data", f"clients_file={clients_file}"
+    )
 
 
 def test_clients_file_that_is_not_json(settled: System, clients_file: Path) -> None:
