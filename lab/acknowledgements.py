@@ -112,6 +112,11 @@ class Report:
         usual = self.usual_pause
         return [max(0.0, gap.seconds - usual) for gap in self.longest_gaps()]
 
+    def longest_since(self, moment: float) -> float:
+        """The longest time that any client was not served after a moment."""
+        gaps = [c.longest_gap(moment, self.ended).seconds for c in self.clients]
+        return max(0.0, max(gaps, default=0.0) - self.usual_pause)
+
     def all_served_since(self, moment: float) -> float | None:
         """When every client had been acknowledged after a moment; None if not yet."""
         firsts = [client.first_after(moment) for client in self.clients]

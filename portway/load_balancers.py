@@ -32,6 +32,7 @@ from portway.verify import (
     node_shortcomings,
     pair_shortcomings,
     told_refusal,
+    unserved,
 )
 
 Commands = Generator[FunctionCommand, None, None]
@@ -123,19 +124,28 @@ def verify_standby(cluster: Cluster, lb: LoadBalancer) -> Commands:
 
 @operation()
 def verify_load_balancer(cluster: Cluster) -> Commands:
-    """Wait until the current host serves every client, or fail with what is missing."""
+    """Wait until the current host serves every client, or fail with what is missing.
+
+    What its peer does not serve either stops no one here; ``verify_pair`` tells it.
+    """
     if not state.is_executing:
         return
-    missing = _wait_until_none(
-        cluster, lambda: node_shortcomings(cluster, _ask(cluster, host))
-    )
-    if missing:
+    peer = cluster.load_balancer(host.name).peer.name
+
+    def look() -> tuple[str, ...]:
+        own, other = _ask(cluster, host), _ask_if_possible(cluster, peer)
+        return node_shortcomings(cluster, own, other)
+
+    if missing := _wait_until_none(cluster, look):
         yield _failure(f"does not serve: {'; '.join(missing)}")
 
 
 @operation()
 def verify_pair(cluster: Cluster) -> Commands:
-    """Wait until exactly the right node is VRRP master and has the address in AWS."""
+    """Wait until exactly the right node is VRRP master and has the address in AWS.
+
+    And, last of all, until some node of the application is there for every client.
+    """
     if not state.is_executing:
         return
     read_places = aws.places_reader(cluster.stack)
@@ -143,10 +153,11 @@ def verify_pair(cluster: Cluster) -> Commands:
 
     def look() -> tuple[str, ...]:
         statuses.update(_ask_pair(cluster))
-        return pair_shortcomings(cluster, statuses, read_places())
+        wrong = pair_shortcomings(cluster, statuses, read_places())
+        return wrong or unserved(cluster, statuses)
 
-    if wrong := _wait_until_none(cluster, look):
-        yield _failure(f"the pair is not right: {'; '.join(wrong)}")
+    if missing := _wait_until_none(cluster, look):
+        yield _failure(f"not all is well: {'; '.join(missing)}")
     for name, status in statuses.items():
         if status and status.handed_over:
             logger.warning(
@@ -188,7 +199,8 @@ def verify_target(cluster: Cluster, target: LoadBalancer) -> Commands:
     if not state.is_executing or host.name != target.name:
         return
     status = _ask(cluster, host)
-    missing = node_shortcomings(cluster, status)
+    peer = _ask_if_possible(cluster, cluster.load_balancer(host.name).peer.name)
+    missing = node_shortcomings(cluster, status, peer)
     if not status.keepalived_active:
         missing += ("keepalived is not running",)
     if not status.mover_active:
@@ -246,17 +258,21 @@ def _ask(cluster: Cluster, node: Host) -> LoadBalancerStatus:
 
 
 def _ask_pair(cluster: Cluster) -> Statuses:
-    """The status of each node of the pair, None for one that cannot be reached."""
-    statuses: Statuses = {}
-    for lb in cluster.load_balancers:
-        try:
-            statuses[lb.name] = _ask(cluster, inventory.get_host(lb.name))
-        except PyinfraError as error:
-            if lb.name not in _unreachable:
-                logger.warning(f"{host.print_prefix}cannot ask {lb.name}: {error}")
-            _unreachable.add(lb.name)
-            statuses[lb.name] = None
-    return statuses
+    """The status of each node of the pair."""
+    return {
+        lb.name: _ask_if_possible(cluster, lb.name) for lb in cluster.load_balancers
+    }
+
+
+def _ask_if_possible(cluster: Cluster, name: str) -> LoadBalancerStatus | None:
+    """The status of a node; None if it cannot be reached."""
+    try:
+        return _ask(cluster, inventory.get_host(name))
+    except PyinfraError as error:
+        if name not in _unreachable:
+            logger.warning(f"{host.print_prefix}cannot ask {name}: {error}")
+        _unreachable.add(name)
+        return None
 
 
 def _wait_until_none(

@@ -32,7 +32,7 @@ def address_files(cluster: Cluster, lb: LoadBalancer) -> tuple[ManagedFile, ...]
         "portway-address.service.j2",
         config=CONFIG,
         loaded_folder=LOADED_FOLDER,
-        metrics_folder=METRICS_FOLDER,
+        metrics_folder=METRICS_FOLDER.relative_to("/var/lib"),
         python_folder=PYTHON_FOLDER,
         run_folder=RUN_FOLDER.relative_to("/run"),
     )
@@ -57,6 +57,7 @@ def address_config(cluster: Cluster, lb: LoadBalancer, program: str) -> Config:
     """What the mover of a load balancer is told."""
     virtual = cluster.stack.virtual_address
     return Config(
+        stack=cluster.stack.name,
         node=lb.name,
         peer=lb.peer.name,
         kind=virtual.kind,

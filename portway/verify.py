@@ -35,8 +35,14 @@ class LoadBalancerStatus:
         return self.keepalived_active and self.holds_vrrp_address
 
 
-def node_shortcomings(cluster: Cluster, status: LoadBalancerStatus) -> tuple[str, ...]:
-    """Why a load balancer does not serve every client; () if it does."""
+def node_shortcomings(
+    cluster: Cluster, status: LoadBalancerStatus, peer: LoadBalancerStatus | None
+) -> tuple[str, ...]:
+    """Why a load balancer does not serve every client that it could; () if it does.
+
+    A backend for which its peer finds no healthy server either, or cannot be asked, is
+    not this node's fault, and no reason to prefer the other: ``unserved`` tells of it.
+    """
     frontends = {frontend.name for frontend in cluster.frontends} | {STATS_FRONTEND}
     backends = {backend.name for backend in cluster.backends}
     found = []
@@ -49,9 +55,19 @@ def node_shortcomings(cluster: Cluster, status: LoadBalancerStatus) -> tuple[str
         found.append(f"frontends not accepting connections: {_listed(missing)}")
     if extra := status.frontends - frontends:
         found.append(f"frontends of an older configuration: {_listed(extra)}")
-    if missing := backends - status.backends:
+    if missing := (backends - status.backends) & (peer.backends if peer else set()):
         found.append(f"backends without a healthy server: {_listed(missing)}")
     return tuple(found)
+
+
+def unserved(
+    cluster: Cluster, statuses: Mapping[str, LoadBalancerStatus | None]
+) -> tuple[str, ...]:
+    """The backends for which no load balancer that could be asked finds a server."""
+    served = {b for s in statuses.values() if s is not None for b in s.backends}
+    if missing := {backend.name for backend in cluster.backends} - served:
+        return (f"no load balancer finds a healthy server for: {_listed(missing)}",)
+    return ()
 
 
 def pair_shortcomings(
@@ -106,9 +122,10 @@ def _master_shortcomings(
     """Why the VRRP master is not the one that it should be."""
     (record,) = (lb.name for lb in cluster.load_balancers if lb.is_master)
     serving = [
-        name
-        for name, status in statuses.items()
-        if status is not None and not node_shortcomings(cluster, status)
+        lb.name
+        for lb in cluster.load_balancers
+        if (status := statuses[lb.name]) is not None
+        and not node_shortcomings(cluster, status, statuses[lb.peer.name])
     ]
     status = statuses[record]
     if status is None or not serving:

@@ -3,13 +3,15 @@
 Times are seconds since the epoch; what is called seconds is a duration.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
 from lab.acknowledgements import Report, percentile
+from lab.address import Address
 from lab.pair import MOVES
+from lab.state import Host
 
 BIN = 0.2
 """Seconds that one value of ``Outcome.served`` stands for."""
@@ -18,6 +20,10 @@ BEFORE, AFTER = 5.0, 40.0
 
 SHORTEST_GAP = 0.5
 """A pause between two acknowledgements up to this is none to speak of."""
+
+
+AGAIN = 5.0
+"""Seconds that no client may wait once a lasting outage is over."""
 
 
 class Moves(StrEnum):
@@ -50,6 +56,10 @@ class Call(Protocol):
         """When it came."""
 
     @property
+    def source(self) -> str:
+        """The address it came from."""
+
+    @property
     def action(self) -> str:
         """Its name."""
 
@@ -74,6 +84,8 @@ class Move:
     to: str
     seconds: float
     """From the first call that asked for it until AWS had done it."""
+    by_hand: bool = False
+    """Whether no load balancer did it."""
 
 
 @dataclass(slots=True)
@@ -82,7 +94,7 @@ class Times:
 
     injected: float = 0.0
     gone: float = 0.0
-    """When the cause of a lasting outage was gone, or the healing done."""
+    """When the cause of a lasting outage began to go away, or the healing."""
     healed: float = 0.0
     """When the healing began."""
     settled: float | None = None
@@ -107,8 +119,10 @@ class Outcome:
     lost: int = 0
     moves: list[Move] = field(default_factory=list)
     detection: float | None = None
-    """Seconds from the injection to the first call that moves the address."""
+    """Seconds from the injection to a load balancer's first call for the address."""
     restored: float | None = None
+    again: float = 0.0
+    """The longest that any client waited once all had been served again."""
     served: list[float] = field(default_factory=list)
     """The share of clients that are served, for every ``BIN`` from ``BEFORE`` on."""
     masters: list[tuple[float, str]] = field(default_factory=list)
@@ -136,8 +150,8 @@ class Outcome:
 
     @property
     def api(self) -> float | None:
-        """Seconds that AWS took for the first move."""
-        return self.moves[0].seconds if self.moves else None
+        """Seconds that AWS took for the load balancers' first move."""
+        return next((m.seconds for m in self.moves if not m.by_hand), None)
 
     @property
     def recovery(self) -> float | None:
@@ -147,34 +161,40 @@ class Outcome:
 
 
 def moves(
-    calls: Iterable[Call], kind: str, address: str, names: dict[str, str]
+    calls: Iterable[Call], address: Address, nodes: Mapping[str, Host]
 ) -> tuple[list[Move], float | None]:
-    """The address's moves, and when the first call that asks for one came.
+    """The address's moves, and when a load balancer's first call for it came.
 
-    ``names`` has nodes by the ids of their instances and interfaces. Calls that lead
-    the address where it is led already, such as for a second route table, are no moves,
-    nor are those by which a standby tries what it may do: dry runs, and calls about
-    another address where there is no dry run.
+    ``nodes`` are the load balancers by name. Calls that lead the address where it is
+    led already, such as for a second route table, are no moves, nor are those by which
+    a standby tries what it may do: dry runs, and calls about another address where
+    there is no dry run.
     """
+    names = {host.instance_id: node for node, host in nodes.items()}
+    names |= {host.interface_id: node for node, host in nodes.items()}
+    own = {host.address for host in nodes.values()}
     found: list[Move] = []
     first: float | None = None
     asked: float | None = None
     for call in sorted(calls, key=lambda call: call.at):
         given = call.parameters
         trial = given.get("DryRun", "false").lower() == "true"
-        trial |= given.get("PrivateIpAddress.1", address) != address
-        if call.action not in MOVES[kind] or trial:
+        trial |= given.get("PrivateIpAddress.1", address.address) != address.address
+        if call.action not in MOVES[address.kind] or trial:
             continue
-        first = call.at if first is None else first
-        asked = call.at if asked is None else asked
+        by_hand = call.source not in own
+        if not by_hand:
+            first = call.at if first is None else first
+            asked = call.at if asked is None else asked
         if call.status != 200:
             continue
         id_ = given.get("InstanceId") or given.get("NetworkInterfaceId") or ""
         to = names.get(id_, id_)
         done = call.at + call.seconds
         if not found or found[-1].to != to:
-            found.append(Move(done, to, done - asked))
-        asked = None
+            since = call.at if by_hand or asked is None else asked
+            found.append(Move(done, to, done - since, by_hand))
+        asked = asked if by_hand else None
     return found, first
 
 
@@ -210,6 +230,10 @@ def problems(outcome: Outcome, expected: Expected) -> list[str]:
             found.append(
                 f"served again only {outcome.restored:.1f} s after the cause was gone, "
                 f"not within {expected.restored:g}"
+            )
+        elif outcome.again >= AGAIN:
+            found.append(
+                f"a client waited {outcome.again:.2f} s once all were served again"
             )
     if outcome.lost:
         found.append(f"{outcome.lost} acknowledged messages are not in the database")

@@ -89,8 +89,8 @@ def _go_wrong(world: World, scenario: Scenario, load: Load, result: Outcome) -> 
         scenario.inject(world)
         if scenario.relieve:
             world.hold(scenario.hold)
-            scenario.relieve(world)
             result.times.gone = time.time()
+            scenario.relieve(world)
         if away:
             world.until_held_by(world.backup)
         if not scenario.relieve:
@@ -105,12 +105,12 @@ def _recover(world: World, scenario: Scenario, load: Load, result: Outcome) -> N
     """Heal, whatever came before, and wait until all is as it was."""
     times = result.times
     times.healed = time.time()
+    times.gone = times.gone or times.healed
     try:
         scenario.heal(world)
     except LabError as error:
         if str(error) not in result.problems:
             result.problems.append(str(error))
-    times.gone = times.gone or time.time()
     try:
         faults.heal(world.lab)  # what a scenario's own healing has left
         world.until_settled(SETTLE_SECONDS)
@@ -149,9 +149,9 @@ def _count(world: World, load: Load, result: Outcome) -> None:
     result.served = outcome.served(report, times.injected)
     result.lost = len(missing(world.lab, report))
     since = report.all_served_since(times.gone)
-    result.restored = None if since is None else since - times.gone
+    if since is not None:
+        result.restored = since - times.gone
+        result.again = report.longest_since(since)
     calls = faults.calls(world.lab, times.injected)
-    result.moves, first = outcome.moves(
-        calls, world.kind, world.pair.address.address, world.names()
-    )
+    result.moves, first = outcome.moves(calls, world.pair.address, world.pair.hosts)
     result.detection = None if first is None else first - times.injected

@@ -80,6 +80,7 @@ def _flap(world: World) -> None:
 
 def _reboot_both(world: World) -> None:
     world.reboot(world.master, world.backup)
+    world.until_rebooted()
 
 
 def _applications(fault: Callable[..., None], *more: str) -> Act:
@@ -240,7 +241,6 @@ SCENARIOS = (
         _reboot_both,
         Expected(outage=None, restored=RESTORED, moves=Moves.ANY),
         hold=0,
-        relieve=World.until_rebooted,
     ),
     Scenario(
         "planned transfer",

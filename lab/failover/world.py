@@ -49,12 +49,6 @@ class World:
         """The application's hosts."""
         return [h for h in state.hosts(self.lab) if h.role == "application"]
 
-    def names(self) -> dict[str, str]:
-        """The load balancers by the ids of their instances and interfaces."""
-        hosts = self.pair.hosts.values()
-        by_instance = {host.instance_id: host.node for host in hosts}
-        return by_instance | {host.interface_id: host.node for host in hosts}
-
     def until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         """Look until something is so; LabError if it is not in time."""
         deadline = time.monotonic() + seconds

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from portway.node.address.places import AddressKind
 from tests.integration.conftest import TEMPLATE, Account, Discovery, Resource, of_type
 
 EVERYONE = "0.0.0.0/0"
@@ -100,6 +101,36 @@ def test_the_database_and_the_address_outlive_the_stack(template: Resource) -> N
     assert database["DeletionPolicy"] == database["UpdateReplacePolicy"] == "Snapshot"
     assert address["DeletionPolicy"] == "RetainExceptOnCreate"
     assert address["UpdateReplacePolicy"] == "Retain"
+
+
+def test_network_made_for_an_elastic_ip_has_a_way_to_the_ec2_api(
+    stack: Account,
+) -> None:
+    (endpoint,) = stack.client("ec2").describe_vpc_endpoints()["VpcEndpoints"]
+    vpc = stack.outputs()["VpcId"]
+
+    assert endpoint["VpcId"] == vpc
+    assert endpoint["ServiceName"].endswith(".ec2")
+    assert endpoint["VpcEndpointType"] == "Interface"
+    assert endpoint["PrivateDnsEnabled"] is True
+    assert len(endpoint["SubnetIds"]) == 2
+    (group,) = stack.client("ec2").describe_security_groups(
+        GroupIds=[group["GroupId"] for group in endpoint["Groups"]]
+    )["SecurityGroups"]
+    (rule,) = group["IpPermissions"]
+    assert (rule["FromPort"], rule["ToPort"]) == (443, 443)
+    assert [given["CidrIp"] for given in rule["IpRanges"]] == ["10.60.0.0/16"]
+
+
+@pytest.mark.parametrize(
+    "kind", [AddressKind.PRIVATE, AddressKind.ROUTE, AddressKind.VRRP]
+)
+def test_only_an_elastic_ip_needs_such_a_way(
+    account: Account, kind: AddressKind
+) -> None:
+    account.create_with(kind)
+
+    assert account.client("ec2").describe_vpc_endpoints()["VpcEndpoints"] == []
 
 
 def test_no_password_stands_in_the_template(template: Resource) -> None:

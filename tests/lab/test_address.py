@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,6 +122,29 @@ def test_transfer_to_a_node_that_does_not_serve_changes_nothing(
     assert "lb-2 cannot take the address: HAProxy does not answer" in text
     assert at(healed, "lb-1")
     assert not told(healed, "lb-1")["handed_over"]
+
+
+def test_client_whose_only_node_is_dead_keeps_the_pair_from_nothing_but_success(
+    healed: System, clients_file: Path
+) -> None:
+    clients = [
+        {"client_name": "all", "client_port": 9001},
+        {"client_name": "pinned", "client_port": 9002, "nodes": ["app-2"]},
+    ]
+    clients_file.write_text(json.dumps({"clients": clients}))
+    options = ("--data", f"clients_file={clients_file}", "--data", "verify_timeout=8")
+    faults.stop(Lab(healed.name), "app-2", "message-app")
+    result = healed.deploy("-y", *options, check=False)
+    assert result.returncode != 0
+    assert "no load balancer finds a healthy server for: " in output(result)
+    for node in LOAD_BALANCERS:
+        disk, loaded = healed.loaded(node)
+        assert disk == loaded
+    transfer(healed, *options, "--data", "transfer_to=lb-2")
+    assert at(healed, "lb-2")
+    assert healed.ask(9001).startswith("app-1")
+    faults.heal(Lab(healed.name))
+    healed.deploy()
 
 
 def test_missing_permission_is_named_before_anything_is_switched(

@@ -30,6 +30,14 @@ def test_client_that_is_never_served_again_has_a_gap_to_the_end() -> None:
     assert report([0.5, 1]).longest_gaps() == [Gap(1, 9)]
 
 
+def test_longest_wait_after_a_moment_is_that_of_the_worst_client() -> None:
+    steady = [float(n) for n in range(11)]
+    late = [t for t in steady if not 7 < t < 10]
+    assert report(steady, late).longest_since(5) == 2
+    assert report(steady, late).longest_since(0) == 2
+    assert report(steady, steady[:6]).longest_since(6) == 3
+
+
 def test_client_that_was_never_served_has_one_gap() -> None:
     assert report([]).longest_gaps() == [Gap(0, 10)]
 

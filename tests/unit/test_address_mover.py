@@ -18,6 +18,7 @@ from portway.node.address.places import AddressKind, Call, Place, claims
 from portway.node.address.vrrp import State
 
 CONFIG = Config(
+    stack="messages",
     node="lb-1",
     peer="lb-2",
     kind=AddressKind.ROUTE,
@@ -44,6 +45,8 @@ class FakeCloud:
     refuses: str = ""
     broken: str = ""
     """A table whose route cannot be changed."""
+    gone: str = ""
+    """A table that was deleted."""
     _pending: list[tuple[int, str]] = field(default_factory=list)
 
     def look(self) -> tuple[Place, ...]:
@@ -56,6 +59,7 @@ class FakeCloud:
         return tuple(
             Place(id_, holder)
             for id_, holder in zip(CONFIG.objects, self.holders, strict=True)
+            if id_ != self.gone
         )
 
     def claims(
@@ -213,11 +217,13 @@ def test_master_whose_priority_has_dropped_does_not_insist() -> None:
     bench = Bench(holders=["eni-1", "eni-1"])
     bench.mover.hear(State.MASTER)
     bench.run(1)
-    bench.mover.priority = 131
+    bench.mover.memory.priority = 131
     bench.cloud.holders = ["eni-2", "eni-2"]
-    bench.run(30)
+    bench.run(20)
+    bench.mover = bench.start(CONFIG, bench.mover.memory)
+    bench.run(10)
     assert bench.counted("replace_route") == 0
-    bench.mover.priority = 151
+    bench.mover.memory.priority = 151
     bench.run(CONFIG.check_interval)
     assert bench.cloud.holders == ["eni-1", "eni-1"]
 
@@ -352,6 +358,15 @@ class TestBackupOfRecord:
         bench.run(CONFIG.check_interval)
         assert bench.cloud.holders == ["eni-1", "eni-1"]
 
+    def test_table_that_is_gone_is_no_reason_to_fight_for_the_others(self) -> None:
+        bench = Bench(self.MEEK, gone="rtb-2")
+        bench.mover.hear(State.MASTER)
+        bench.run(1)
+        assert bench.cloud.holders[0] == "eni-1"
+        bench.cloud.holders[0] = "eni-2"
+        bench.run(55)
+        assert bench.cloud.holders[0] == "eni-2"
+
     def test_goes_on_with_a_claim_after_its_own_restart(self) -> None:
         bench = Bench(self.MEEK, failure=Failure.UNREACHABLE)
         bench.mover.hear(State.MASTER)
@@ -394,6 +409,7 @@ def test_memory_survives_a_restart_of_the_program(
     monkeypatch.setattr(vrrp, "process_identity", lambda: "8 200")
     resumed = report.resume(tmp_path / "status.json")
     assert (resumed.vrrp_state, resumed.arrived) == (State.STOP, False)
+    assert resumed.priority == 0
     assert resumed.moves == 3
 
 
@@ -456,7 +472,7 @@ def test_metrics_are_written_where_a_collector_reads_them(tmp_path: Path) -> Non
     report.save_metrics(CONFIG, memory, tmp_path)
     (file,) = tmp_path.iterdir()
     lines = file.read_text().splitlines()
-    assert "portway_address_vrrp_master 1" in lines
-    assert "portway_address_address_held 1" in lines
-    assert "portway_address_moves_total 2" in lines
+    assert 'portway_address_vrrp_master{stack="messages"} 1' in lines
+    assert 'portway_address_address_held{stack="messages"} 1' in lines
+    assert 'portway_address_moves_total{stack="messages"} 2' in lines
     assert "# TYPE portway_address_moves_total counter" in lines

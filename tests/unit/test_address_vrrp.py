@@ -60,6 +60,19 @@ def test_lines_tell_the_state_also_in_pieces(fifo: Path) -> None:
     os.close(writer)
 
 
+def test_priority_that_an_earlier_reader_heard_counts_while_the_fifo_is_open(
+    fifo: Path,
+) -> None:
+    Notifications(fifo)
+    writer = keepalived(fifo)
+    notifications = Notifications(fifo, priority=131)
+    assert notifications.wait(0) == []
+    assert notifications.priority == 131
+    os.close(writer)
+    assert notifications.wait(1) == []
+    assert notifications.priority == 0
+
+
 def test_what_was_said_before_the_reader_came_is_heard(fifo: Path) -> None:
     Notifications(fifo)
     writer = keepalived(fifo)

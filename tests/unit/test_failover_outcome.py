@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from lab.acknowledgements import ClientReport, Report
+from lab.address import ELASTIC_IP, PRIVATE, ROUTE, Address
 from lab.failover.outcome import (
     BEFORE,
     BIN,
@@ -19,9 +20,25 @@ from lab.failover.outcome import (
     served,
     to_dict,
 )
+from lab.state import Host
 
-ADDRESS = "10.60.0.14"
-NAMES = {"i-1": "lb-1", "i-2": "lb-2", "eni-1": "lb-1", "eni-2": "lb-2"}
+
+def host(number: int) -> Host:
+    return Host(
+        node=f"lb-{number}",
+        role="load-balancer",
+        instance_id=f"i-{number}",
+        interface_id=f"eni-{number}",
+        mac="",
+        address=f"10.60.0.{number}",
+        prefix=24,
+        gateway="",
+        image="",
+    )
+
+
+NODES = {"lb-1": host(1), "lb-2": host(2)}
+ELASTIC = Address(ELASTIC_IP, "203.0.113.1", ("eipalloc-1",), "eni-1")
 
 
 @dataclass(frozen=True)
@@ -31,6 +48,7 @@ class Call:
     status: int = 200
     parameters: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.25
+    source: str = "10.60.0.2"
 
 
 def call(at: float, to: str, **more: object) -> Call:
@@ -55,20 +73,20 @@ GOOD = Outcome(
 
 
 def test_move_is_counted_with_the_time_aws_took() -> None:
-    found, first = moves([call(10, "i-2")], "elastic-ip", ADDRESS, NAMES)
+    found, first = moves([call(10, "i-2")], ELASTIC, NODES)
     assert found == [Move(10.25, "lb-2", 0.25)]
     assert first == 10
 
 
 def test_refused_calls_before_a_move_count_as_its_time() -> None:
     calls = [call(10, "i-2", status=503), call(12, "i-2")]
-    found, first = moves(calls, "elastic-ip", ADDRESS, NAMES)
+    found, first = moves(calls, ELASTIC, NODES)
     assert found == [Move(12.25, "lb-2", 2.25)]
     assert first == 10
 
 
 def test_calls_are_taken_in_the_order_in_which_they_came() -> None:
-    found, _ = moves([call(20, "i-1"), call(10, "i-2")], "elastic-ip", ADDRESS, NAMES)
+    found, _ = moves([call(20, "i-1"), call(10, "i-2")], ELASTIC, NODES)
     assert [move.to for move in found] == ["lb-2", "lb-1"]
 
 
@@ -82,17 +100,18 @@ def test_calls_are_taken_in_the_order_in_which_they_came() -> None:
     ],
 )
 def test_other_calls_are_no_moves(other: Call) -> None:
-    assert moves([other], "elastic-ip", ADDRESS, NAMES)[0] == []
+    assert moves([other], ELASTIC, NODES)[0] == []
 
 
 def test_routes_of_two_tables_are_one_move() -> None:
     parameters = {"NetworkInterfaceId": "eni-2"}
     calls = [Call(at, "ReplaceRoute", parameters=parameters) for at in (10, 11)]
-    found, _ = moves(calls, "route", ADDRESS, NAMES)
+    found, _ = moves(calls, replace(ELASTIC, kind=ROUTE), NODES)
     assert [move.to for move in found] == ["lb-2"]
 
 
 def test_trial_with_another_address_is_no_move() -> None:
+    private = replace(ELASTIC, kind=PRIVATE, address="10.60.0.14")
     calls = [
         Call(
             at,
@@ -100,11 +119,22 @@ def test_trial_with_another_address_is_no_move() -> None:
             status,
             {"NetworkInterfaceId": "eni-2", "PrivateIpAddress.1": address},
         )
-        for at, status, address in ((10, 400, "192.0.2.1"), (12, 200, ADDRESS))
+        for at, status, address in ((10, 400, "192.0.2.1"), (12, 200, private.address))
     ]
-    found, first = moves(calls, "private-address", ADDRESS, NAMES)
+    found, first = moves(calls, private, NODES)
     assert found == [Move(12.25, "lb-2", 0.25)]
     assert first == 12
+
+
+def test_move_by_hand_is_a_move_but_no_load_balancers_detection() -> None:
+    calls = [call(10, "i-2", source="198.51.100.9"), call(13, "i-1", status=503)]
+    found, first = moves([*calls, call(14, "i-1")], ELASTIC, NODES)
+    assert found == [
+        Move(10.25, "lb-2", 0.25, by_hand=True),
+        Move(14.25, "lb-1", 1.25),
+    ]
+    assert first == 13
+    assert replace(GOOD, moves=found).api == 1.25
 
 
 def test_share_of_clients_that_are_served_is_known_for_every_moment() -> None:
@@ -133,6 +163,7 @@ def test_what_is_as_expected_has_no_problems() -> None:
         ({}, Expected(moves=Moves.AWAY), "expected: away"),
         ({}, Expected(restored=3), "served again only 4.0 s after"),
         ({"restored": None}, Expected(restored=3), "not every client was served"),
+        ({"again": 6.0}, Expected(restored=5), "waited 6.00 s once all were served"),
     ],
 )
 def test_what_is_worse_than_expected_is_told(

@@ -10,6 +10,7 @@ from portway.verify import (
     LoadBalancerStatus,
     node_shortcomings,
     pair_shortcomings,
+    unserved,
 )
 from tests.unit.samples import cluster
 
@@ -24,7 +25,7 @@ MASTER = replace(GOOD, holds_vrrp_address=True)
 
 
 def test_node_that_serves_has_no_shortcomings() -> None:
-    assert node_shortcomings(CLUSTER, GOOD) == ()
+    assert node_shortcomings(CLUSTER, GOOD, GOOD) == ()
 
 
 @pytest.mark.parametrize(
@@ -48,13 +49,29 @@ def test_node_that_serves_has_no_shortcomings() -> None:
 def test_each_shortcoming_of_a_node_is_named(
     status: LoadBalancerStatus, expected: str
 ) -> None:
-    assert expected in "; ".join(node_shortcomings(CLUSTER, status))
+    assert expected in "; ".join(node_shortcomings(CLUSTER, status, GOOD))
+
+
+@pytest.mark.parametrize("peer", [None, replace(GOOD, backends=frozenset())])
+def test_backend_that_the_peer_does_not_serve_either_is_no_shortcoming_of_a_node(
+    peer: LoadBalancerStatus | None,
+) -> None:
+    status = replace(GOOD, backends=frozenset())
+    assert node_shortcomings(CLUSTER, status, peer) == ()
+    assert unserved(CLUSTER, {"lb-1": status, "lb-2": peer}) == (
+        "no load balancer finds a healthy server for: tcp_leastconn",
+    )
+
+
+def test_backend_that_one_node_serves_is_served() -> None:
+    status = replace(GOOD, backends=frozenset())
+    assert unserved(CLUSTER, {"lb-1": status, "lb-2": GOOD}) == ()
 
 
 def test_long_lists_are_cut() -> None:
     entries = [{"client_name": f"c{n}", "client_port": 9000 + n} for n in range(9)]
     status = replace(GOOD, frontends=frozenset({"stats"}))
-    (text,) = node_shortcomings(cluster(*entries), status)
+    (text,) = node_shortcomings(cluster(*entries), status, GOOD)
     assert text.endswith("c0, c1, c2, c3, c4 and 4 more")
 
 

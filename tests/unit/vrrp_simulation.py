@@ -131,6 +131,7 @@ class Pair:
     def _mover(self, number: int, memory: Memory) -> Mover:
         own, peer = INTERFACES[number], INTERFACES[1 - number]
         config = Config(
+            stack="messages",
             node="ab"[number],
             peer="ba"[number],
             kind=AddressKind.ELASTIC_IP,
@@ -178,7 +179,7 @@ class Pair:
                 self._advance(node)
             for node in self.nodes:
                 if node.has_mover and self.time.now >= node.mover.due:
-                    node.mover.priority = node.priority
+                    node.mover.memory.priority = node.priority
                     node.mover.act(lambda: None)
 
     def _advance(self, node: Node) -> None:

@@ -80,8 +80,9 @@ def _run(config: Config) -> int:
         sys.exit(0)
 
     signal.signal(signal.SIGTERM, stop)
-    notifications = vrrp.Notifications()
-    mover = Mover(config, Ec2(config), report.resume())
+    memory = report.resume()
+    notifications = vrrp.Notifications(priority=memory.priority)
+    mover = Mover(config, Ec2(config), memory)
     _tell_systemd("READY=1")
     reports = _Reports(mover)
     while True:
@@ -126,7 +127,7 @@ def _listen(notifications: vrrp.Notifications, mover: Mover, seconds: float) -> 
             mover.hear(vrrp.present_state(address, vrrp.State(word)))
         elif word == "MASTER_RX_LOWER_PRI":
             mover.doubt()
-    mover.priority = notifications.priority
+    mover.memory.priority = notifications.priority
     mover.hear(vrrp.present_state(address, notifications.told))
 
 

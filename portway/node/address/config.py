@@ -27,6 +27,7 @@ and it is kept over reboots."""
 class Config:
     """One node's part in keeping the address where VRRP says it is. No secrets."""
 
+    stack: str
     node: str
     peer: str
     kind: AddressKind

@@ -13,6 +13,8 @@ class Memory:
     vrrp_since: float = 0.0
     arrived: bool = False
     """Whether the address has been here since this node became master."""
+    priority: int = 0
+    """What keepalived advertises, as it last told; 0 if it has not."""
     holders: tuple[str | None, ...] = ()
     """Network interfaces that the places led to when they were last looked at."""
     looked_at: float = 0.0

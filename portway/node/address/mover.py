@@ -68,8 +68,6 @@ class Mover:
     chance: Callable[[], float] = random.random
     due: float = 0.0
     """When to look next, by ``clock``."""
-    priority: int | None = None
-    """What keepalived advertises, if it has told."""
     _since: float = field(init=False)
     _heard: float | None = None
     _prevails: bool = False
@@ -173,9 +171,7 @@ class Mover:
 
     def _insists(self) -> bool:
         from_ = self.config.insists_from
-        if from_ is None:
-            return False
-        return self.priority is None or self.priority >= from_
+        return from_ is not None and (self.memory.priority or from_) >= from_
 
     def _claim(self, seen: tuple[Place, ...], listen: Listen) -> None:
         if not self.memory.failures:

@@ -81,7 +81,7 @@ def places(
     """The places that an answer tells of, in the order of ``objects``.
 
     ``found`` is what stands under the key of ``look``. An object that the answer does
-    not tell of counts as a place without a holder.
+    not tell of is no place: nobody's packets come through a route table that is gone.
     """
     if kind is AddressKind.PRIVATE:
         holders = [interface["NetworkInterfaceId"] for interface in found]
@@ -98,7 +98,7 @@ def places(
             table["RouteTableId"]: _route_place(table, f"{address}/32")
             for table in found
         }
-    return tuple(by_id.get(id_, Place(id_, exists=False)) for id_ in objects)
+    return tuple(by_id[id_] for id_ in objects if id_ in by_id)
 
 
 def claims(

@@ -73,8 +73,8 @@ def agrees(config: Config, memory: Memory) -> bool:
 def resume(path: Path = STATUS) -> Memory:
     """What the program knew when it last ran.
 
-    A state that a keepalived told which no longer runs does not count; nor does it
-    count as arrived what a transition in between may have undone.
+    What a keepalived told which no longer runs does not count; nor does it count as
+    arrived what a transition in between may have undone.
     """
     try:
         saved = json.loads(path.read_text())
@@ -89,6 +89,7 @@ def resume(path: Path = STATUS) -> Memory:
         return Memory()
     if saved.get("keepalived") != vrrp.process_identity():
         memory.vrrp_state, memory.arrived = vrrp.State.STOP, False
+        memory.priority = 0
     return memory
 
 
@@ -127,7 +128,8 @@ def _metric_lines(config: Config, memory: Memory) -> Iterator[str]:
         kind = "counter" if name in COUNTERS else "gauge"
         yield f"# HELP portway_address_{name} {help_}\n"
         yield f"# TYPE portway_address_{name} {kind}\n"
-        yield f"portway_address_{name} {float(values[name]):.17g}\n"
+        label = f'{{stack="{config.stack}"}}'
+        yield f"portway_address_{name}{label} {float(values[name]):.17g}\n"
 
 
 def words(told: dict[str, Any], now: float) -> str:
@@ -149,8 +151,8 @@ def words(told: dict[str, Any], now: float) -> str:
     ]
     if told["failures"]:
         lines.append(
-            f"{told['failures']} calls failed since the last good one; last: "
-            f"{told['last_failure']}"
+            f"{told['failures']} calls failed since the last good one; last "
+            f"{ago(told['last_failure_at'])}: {told['last_failure']}"
         )
     if told["refused"]:
         lines.append(f"COULD NOT take the address: {told['refused']}")

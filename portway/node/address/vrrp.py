@@ -32,15 +32,16 @@ class State(StrEnum):
 class Notifications:
     """keepalived's notify FIFO, made if it is missing and opened anew if replaced."""
 
-    def __init__(self, path: Path = FIFO) -> None:
+    def __init__(self, path: Path = FIFO, *, priority: int = 0) -> None:
+        """``priority`` is what the keepalived that runs told a reader before this."""
         self._path = path
         self._file = -1
         self._rest = b""
         self.told: State | None = None
         """The last state that a line told of, as long as that line counts."""
-        self.priority: int | None = None
-        """The priority that the last line told of, in the same way."""
         self._open()
+        self.priority = priority
+        """The priority that the last line told of, in the same way; 0 for none."""
 
     def wait(self, seconds: float) -> list[str]:
         """The words that lines tell, as soon as there are any; [] after a while.
@@ -77,7 +78,7 @@ class Notifications:
             self._path.unlink(missing_ok=True)
             os.mkfifo(self._path, 0o600)
         self._file = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
-        self._rest, self.told, self.priority = b"", None, None
+        self._rest, self.told, self.priority = b"", None, 0
 
     def _is_replaced(self) -> bool:
         try:
