@@ -12,7 +12,7 @@ from typing import Any
 from pyinfra.api import FactBase
 
 from portway.changes import LOADED_FOLDER, FoundFile, FoundNode, FoundService
-from portway.node.address.config import OVERDUE, STATUS, TRANSFER
+from portway.node.address.config import OVERDUE, STATUS, TRANSFER, gives_away
 from portway.render import ADMIN_SOCKET
 from portway.render_address import COMMAND as ADDRESS_COMMAND
 from portway.verify import LoadBalancerStatus
@@ -35,6 +35,7 @@ class NodeFacts(FactBase[FoundNode]):
             sysctls=_words(sysctls),
             units=_words(units),
             loaded=LOADED_FOLDER,
+            watched=TRANSFER.parent,
         )
 
     def process(self, output: list[str]) -> FoundNode:
@@ -91,7 +92,9 @@ class LoadBalancerFacts(FactBase[LoadBalancerStatus]):
             holds_vrrp_address=["vrrp", "master"] in rows,
             mover_active=["mover", "active"] in rows and _is_recent(rows),
             mover_failure=_failure(output),
-            handed_over=any(row[0] == "transfer" and row[1:] > ["0"] for row in rows),
+            handed_over=any(
+                row[0] == "transfer" and gives_away(" ".join(row[1:])) for row in rows
+            ),
         )
 
     @staticmethod
@@ -157,6 +160,9 @@ for f in {files}; do
     fi
 done
 for s in {sysctls}; do printf 'sysctl\t%s\t%s\n' "$s" "$(sysctl -n "$s")"; done
+# A folder that was removed and made anew is not the one that keepalived watches: what
+# was loaded before that does not count.
+born=$(stat -c %W {watched} 2>/dev/null || echo 0)
 for u in {units}; do
     printf 'service\t%s\t%s\t%s\t%s\t%s %s\n' "$u" \
         "$(systemctl show -p ActiveState --value "$u")" \
@@ -164,7 +170,7 @@ for u in {units}; do
         "$(systemctl show -p NeedDaemonReload --value "$u")" \
         "$(systemctl show -p FragmentPath --value "$u")" \
         "$(systemctl show -p DropInPaths --value "$u")"
-    [ ! -f {loaded}/"$u" ] ||
+    [ ! -f {loaded}/"$u" ] || [ "$(stat -c %Y {loaded}/"$u")" -lt "$born" ] ||
         printf 'loaded\t%s\t%s\n' "$u" "$(cut -d' ' -f1 <{loaded}/"$u")"
 done
 ss -Hltnp | grep -v '"haproxy"' |

@@ -185,6 +185,15 @@ def test_address_that_aws_leads_elsewhere_fails_the_deploy_with_the_reason(
     assert "lb-2 says: ec2:DescribeAddresses: RequestLimitExceeded" in text
 
 
+def test_folder_that_keepalived_watches_is_seen_to_be_another(healed: System) -> None:
+    healed.node("lb-1", "rm -r /etc/portway")
+    text = output(healed.deploy())
+    assert re.search(r"Run keepalived\s+1\s+1\s", text), text
+    assert changes(healed.deploy()) == 0
+    transfer(healed, "--data", "transfer_to=lb-2")
+    assert at(healed, "lb-2")
+
+
 def test_mover_stopped_by_hand_is_started_by_the_next_run(healed: System) -> None:
     healed.node("lb-2", "systemctl stop portway-address")
     assert "Run portway-address" in output(healed.deploy())

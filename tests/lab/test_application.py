@@ -229,9 +229,7 @@ def forget_release(site: System, version: str) -> None:
     ("fault", "said"),
     [
         ({"checksum": "wrong"}, "has the SHA-256"),
-        ({"checksum": "none"}, "gives no SHA-256"),
         ({"truncate": 1000}, "the download failed"),
-        ({"status": 404}, "Artifactory has no"),
         ({"status": 403}, "the secret portway/artifactory"),
     ],
 )

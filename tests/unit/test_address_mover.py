@@ -142,7 +142,30 @@ def test_node_that_is_not_master_never_claims(state: State) -> None:
     bench.mover.hear(state)
     bench.run(3600)
     assert bench.counted("replace_route") == 0
-    assert 59 <= bench.counted("look") <= 62
+
+
+@pytest.mark.parametrize(
+    ("holder", "interval"), [("eni-2", 60), (None, 5), ("eni-stranger", 5)]
+)
+def test_standby_looks_more_often_while_its_peer_does_not_have_the_address(
+    holder: str | None, interval: int
+) -> None:
+    bench = Bench(holders=[holder, holder])
+    bench.mover.hear(State.BACKUP)
+    bench.run(3600)
+    assert bench.counted("look") == pytest.approx(3600 / interval, abs=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "away"),
+    [("1\n", True), ("0\n", False), ("", False), ("yes", False), ("\xff", False)],
+)
+def test_transfer_is_told_as_keepalived_reads_it(
+    tmp_path: Path, text: str, away: bool
+) -> None:
+    path = tmp_path / "transfer"
+    path.write_text(text, encoding="latin-1")
+    assert report.is_handed_over(path) is away
 
 
 def test_backup_that_is_left_with_the_address_gives_it_to_its_master() -> None:

@@ -23,6 +23,17 @@ TRANSFER = Path("/etc/portway/transfer")
 and it is kept over reboots."""
 
 
+def gives_away(text: str) -> bool:
+    """Whether a content of ``TRANSFER`` gives the address away, as keepalived reads it.
+
+    It takes what is no number for 0.
+    """
+    try:
+        return int(text) != 0
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """One node's part in keeping the address where VRRP says it is. No secrets."""

@@ -194,7 +194,7 @@ class Mover:
         if refused and refused != memory.refused:
             log.error("could not take the address: %s", refused)
         memory.refused = refused
-        is_odd = refused or held
+        is_odd = refused or set(memory.holders) != {config.peer_interface_id}
         self._look_again(config.check_interval if is_odd else config.standby_interval)
 
     def _is_left_behind(self) -> bool:

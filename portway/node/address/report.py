@@ -14,6 +14,7 @@ from portway.node.address.config import (
     STATUS,
     TRANSFER,
     Config,
+    gives_away,
 )
 from portway.node.address.memory import Memory
 from portway.node.address.places import AddressKind
@@ -96,8 +97,8 @@ def resume(path: Path = STATUS) -> Memory:
 def is_handed_over(path: Path = TRANSFER) -> bool:
     """Whether a planned transfer keeps the address away from this node."""
     try:
-        return path.read_text().strip() not in ("", "0")
-    except OSError:
+        return gives_away(path.read_text())
+    except (OSError, UnicodeDecodeError):
         return False
 
 
