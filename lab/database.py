@@ -6,7 +6,6 @@ may: make databases, roles and users, but not be superuser.
 
 import json
 import os
-import time
 from pathlib import Path
 
 from lab import hosts, shell, stack
@@ -81,7 +80,6 @@ def provision(lab: Lab, host: Host, engine: str) -> None:
     database = stack.database(host.instance_id)
     content = stack.secret(database["MasterUserSecret"]["SecretArn"])
     master = json.loads(content)
-    _wait_until_it_answers(lab, host, engine)
     words = (master["username"], database.get("DBName", "messages"))
     if not all(word.isidentifier() for word in words):
         raise LabError(f"the lab takes plain names only, not {' and '.join(words)}")
@@ -89,20 +87,6 @@ def provision(lab: Lab, host: Host, engine: str) -> None:
         _provision_postgres(lab, host, *words, master["password"])
     else:
         _provision_mariadb(lab, host, *words, master["password"])
-
-
-def _wait_until_it_answers(lab: Lab, host: Host, engine: str) -> None:
-    """Wait for the server: a run that was killed may have left its host booting."""
-    ask = {
-        POSTGRES: ["runuser", "-u", "postgres", "--", "psql", "-qc", "SELECT 1"],
-        MARIADB: ["mariadb", "--skip-ssl", "-e", "SELECT 1"],
-    }[engine]
-    deadline = time.monotonic() + hosts.BOOT_SECONDS
-    while time.monotonic() < deadline:
-        if shell.succeeds(hosts.inside(lab, host, ask)):
-            return
-        time.sleep(0.2)
-    raise LabError(f"the database's server on {host.node} does not answer")
 
 
 def _provision_postgres(

@@ -12,7 +12,7 @@ from pathlib import Path
 from lab import mounts, namespaces, processes, shell
 from lab.errors import LabError
 from lab.names import Lab
-from lab.state import Host, save, write_whole
+from lab.state import Host, write_whole
 
 BOOT_SECONDS = 60.0
 
@@ -49,7 +49,6 @@ def make(lab: Lab, host: Host) -> None:
         host.device, host.address, host.prefix, host.gateway, host.mac
     )
     namespaces.make(lab, host.node, link)
-    save(lab, host)
 
 
 def _identify(lab: Lab, host: Host) -> None:

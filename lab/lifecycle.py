@@ -189,6 +189,8 @@ def _build(lab: Lab, new: Sequence[Host]) -> None:
         if host.role == state.DATABASE_ROLE:
             engine = stack.database(host.instance_id)["Engine"]
             database.configure(lab, host, engine, authority)
+        # Last: a host that a killed run left half-made is made anew.
+        state.save(lab, host)
 
     with ThreadPoolExecutor(max_workers=4) as pool:
         list(pool.map(build, new))
