@@ -33,7 +33,7 @@ def root(lab: Lab, host: Host) -> Path:
 
 
 def make(lab: Lab, host: Host) -> None:
-    """Make a host's disk and network, without what it shall be, and remember it."""
+    """Make a host's disk and network, without what it shall be."""
     directory = lab.host(host.node)
     for part in ("upper", "work", "root"):
         (directory / part).mkdir(parents=True, exist_ok=True)

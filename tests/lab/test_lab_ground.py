@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from lab import processes
+from lab.names import Lab
 from tests.lab.conftest import NAME
 from tests.lab.system import PROJECT, System
 from tests.lab.web_servers import fetch, served, until, wait_for_port
@@ -334,10 +336,15 @@ def test_down_leaves_nothing_and_up_recovers_from_a_killed_up() -> None:
             process.kill()
             process.wait()
 
+    def boots() -> bool:
+        return processes.init_of(processes.cgroup(Lab(other.name), "db-1")) is not None
+
     try:
-        for seconds in (0.3, 1.0):
+        for seconds in (0.3, 1.0, 3.0):
             with killed():
                 time.sleep(seconds)
+        with killed():
+            until(boots)
         other.call("up", "--app-nodes", "1")
         assert set(other.nodes()) == {"app-1", "db-1", "lb-1", "lb-2"}
         assert other.run("ssh", "lb-1", "hostname").strip() == "lb-1"
