@@ -1,21 +1,25 @@
 """The vendor's application: a release from Artifactory on every application node.
 
 Run it to change the version or a client, when the database's password was rotated, and
-again whenever something may have drifted. Nodes are changed in turns, each out of
-service meanwhile; one that does not become healthy stops the rest.
+again whenever something may have drifted. Nodes change in turns, each out of service
+while it restarts; one that does not become healthy stops the rest.
 """
 
 from pyinfra import host
 
-from portway.application import (
+from portway.application.deploy import (
     application_node,
     batches,
     change_application,
     fetch_release,
     wanted_application,
 )
-from portway.inventory import current_cluster
-from portway.operations import install_packages, write_file
+from portway.ops.operations import (
+    install_packages,
+    remove_stray_files,
+    write_files,
+)
+from portway.run.inventory import current_cluster
 
 cluster = current_cluster()
 node = application_node(cluster)
@@ -25,14 +29,11 @@ if node is not None:
     version = wanted.release.version
 
     install_packages(wanted=wanted.node, name="Install packages")
-    write_file(
-        file=wanted.installer,
-        wanted=wanted.node,
-        name=f"Write {wanted.installer.path}",
-    )
-    fetch_release(
+    write_files(files=wanted.installer, wanted=wanted.node, name="Write the installer")
+    remove_stray_files(wanted=wanted.node, name="Remove files of other versions")
+    fetch_release(  # on all, side by side
         wanted=wanted, name=f"Fetch release {version}"
-    )  # on all, side by side
+    )
 
     for turn in host.loop(batches(cluster)):  # type: ignore[no-untyped-call]
         if node.name in turn:

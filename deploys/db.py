@@ -1,35 +1,36 @@
 """The database: its schema, the application's user and rights, the vendor's SQL files.
 
 Run it after the stack was created, when the application's secret was rotated, and
-again whenever something may have drifted. What it lists under --dry is all it would do.
+again whenever something may have drifted. --dry lists everything it would do.
 """
 
 from pyinfra import host
 
-from portway.databases import (
+from portway.database.deploy import (
+    apply_difference,
     find_database_differences,
-    lends_its_connection,
-    put_difference_right,
+    is_database_gateway,
     verify_database,
     wanted_database,
 )
-from portway.inventory import current_cluster
+from portway.run.inventory import current_cluster
 
 cluster = current_cluster()
 
-if lends_its_connection(cluster):  # RDS admits application nodes only; one will do
+if is_database_gateway(cluster):  # RDS admits application nodes only; one will do
     wanted = wanted_database(cluster)
     differences = find_database_differences(cluster, wanted)
 
     for difference in host.loop(differences):  # type: ignore[no-untyped-call]
-        put_difference_right(
-            difference=difference,
+        apply_difference(
+            cluster=cluster,
             wanted=wanted,
-            file_seconds=cluster.settings.database_sql_timeout,
+            difference=difference,
             name=difference.description,
         )
     verify_database(
+        cluster=cluster,
         wanted=wanted,
         changed=bool(differences),
-        name="Verify that the database is as it should be",
+        name="Verify the database",
     )

@@ -5,17 +5,17 @@ Run it after the stack was created, and again whenever something may have drifte
 
 from pyinfra import host
 
-from portway.inventory import current_cluster
-from portway.load_balancers import (
+from portway.load_balancers.asking import is_last
+from portway.load_balancers.deploy import (
     apply_load_balancer,
-    is_last,
     run_keepalived,
     verify_load_balancer,
     verify_pair,
     verify_standby,
     wanted_load_balancer,
 )
-from portway.ordering import stage
+from portway.ops.ordering import barrier
+from portway.run.inventory import current_cluster
 
 cluster = current_cluster()
 lb = {member.name: member for member in cluster.load_balancers}.get(host.name)
@@ -26,13 +26,13 @@ if lb is not None:
     if not lb.holds_address:  # the standby first …
         apply_load_balancer(wanted)
     verify_standby(cluster=cluster, lb=lb, name="Verify the standby")  # on both
-    if lb.holds_address:  # … and the holder only when that stood up
+    if lb.holds_address:  # … and the holder only once the standby serves
         apply_load_balancer(wanted)
         verify_load_balancer(cluster=cluster, name="Verify the holder of the address")
         run_keepalived(wanted)
-    stage(name="The holder knows its peer")  # on both
+    barrier(name="The holder knows its peer")  # on both
     if not lb.holds_address:
         run_keepalived(wanted)
 
-    if is_last(cluster, lb):
+    if is_last(cluster, lb.name):
         verify_pair(cluster=cluster, name="Verify the VRRP master and its address")

@@ -6,11 +6,11 @@ rest.
 
 from pyinfra import local
 
-from portway.ordering import stage
+from portway.ops.ordering import barrier
 
-stage(name="First the database")
+barrier(name="First the database")
 local.include("deploys/db.py")
-stage(name="The database is ready; now the application")
+barrier(name="The database is ready; now the application")
 local.include("deploys/app.py")
-stage(name="The application runs; now the load balancers")
+barrier(name="The application runs; now the load balancers")
 local.include("deploys/lb.py")

@@ -2,20 +2,20 @@
 
     pyinfra inventories/prod.py deploys/transfer.py --data transfer_to=lb-2
 
-It holds, over reboots too, until the address is handed back in the same way. A node
-that has given the address away still takes it if the other one cannot serve.
+The transfer holds, over reboots too, until the address is handed back in the same way.
+A node that has handed the address over still takes it if the other one cannot serve.
 """
 
 from pyinfra import host
 
-from portway.inventory import current_cluster
-from portway.load_balancers import (
+from portway.load_balancers.asking import is_last
+from portway.load_balancers.transfer import (
     hand_over,
-    is_last,
     transfer_target,
     verify_target,
     verify_transfer,
 )
+from portway.run.inventory import current_cluster
 
 cluster = current_cluster()
 target = transfer_target(cluster)
@@ -26,7 +26,7 @@ if lb is not None:
         cluster=cluster, target=target, name=f"Verify that {target.name} serves"
     )
     hand_over(lb, target)
-    if is_last(cluster, lb):
+    if is_last(cluster, lb.name):
         verify_transfer(
             cluster=cluster,
             target=target,

@@ -2,8 +2,8 @@
 
 import os
 
-from portway.inventory import app_nodes as _app_nodes
-from portway.inventory import load_balancers as _load_balancers
+from portway.run.inventory import app_nodes as _app_nodes
+from portway.run.inventory import load_balancers as _load_balancers
 
 _stack = os.environ.get("PORTWAY_STACK", "portway-prod")
 _region = os.environ.get("AWS_REGION", "eu-central-1")

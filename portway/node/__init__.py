@@ -1,1 +1,5 @@
-"""Programs that run on nodes: standard library only, for Python 3.11 and later."""
+"""Programs that run on nodes.
+
+They import the standard library, what Debian packages, and ``portway.contract``; a node
+has nothing else of Portway.
+"""

@@ -1,12 +1,13 @@
 #!/usr/bin/python3 -IS
 """Succeeds while HAProxy serves; keepalived runs it once a second.
 
-HAProxy serves if it answers on its socket, is not about to end, accepts connections for
-a client and has a server for some backend. A process that is being replaced gets half a
-second; one that accepts the question and does not answer hangs.
+HAProxy serves if it answers on its socket, is not stopping, accepts connections for at
+least one client and has a server that is up in at least one backend. A process that is
+being replaced gets half a second. One that accepts the question and does not answer
+counts as hung.
 
-Most of a second is spent watching, so that a failure is noticed within a fraction of
-one though keepalived counts in whole seconds.
+It watches for most of a second, so that a failure is noticed within a fraction of a
+second although keepalived's intervals are whole seconds.
 
 Usage: check-haproxy SOCKET STATS_FRONTEND
 """
@@ -17,11 +18,11 @@ import sys
 import time
 
 WATCHED = 0.75
-"""Seconds of a run."""
+"""Seconds that one run watches."""
 PAUSE = 0.2
 RETRY = 0.1
 RESTART = 0.5
-"""Seconds that nobody may listen on the socket."""
+"""Seconds that the socket may be without a listener."""
 PATIENCE = 0.5
 """Seconds that an answer may take."""
 
@@ -30,7 +31,7 @@ IN_FULL = "show info; show stat -1 3 -1"
 
 
 def main() -> int:
-    """Watch for a while; 0 if HAProxy served all the time, 1 as soon as not."""
+    """Watch for a while; 0 if HAProxy served all the time, 1 as soon as it does not."""
     path, stats_frontend = sys.argv[1:]
     question, absent_since = IN_FULL, None
     end = time.monotonic() + WATCHED
@@ -49,7 +50,7 @@ def main() -> int:
             time.sleep(RETRY)
             continue
         absent_since = None
-        if problem := shortcoming(answer, stats_frontend):
+        if problem := problem_in(answer, stats_frontend):
             return fail(problem)
         if now + PAUSE >= end:
             return 0
@@ -58,7 +59,7 @@ def main() -> int:
 
 
 def ask(path: str, question: str) -> str:
-    """HAProxy's answer to commands. OSError if nobody is there, or says nothing."""
+    """HAProxy's answer to commands. OSError if nothing listens or nothing is said."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
         s.settimeout(PATIENCE)
         s.connect(path)
@@ -71,7 +72,7 @@ def ask(path: str, question: str) -> str:
     return b"".join(parts).decode(errors="replace")
 
 
-def shortcoming(answer: str, stats_frontend: str) -> str:
+def problem_in(answer: str, stats_frontend: str) -> str:
     """Why HAProxy does not serve, from what it says of itself; empty if it does."""
     _, _, stat = answer.partition("# pxname,")
     if not stat:

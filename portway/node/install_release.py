@@ -1,15 +1,13 @@
-#!/usr/bin/python3 -IB
 """Fetches, switches and removes releases of the application on this node.
 
-Reads one JSON object from standard input, so that the token is in no command line,
-environment or file. It trusts neither the download nor the archive: nothing is
-unpacked before its SHA-256 is right and every member of it is harmless, nothing is at
-its place before it is complete, and what failed is cleaned up.
+Reads one request from standard input, so that the token is in no command line,
+environment or file. It trusts neither the download nor the archive: nothing is unpacked
+before its SHA-256 is right and every member is harmless, nothing takes its final name
+before it is complete, and what failed is cleaned up.
 """
 
 import fcntl
 import hashlib
-import json
 import lzma
 import os
 import shutil
@@ -18,17 +16,23 @@ import sys
 import tarfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import Request as HttpRequest
+from urllib.request import urlopen
 
-SUM_FILE = ".portway-sha256"
-"""In each release: the sum of the archive that it was unpacked from."""
+from portway.contract.paths import SUM_FILE
+from portway.contract.release_requests import (
+    Fetch,
+    Remove,
+    Request,
+    Switch,
+    from_json,
+)
 
 ATTEMPTS = 3
 SILENCE = 30
@@ -86,7 +90,7 @@ def switch(folder: Path, version: str) -> None:
     point(current, wanted)
 
 
-def remove(folder: Path, versions: list[str]) -> None:
+def remove(folder: Path, versions: Iterable[str]) -> None:
     """Remove releases, but neither the current nor the previous one."""
     for version in versions:
         used = [link_target(folder / name) for name in ("current", "previous")]
@@ -123,7 +127,7 @@ def receive(url: str, archive: Path, token: str | None) -> str:
     """Write what a URL answers to a new file and return its sum."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise RefusedError("the address of the download is not an HTTP one")
-    request = Request(url)  # noqa: S310 - judged above
+    request = HttpRequest(url)  # noqa: S310 - judged above
     if token is not None:
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     deadline = time.monotonic() + LONGEST_DOWNLOAD
@@ -315,22 +319,26 @@ def locked(releases: Path) -> Iterator[None]:
         yield
 
 
-def main(request: dict[str, Any]) -> None:
-    """Do what the request asks for: ``do`` is fetch, switch or remove."""
-    actions: dict[str, Callable[..., None]]
-    actions = {"fetch": fetch, "switch": switch, "remove": remove}
-    action = actions[request.pop("do")]
-    folder = Path(request.pop("folder"))
+def carry_out(request: Request) -> None:
+    """Do what the request asks for."""
+    folder = Path(request.folder)
     os.umask(0o022)
     (folder / "releases").mkdir(mode=0o755, parents=True, exist_ok=True)
     with locked(folder / "releases"):
         remove_leftovers(folder / "releases")
-        action(folder, **request)
+        match request:
+            case Fetch(version=version, url=url, sha256=sha256, token=token):
+                fetch(folder, version, url, sha256, token)
+            case Switch(version=version):
+                switch(folder, version)
+            case Remove(versions=versions):
+                remove(folder, versions)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Carry out the request on standard input; the exit says why if it cannot be."""
     try:
-        main(json.load(sys.stdin))
+        carry_out(from_json(sys.stdin.read()))
     except RefusedError as refusal:
         sys.exit(f"{refusal}; the running version is untouched")
     except OSError as error:

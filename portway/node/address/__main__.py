@@ -1,7 +1,4 @@
-"""``portway-address``: run the mover, show its status, or try its permissions.
-
-It reads arguments and puts the other modules together.
-"""
+"""``portway-address``: run the mover, show its status, or test its permissions."""
 
 import argparse
 import json
@@ -14,39 +11,44 @@ import time
 from dataclasses import replace
 from types import FrameType
 
-from portway.node.address import report, vrrp
-from portway.node.address.config import CONFIG, Config
+from portway.contract.address import AddressObject
+from portway.contract.mover import MoverConfig
+from portway.contract.paths import ADDRESS_CONFIG
+from portway.node.address import keepalived, report
 from portway.node.address.ec2 import Ec2, Ec2Error
 from portway.node.address.memory import Memory
 from portway.node.address.mover import Mover
-from portway.node.address.places import AddressKind, Place
 
 log = logging.getLogger("address")
 
 LEVELS = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3}
 LONGEST_WAIT = 1.0
-"""Seconds after which the kernel is asked whether keepalived holds the address, though
-the FIFO has told nothing: it may have been removed behind keepalived's back."""
+"""Seconds between two looks at the kernel when the FIFO is silent: somebody may have
+removed the address behind keepalived's back."""
 OLDEST_REPORT = 5.0
-"""Seconds after which the status is written again though nothing has changed."""
+"""Seconds after which an unchanged status is written again."""
 
 
 def main() -> int:
-    """Do what the command line asks for; the result is the exit status."""
+    """Do what the command line asks for; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="portway-address",
         description="Keeps the clients' address at the VRRP master.",
     )
     commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
-    commands.add_parser("run", help="run for ever; systemd starts it")
-    status = commands.add_parser("status", help="show what is known and was done")
+    commands.add_parser("run", help="run until stopped; systemd starts it")
+    status = commands.add_parser(
+        "status", help="show what the mover knows and has done"
+    )
     status.add_argument("--json", action="store_true", help="for programs")
-    commands.add_parser("permissions", help="try every call without making it")
+    commands.add_parser(
+        "permissions", help="test with DryRun whether this node may move the address"
+    )
     wanted = parser.parse_args()
     try:
         if wanted.command == "status":
             return _show_status(as_json=wanted.json)
-        config = Config.from_json(CONFIG.read_text())
+        config = MoverConfig.from_json(ADDRESS_CONFIG.read_text())
         if wanted.command == "permissions":
             return _try_permissions(config)
         return _run(config)
@@ -65,7 +67,7 @@ def _show_status(*, as_json: bool) -> int:
     return 0
 
 
-def _run(config: Config) -> int:
+def _run(config: MoverConfig) -> int:
     """Follow keepalived until told to stop."""
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stdout)
     for name, level in LEVELS.items():
@@ -81,18 +83,18 @@ def _run(config: Config) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     memory = report.resume()
-    notifications = vrrp.Notifications(priority=memory.priority)
+    notifications = keepalived.Notifications(priority=memory.priority)
     mover = Mover(config, Ec2(config), memory)
-    _tell_systemd("READY=1")
+    _notify_systemd("READY=1")
     reports = _Reports(mover)
     while True:
         _turn(notifications, mover)
         reports.write()
-        _tell_systemd("WATCHDOG=1")
+        _notify_systemd("WATCHDOG=1")
 
 
-def _turn(notifications: vrrp.Notifications, mover: Mover) -> None:
-    """Wait for news or for the time to look, and do what is due."""
+def _turn(notifications: keepalived.Notifications, mover: Mover) -> None:
+    """Wait for a report or for the time of the next look, then do what is due."""
     _listen(notifications, mover, min(mover.due - mover.clock(), LONGEST_WAIT))
     if mover.clock() >= mover.due:
         mover.act(lambda: _listen(notifications, mover, 0))
@@ -106,7 +108,7 @@ class _Reports:
         self._written: tuple[float, Memory | None] = (float("-inf"), None)
 
     def write(self) -> None:
-        """Write if it is time to; a full disk must not keep the address from moving."""
+        """Write if it is time; a full disk must not stop the address from moving."""
         config, memory, now = self._mover.config, self._mover.memory, time.monotonic()
         before, what = self._written
         if memory == what and now - before < OLDEST_REPORT:
@@ -116,31 +118,31 @@ class _Reports:
             try:
                 save(config, memory)
             except OSError as error:
-                log.warning("the state could not be written: %s", error)
+                log.warning("the status could not be written: %s", error)
 
 
-def _listen(notifications: vrrp.Notifications, mover: Mover, seconds: float) -> None:
-    """Take in what keepalived says, and what is so whatever it says."""
+def _listen(
+    notifications: keepalived.Notifications, mover: Mover, seconds: float
+) -> None:
+    """Read what keepalived reports, and what the kernel says in any case."""
     address = mover.config.address
     for word in notifications.wait(seconds):
-        if word in tuple(vrrp.State):
-            mover.hear(vrrp.present_state(address, vrrp.State(word)))
+        if word in tuple(keepalived.State):
+            mover.hear(keepalived.present_state(address, keepalived.State(word)))
         elif word == "MASTER_RX_LOWER_PRI":
-            mover.doubt()
+            mover.heard_lower_priority()
     mover.memory.priority = notifications.priority
-    mover.hear(vrrp.present_state(address, notifications.told))
+    mover.hear(keepalived.present_state(address, notifications.state))
 
 
-def _try_permissions(config: Config) -> int:
+def _try_permissions(config: MoverConfig) -> int:
     """Print each call that this node may not make; the status is 1 if there is one."""
-    if config.kind is AddressKind.VRRP:
-        return 0
     cloud = Ec2(config)
     found = []
     try:
-        seen = cloud.look()
-        elsewhere = tuple(Place(place.id, None, place.exists) for place in seen)
-        texts = [cloud.rehearse(call) for call in cloud.claims(elsewhere)]
+        seen = cloud.describe()
+        elsewhere = tuple(AddressObject(found.id, None, found.exists) for found in seen)
+        texts = [cloud.dry_run(call) for call in cloud.move_calls(elsewhere)]
         found = [text for text in texts if text]
     except Ec2Error as error:
         found.append(str(error))
@@ -149,7 +151,7 @@ def _try_permissions(config: Config) -> int:
     return 1 if found else 0
 
 
-def _tell_systemd(text: str) -> None:
+def _notify_systemd(text: str) -> None:
     """Notify systemd (sd_notify(3)), if it has started this."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:

@@ -1,7 +1,7 @@
-"""The mover's calls to EC2, each inside short timeouts, every failure told in one line.
+"""The mover's calls to EC2: short timeouts, and every failure in one line.
 
-Retrying is the mover's business: botocore's own would hide throttling and take longer
-than a fail-over may.
+The mover does the retrying: botocore's own would hide throttling and take longer than
+a fail-over may.
 """
 
 import logging
@@ -15,16 +15,16 @@ import boto3
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from portway.node.address import imds
-from portway.node.address.config import Config
-from portway.node.address.places import (
+from portway.contract.address import (
     AddressKind,
+    AddressObject,
     Call,
-    Place,
-    claims,
-    look,
-    places,
+    address_objects,
+    describe_call,
+    move_calls,
 )
+from portway.contract.mover import MoverConfig
+from portway.node.address import imds
 
 TIMEOUTS = ClientConfig(
     connect_timeout=1,
@@ -34,7 +34,7 @@ TIMEOUTS = ClientConfig(
 )
 THROTTLED = ("RequestLimitExceeded", "Throttling", "ThrottlingException")
 NOWHERE = "192.0.2.1"
-"""An address for documentation, which is nobody's and in no subnet."""
+"""An address reserved for documentation: nobody has it, and no subnet contains it."""
 DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException")
 
 log = logging.getLogger("address")
@@ -48,7 +48,7 @@ class Failure(Enum):
     REFUSED = "refused"
     """AWS answered with another error."""
     UNREACHABLE = "unreachable"
-    """No answer, or no credentials to ask with."""
+    """No answer, or no credentials to sign the call with."""
 
 
 class Ec2Error(Exception):
@@ -63,32 +63,35 @@ class Ec2Error(Exception):
 class Ec2:
     """EC2 as one node sees it, with the credentials of its instance profile."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: MoverConfig) -> None:
         self._config = config
         self._client: Any = None
 
-    def look(self) -> tuple[Place, ...]:
-        """Ask where the address leads now; one call. Raises Ec2Error."""
+    def describe(self) -> tuple[AddressObject, ...]:
+        """Ask where the address points now; one call. Raises Ec2Error."""
         config = self._config
-        call, key = look(config.kind, config.address, config.objects)
+        call, key = describe_call(config.kind, config.address, config.objects)
         answer = self.make(call)
-        with _told(call.action):
-            return places(config.kind, config.address, config.objects, answer[key])
+        with _translated(call.action):
+            return address_objects(
+                config.kind, config.address, config.objects, answer[key]
+            )
 
-    def claims(
-        self, seen: tuple[Place, ...], *, for_peer: bool = False
+    def move_calls(
+        self, seen: tuple[AddressObject, ...], *, for_peer: bool = False
     ) -> Iterator[Call]:
-        """The calls that bring the address here, or to the peer, from where it was."""
+        """The calls that move the address here, or to the peer, from where it was."""
         config = self._config
         own = config.instance_id, config.interface_id
         peer = config.peer_instance_id, config.peer_interface_id
-        return claims(config.kind, config.address, seen, *(peer if for_peer else own))
+        target = peer if for_peer else own
+        return move_calls(config.kind, config.address, seen, *target)
 
     def has_arrived(self) -> bool:
-        """Whether an address that EC2 says is here is here already.
+        """Whether an address that EC2 says is here has really arrived.
 
-        EC2 reassigns a private address in its own time; the instance's metadata tells
-        when it has (AssignPrivateIpAddresses). Without an answer EC2's word counts.
+        EC2 reassigns a private address asynchronously; the instance's metadata shows
+        when it is done (AssignPrivateIpAddresses). Without an answer EC2's word counts.
         """
         if self._config.kind is not AddressKind.PRIVATE:
             return True
@@ -100,33 +103,33 @@ class Ec2:
 
     def make(self, call: Call) -> Any:
         """Make one call and return its answer. Raises Ec2Error."""
-        with _told(call.action):
+        with _translated(call.action):
             method: Callable[..., Any] = getattr(self._signed(), call.operation)
             return method(**call.arguments)
 
     def _signed(self) -> Any:
-        """The client; one that was made without credentials would never have any."""
+        """The client; one created without credentials would never get any."""
         if self._client is None:
             session = boto3.session.Session(region_name=self._config.region)
             if session.get_credentials() is None:
                 raise NoCredentialsError
-            # Versions of boto3 older than Debian 13's do not read it themselves.
+            # boto3 before Debian 13's version does not read it by itself.
             endpoint = os.environ.get("AWS_ENDPOINT_URL")
             self._client = session.client(
                 "ec2", config=TIMEOUTS, endpoint_url=endpoint or None
             )
         return self._client
 
-    def rehearse(self, call: Call) -> str:
+    def dry_run(self, call: Call) -> str:
         """Why EC2 would refuse a call, without making it; empty if it would not.
 
-        AssignPrivateIpAddresses knows no DryRun: it is asked for an address that no
-        subnet has, which is refused in other words if the call as such is permitted.
-        Raises Ec2Error if EC2 does not say.
+        AssignPrivateIpAddresses has no DryRun: it is asked for an address that no
+        subnet has, which EC2 refuses with a different error if the role may make the
+        call. Raises Ec2Error if EC2 does not say.
         """
         arguments = call.arguments | {"DryRun": True}
-        knows_dry_run = call.operation != "assign_private_ip_addresses"
-        if not knows_dry_run:
+        has_dry_run = call.operation != "assign_private_ip_addresses"
+        if not has_dry_run:
             arguments = {
                 "NetworkInterfaceId": call.arguments["NetworkInterfaceId"],
                 "PrivateIpAddresses": [NOWHERE],
@@ -137,15 +140,13 @@ class Ec2:
             if error.failure in (Failure.THROTTLED, Failure.UNREACHABLE):
                 raise
             denied = error.failure is Failure.DENIED or ".NotFound" in str(error)
-            would_work = (
-                "DryRunOperation" in str(error) if knows_dry_run else not denied
-            )
+            would_work = "DryRunOperation" in str(error) if has_dry_run else not denied
             return "" if would_work else str(error)
-        return f"{call.action}: AWS made the call instead of only trying it"
+        return f"{call.action}: EC2 made the call although it was only asked to try it"
 
 
 @contextmanager
-def _told(action: str) -> Iterator[None]:
+def _translated(action: str) -> Iterator[None]:
     """Turn what boto3 raises into an Ec2Error."""
     try:
         yield
@@ -159,6 +160,6 @@ def _told(action: str) -> Iterator[None]:
         text = f"{code}: {' '.join(message.split())}"
         raise Ec2Error(action, failure, text) from error
     except Exception as error:
-        # Whatever stands between here and EC2 may answer anything; the daemon lives on.
+        # A proxy on the way to EC2 may answer anything; the daemon must survive it.
         text = " ".join(str(error).split()) or type(error).__name__
         raise Ec2Error(action, Failure.UNREACHABLE, text) from error

@@ -1,4 +1,4 @@
-"""The instance metadata service, version 2, asked for this node's own addresses."""
+"""The instance metadata service, version 2: this node's own addresses."""
 
 import http.client
 
@@ -9,7 +9,7 @@ INTERFACES = "/latest/meta-data/network/interfaces/macs"
 
 
 def private_addresses() -> frozenset[str]:
-    """The private IPv4 addresses of the primary interface. OSError if it is silent."""
+    """The private IPv4 addresses of the primary interface. OSError if none comes."""
     connection = http.client.HTTPConnection(HOST, timeout=SECONDS)
     try:
         token = _ask(

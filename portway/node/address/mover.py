@@ -1,7 +1,7 @@
-"""Decides when to ask AWS who holds the address, and when to take it.
+"""Decides when to ask AWS who holds the address, and when to move it.
 
-Everything that it knows is in one value that survives a restart of the program; time,
-chance and AWS are given to it, so that every order of events can be tried.
+Everything it knows is in one value that survives a restart of the program. The clock,
+randomness and AWS are passed in, so that tests can try every order of events.
 """
 
 import logging
@@ -11,56 +11,51 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from portway.node.address.config import Config
+from portway.contract.address import AddressObject, Call
+from portway.contract.mover import MoverConfig
 from portway.node.address.ec2 import Ec2Error, Failure
+from portway.node.address.keepalived import State
 from portway.node.address.memory import Memory
-from portway.node.address.places import AddressKind, Call, Place
-from portway.node.address.vrrp import State
 
 FIRST_RETRY = {Failure.THROTTLED: 1.0}
-"""Seconds before the first retry; others are asked sooner."""
+"""Seconds before the first retry; after other failures it is SOON."""
 SOON = 0.25
 LONGEST_RETRY = 5.0
 CONFIRMATION = 5.0
-"""Seconds in which AWS may carry out a claim before it is made again."""
+"""Seconds that AWS gets to carry out a move before it is asked again."""
 FASTEST_LOOK = 1.0
-"""Seconds between two looks that another master's adverts lead to."""
+"""Seconds between two looks when another master's adverts keep coming."""
 FIRST_PROBE, LONGEST_PROBE = 60.0, 3600.0
-"""Seconds for which a peer that prevails keeps the address before this node, which is
-master all the same, tries to take it back; each time twice as long."""
+"""Seconds for which the other master keeps the address before this node, which is
+master as well, tries to take it; each time twice as long."""
 
 log = logging.getLogger("address")
 
 Listen = Callable[[], None]
-"""Takes in what keepalived has said meanwhile, at the moment before a call."""
+"""Reads what keepalived has reported meanwhile; called just before each EC2 call."""
 
 
 class Cloud(Protocol):
-    """What the mover needs of EC2."""
+    """What the mover needs of EC2; see ``Ec2``."""
 
-    def look(self) -> tuple[Place, ...]:
-        """Where the address leads now."""
+    def describe(self) -> tuple[AddressObject, ...]: ...
 
-    def claims(
-        self, seen: tuple[Place, ...], *, for_peer: bool = False
-    ) -> Iterator[Call]:
-        """The calls that bring it here, or to the peer."""
+    def move_calls(
+        self, seen: tuple[AddressObject, ...], *, for_peer: bool = False
+    ) -> Iterator[Call]: ...
 
-    def make(self, call: Call) -> object:
-        """Make one of them."""
+    def make(self, call: Call) -> object: ...
 
-    def has_arrived(self) -> bool:
-        """Whether an address that is said to be here is here."""
+    def has_arrived(self) -> bool: ...
 
-    def rehearse(self, call: Call) -> str:
-        """Why it would be refused, without making it; empty if it would not."""
+    def dry_run(self, call: Call) -> str: ...
 
 
 @dataclass(slots=True)
 class Mover:
     """Keeps AWS in agreement with one node's VRRP state."""
 
-    config: Config
+    config: MoverConfig
     cloud: Cloud
     memory: Memory = field(default_factory=Memory)
     clock: Callable[[], float] = time.monotonic
@@ -72,7 +67,7 @@ class Mover:
     _heard: float | None = None
     _prevails: bool = False
     _tries: int = 0
-    _claimed: float | None = None
+    _moved: float | None = None
     _looked: float = float("-inf")
     _away_since: float | None = None
     _probe: float = FIRST_PROBE
@@ -81,7 +76,7 @@ class Mover:
         self._since = self.clock()
 
     def hear(self, state: State) -> None:
-        """Take notice of keepalived's state; nothing happens if it is no other."""
+        """Note keepalived's state; nothing happens if it is the same as before."""
         memory, now = self.memory, self.clock()
         if state is memory.vrrp_state:
             return
@@ -89,25 +84,22 @@ class Mover:
         memory.vrrp_state, memory.vrrp_since = state, self.wall_clock()
         memory.arrived, memory.refused = False, ""
         self._since, self._prevails, self._probe = now, False, FIRST_PROBE
-        self._tries, self._claimed = 0, None
+        self._tries, self._moved = 0, None
         self._heard = now if state is State.MASTER else None
         self.due = now + (0 if state is State.MASTER else FASTEST_LOOK)
 
-    def doubt(self) -> None:
-        """Another node of a lower priority thinks itself master, and will yield.
+    def heard_lower_priority(self) -> None:
+        """Another node considers itself master, has a lower priority and will yield.
 
-        It may have the address, and this node may claim it as if it had just become
-        master. Look soon, at a bearable rate.
+        It may have the address, so this node may take it as if it had just become
+        master. Look soon, but not with every advert.
         """
         if self.memory.vrrp_state is State.MASTER:
             self._prevails = True
             self.due = min(self.due, self._looked + FASTEST_LOOK)
 
     def act(self, listen: Listen) -> None:
-        """Look where the address leads, and do what is due and right."""
-        if self.config.kind is AddressKind.VRRP:
-            self._look_again(self.config.standby_interval)
-            return
+        """Look where the address points, and move it if that is this node's job now."""
         try:
             self._look_and_act(listen)
         except Ec2Error as error:
@@ -115,7 +107,7 @@ class Mover:
         else:
             if self.memory.failures:
                 log.info(
-                    "EC2 does what it is asked again, after %d failures",
+                    "EC2 answers again, after %d failed calls",
                     self.memory.failures,
                 )
             self.memory.failures = 0
@@ -125,17 +117,17 @@ class Mover:
         self._looked = self.clock()
         if self._heard is not None:
             memory.reaction, self._heard = self._looked - self._heard, None
-        seen = self.cloud.look()
-        self._note_places(seen)
-        listen()  # an answer may take seconds
+        seen = self.cloud.describe()
+        self._note_objects(seen)
+        listen()  # the answer may have taken seconds
         if memory.vrrp_state is not State.MASTER:
             self._stand_by(seen, listen)
         elif set(memory.holders) == {self.config.interface_id}:
             self._settle()
         elif self._is_under_way():
             self._look_again(self._pause(SOON))
-        elif self._may_claim():
-            self._claim(seen, listen)
+        elif self._may_move():
+            self._move(seen, listen)
         else:
             self._look_again(self.config.check_interval)
 
@@ -144,20 +136,20 @@ class Mover:
             self._look_again(self._pause(SOON))
             return
         if not self.memory.arrived:
-            log.info("%s leads here", self.config.address)
+            log.info("%s points to this node", self.config.address)
         self.memory.arrived, self._prevails = True, False
-        self._tries, self._claimed, self._away_since = 0, None, None
+        self._tries, self._moved, self._away_since = 0, None, None
         self._look_again(self.config.check_interval)
 
-    def _may_claim(self) -> bool:
+    def _may_move(self) -> bool:
         """Whether this master takes the address from where it is.
 
-        Two masters that do not hear each other must not take it in turns: only a
-        healthy master of record takes it at any time, the other one when it becomes
-        master or hears that it prevails, and then ever more seldom, in case nobody is
-        there any more. A place that leads to neither is nobody's to fight for.
+        Two masters that do not hear each other must not take it in turns. A healthy
+        master of record may take it at any time. The other one may when it becomes
+        master or hears that it has won; after that it tries less and less often, in
+        case the peer is down. An address that points to neither is free to take.
         """
-        if not self.memory.arrived or self._prevails or self._insists():
+        if not self.memory.arrived or self._prevails or self._may_reclaim():
             return True
         if self.config.peer_interface_id not in self.memory.holders:
             return True
@@ -169,27 +161,27 @@ class Mover:
         self._away_since, self._probe = None, min(LONGEST_PROBE, 2 * self._probe)
         return True
 
-    def _insists(self) -> bool:
-        from_ = self.config.insists_from
-        return from_ is not None and (self.memory.priority or from_) >= from_
+    def _may_reclaim(self) -> bool:
+        least = self.config.reclaim_priority
+        return least is not None and (self.memory.priority or least) >= least
 
-    def _claim(self, seen: tuple[Place, ...], listen: Listen) -> None:
+    def _move(self, seen: tuple[AddressObject, ...], listen: Listen) -> None:
         if not self.memory.failures:
-            log.info("claiming %s", self.config.address)
-        for _ in self._made(self.cloud.claims(seen), State.MASTER, listen):
+            log.info("moving %s to this node", self.config.address)
+        for _ in self._made(self.cloud.move_calls(seen), State.MASTER, listen):
             self.memory.moves += 1
             self.memory.last_move = self.wall_clock()
-        self._claimed = self.clock()
-        self.due = self._claimed  # AWS has said yes: see that it is so
+        self._moved = self.clock()
+        self.due = self._moved  # AWS has accepted it: check that it is done
 
-    def _stand_by(self, seen: tuple[Place, ...], listen: Listen) -> None:
-        """Find out now what would be refused when it mattered."""
+    def _stand_by(self, seen: tuple[AddressObject, ...], listen: Listen) -> None:
+        """Find out now what EC2 would refuse when it matters."""
         memory, config = self.memory, self.config
         held = config.interface_id in memory.holders  # not taken from here yet
-        if held and self._is_left_behind():
-            self._give_to_peer(seen, listen)
+        if held and self._must_hand_back():
+            self._hand_back(seen, listen)
             return
-        texts = [self.cloud.rehearse(call) for call in self.cloud.claims(seen)]
+        texts = [self.cloud.dry_run(call) for call in self.cloud.move_calls(seen)]
         refused = "; ".join(text for text in texts if text)
         if refused and refused != memory.refused:
             log.error("could not take the address: %s", refused)
@@ -197,34 +189,34 @@ class Mover:
         is_odd = refused or set(memory.holders) != {config.peer_interface_id}
         self._look_again(config.check_interval if is_odd else config.standby_interval)
 
-    def _is_left_behind(self) -> bool:
-        """Whether this node has been backup for so long that a master is at work."""
+    def _must_hand_back(self) -> bool:
+        """Whether this node has been backup long enough for a master to be elected."""
         is_backup = self.memory.vrrp_state is State.BACKUP
-        return is_backup and self.clock() - self._since > self.config.left_behind
+        return is_backup and self.clock() - self._since > self.config.hand_back_after
 
-    def _give_to_peer(self, seen: tuple[Place, ...], listen: Listen) -> None:
-        """Give the address away that the master should have taken by now.
+    def _hand_back(self, seen: tuple[AddressObject, ...], listen: Listen) -> None:
+        """Move the address to the master, which should have taken it by now.
 
         A backup hears its master's adverts, so it knows that there is one. The master
-        may have no way to EC2, or not know that a late answer undid its claim.
+        may not reach EC2, or not know that a late answer undid its own move.
         """
         if not self._is_under_way():
             log.warning(
-                "%s is left here; giving it to %s",
+                "%s still points to this backup; moving it to %s",
                 self.config.address,
                 self.config.peer,
             )
-            calls = self.cloud.claims(seen, for_peer=True)
+            calls = self.cloud.move_calls(seen, for_peer=True)
             for _ in self._made(calls, State.BACKUP, listen):
-                self._claimed = self.clock()
+                self._moved = self.clock()
         self._look_again(self._pause(SOON))
 
     def _made(
         self, calls: Iterable[Call], while_: State, listen: Listen
     ) -> Iterator[Call]:
-        """Make calls as long as the node is in a state, and yield those that succeed.
+        """Make calls while the node is in a state, and yield those that succeed.
 
-        One that fails is no reason not to make the others; it is raised at the end.
+        One failure does not stop the others; the first is raised at the end.
         """
         failed: Ec2Error | None = None
         for call in calls:
@@ -241,15 +233,15 @@ class Mover:
             raise failed
 
     def _is_under_way(self) -> bool:
-        """Whether what was asked of AWS may still take effect by itself."""
-        return self._claimed is not None and self.clock() < self._claimed + CONFIRMATION
+        """Whether AWS may still be carrying out the last move."""
+        return self._moved is not None and self.clock() < self._moved + CONFIRMATION
 
-    def _note_places(self, seen: tuple[Place, ...]) -> None:
+    def _note_objects(self, seen: tuple[AddressObject, ...]) -> None:
         memory = self.memory
-        holders = tuple(place.holder for place in seen)
+        holders = tuple(found.holder for found in seen)
         if holders != memory.holders:
             shown = ", ".join(self._name(holder) for holder in holders)
-            log.info("AWS: %s leads to %s", self.config.address, shown)
+            log.info("in AWS %s points to %s", self.config.address, shown)
         memory.holders, memory.looked_at = holders, self.wall_clock()
 
     def _name(self, interface: str | None) -> str:
@@ -268,11 +260,11 @@ class Mover:
             log.warning("%s", error)
         memory.last_failure = str(error)
         memory.last_failure_at = self.wall_clock()
-        self._claimed = None
+        self._moved = None
         self._look_again(self._pause(FIRST_RETRY.get(error.failure, SOON)))
 
     def _pause(self, first: float) -> float:
-        """A longer pause each time, up to a bound, and never the same for two nodes."""
+        """A longer pause each time, up to a limit, with jitter to keep nodes apart."""
         pause = min(LONGEST_RETRY, first * 2.0 ** min(self._tries, 10))
         self._tries += 1
         return pause * (0.5 + 0.5 * self.chance())

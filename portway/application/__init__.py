@@ -1,0 +1,4 @@
+"""The vendor's application: installing, rolling and draining it on its nodes.
+
+It uses the load balancers and the database's login, and decides nothing about either.
+"""

@@ -1,0 +1,133 @@
+"""Takes an application node out of service and puts it back, on both load balancers.
+
+HAProxy forgets drains when it is reloaded: a drained node then gets traffic again if it
+passes its checks. The next run would do the same, so nothing is kept to remember it by.
+"""
+
+import time
+from collections.abc import Callable
+
+import gevent
+from pyinfra import host, logger
+
+from portway.errors import PortwayError
+from portway.load_balancers.haproxy import (
+    BackendServer,
+    Balancing,
+    ask_load_balancers,
+    close_streams,
+    drain_servers,
+    ready_servers,
+)
+from portway.model.cluster import Cluster
+from portway.model.stack import Node
+
+PATIENCE = 60
+"""Seconds for load balancers to find out that a node is healthy."""
+
+
+def is_drained(found: dict[str, Balancing], node: Node) -> bool:
+    """Whether any load balancer has the node drained or in maintenance."""
+    return any(server.is_drained for server in _servers(found, node))
+
+
+def serves(found: dict[str, Balancing], node: Node) -> bool:
+    """Whether any load balancer sends clients to a node now."""
+    return any(server.serves or server.sessions for server in _servers(found, node))
+
+
+def drain(cluster: Cluster, node: Node) -> None:
+    """Take a node out of service on both load balancers, and let its streams end.
+
+    Those that have not ended within ``drain_timeout`` are closed. Where messages must
+    stay in order they are closed at once: two nodes are never active together.
+    """
+    found = ask_load_balancers(cluster)
+    _warn_if_alone(found, node)
+    ordered = {backend.name for backend in cluster.backends if backend.ordered}
+    for lb, balancing in found.items():
+        servers = balancing.of(node.address)
+        drain_servers(lb, servers)
+        close_streams(lb, [s for s in servers if s.backend in ordered and s.sessions])
+
+    def ended() -> bool:
+        return not any(s.sessions for s in _servers(ask_load_balancers(cluster), node))
+
+    if _wait_until(ended, cluster.settings.drain_timeout):
+        return
+    for lb, balancing in ask_load_balancers(cluster).items():
+        close_streams(lb, [s for s in balancing.of(node.address) if s.sessions])
+
+
+def put_back(cluster: Cluster, node: Node) -> None:
+    """Put a healthy node back into service, and wait until both load balancers use it.
+
+    Raises PortwayError if one of them does not.
+    """
+
+    def servers() -> list[BackendServer]:
+        return _servers(ask_load_balancers(cluster), node)
+
+    _wait_until(lambda: all(server.is_up for server in servers()), PATIENCE)
+    for lb, balancing in ask_load_balancers(cluster).items():
+        drained = [s for s in balancing.of(node.address) if s.is_drained]
+        ready_servers(lb, drained)
+        close_streams(lb, _relieved_standbys(cluster, balancing, drained))
+    if not _wait_until(lambda: all(server.serves for server in servers()), PATIENCE):
+        raise PortwayError(
+            f"{node.name} is healthy, but its load balancers see it as down; check "
+            "that the application nodes' security group admits both of them"
+        )
+
+
+def _servers(found: dict[str, Balancing], node: Node) -> list[BackendServer]:
+    return [
+        server for balancing in found.values() for server in balancing.of(node.address)
+    ]
+
+
+def _warn_if_alone(found: dict[str, Balancing], node: Node) -> None:
+    """Warn if clients will find no node while this one is changed."""
+    for lb, balancing in found.items():
+        used = {s.backend for s in balancing.of(node.address) if s.serves}
+        others = {
+            server.backend
+            for server in balancing.servers
+            if server.address != node.address and server.serves
+        }
+        if alone := sorted(used - others):
+            logger.warning(
+                f"{host.print_prefix}no other node behind {lb} serves "
+                f"{', '.join(alone)}: their clients are refused until this one is back"
+            )
+
+
+def _relieved_standbys(
+    cluster: Cluster, balancing: Balancing, returning: list[BackendServer]
+) -> list[BackendServer]:
+    """The standbys whose active node is among those that return.
+
+    HAProxy closes their streams itself when the active node failed and is back, but not
+    when it was drained.
+    """
+    back = {(place.backend, place.address) for place in returning}
+    relieved = {
+        backend.name
+        for backend in cluster.backends
+        if backend.ordered and (backend.name, backend.servers[0].address) in back
+    }
+    return [
+        server
+        for server in balancing.servers
+        if server.backend in relieved and (server.backend, server.address) not in back
+    ]
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Look once a second until a condition holds; whether it did in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        gevent.sleep(1)
+    return True

@@ -1,0 +1,65 @@
+"""What application nodes need from outside: the release, the login, the authority."""
+
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from portway.application.artifactory import find_release
+from portway.aws.logins import read_application_login
+from portway.aws.secrets import read_secret
+from portway.errors import PortwayError
+from portway.model.cluster import Cluster
+from portway.model.login import Login
+from portway.model.settings import SOURCE
+from portway.render.application import Inputs
+
+
+def read_inputs(cluster: Cluster) -> Inputs:
+    """The inputs, which are the same for every node of a run."""
+    token = _read_token(cluster)
+    return Inputs(
+        release=find_release(cluster.settings, token),
+        login=_read_login(cluster),
+        authority=_read_authority(cluster.settings.database_ca_file),
+        token=token,
+    )
+
+
+def _read_token(cluster: Cluster) -> SecretStr | None:
+    secret = cluster.settings.artifactory_token_secret
+    if secret is None:
+        return None
+    token = read_secret(cluster.stack.region, secret).get("token", "")
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise PortwayError(
+            f'secret {secret}: it has no usable "token"; set it to an access token of '
+            "Artifactory, without spaces"
+        )
+    return SecretStr(token)
+
+
+def _read_login(cluster: Cluster) -> Login:
+    secret = cluster.stack.database.application_secret
+    login = read_application_login(cluster.stack.region, secret)
+    password = login.password.get_secret_value()
+    if password != password.strip():
+        raise PortwayError(
+            f'secret {secret}: "password" begins or ends with a space, which the '
+            "application's configuration file cannot hold; rotate it"
+        )
+    return login
+
+
+def _read_authority(file: str | None) -> str:
+    if file is None:
+        raise PortwayError(
+            f"{SOURCE}: database_ca_file is not set, so the application could not "
+            "verify its database; set it to the file with the database's certificate "
+            "authorities, for RDS global-bundle.pem"
+        )
+    try:
+        return Path(file).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PortwayError(
+            f"{SOURCE}: database_ca_file: {file} cannot be read: {error}"
+        ) from error

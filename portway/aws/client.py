@@ -1,0 +1,58 @@
+"""Calls to AWS by name: one boto3 session per region, all pages, translated errors."""
+
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from portway.aws.errors import Call, translate_aws_errors
+from portway.aws.instances import Answer
+from portway.errors import PortwayError
+
+CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=20,
+    retries={"mode": "standard", "total_max_attempts": 4},
+)
+
+
+class Aws:
+    """AWS in one region: calls by name, every failure translated."""
+
+    def __init__(self, region: str) -> None:
+        if not region:
+            raise PortwayError(
+                "no AWS region is set; set AWS_REGION, or the region at the top of the "
+                "inventory"
+            )
+        self.region = region
+        self._session: Any = None
+        self._clients: dict[str, Any] = {}
+
+    def call(self, service: str, operation: str, about: str, **arguments: Any) -> Any:
+        """Make one call and return its answer."""
+        with translate_aws_errors(self._describe(service, operation, about)):
+            return getattr(self._client(service), operation)(**arguments)
+
+    def read(
+        self, service: str, operation: str, key: str, about: str, **arguments: Any
+    ) -> list[Answer]:
+        """Read what is under ``key`` in the answer, over all its pages."""
+        with translate_aws_errors(self._describe(service, operation, about)):
+            client = self._client(service)
+            if not client.can_paginate(operation):
+                return list(getattr(client, operation)(**arguments)[key])
+            pages = client.get_paginator(operation).paginate(**arguments)
+            return [item for page in pages for item in page[key]]
+
+    def _describe(self, service: str, operation: str, about: str) -> Call:
+        name = "".join(word.capitalize() for word in operation.split("_"))
+        name = name.replace("Db", "DB")
+        return Call(f"{service}:{name}", about, self.region)
+
+    def _client(self, service: str) -> Any:
+        if service not in self._clients:
+            if self._session is None:
+                self._session = boto3.session.Session(region_name=self.region)
+            self._clients[service] = self._session.client(service, config=CONFIG)
+        return self._clients[service]

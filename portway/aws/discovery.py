@@ -1,0 +1,238 @@
+"""Turns what AWS answered about a stack into a Stack, or into what is missing.
+
+Pure: it gets answers as boto3 returns them and calls nothing. ``NotReady`` means that
+waiting will help, PortwayError that it will not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+
+from portway.aws.instances import (
+    Answer,
+    alive_instances,
+    check_application_nodes,
+    check_load_balancers,
+    label,
+    listed,
+    name_nodes,
+    state,
+)
+from portway.contract.address import AddressKind, address_objects
+from portway.errors import PortwayError
+from portway.model.stack import Database, Ports, Stack, VirtualAddress
+
+TEXT_OUTPUTS = (
+    "AddressKind",
+    "VirtualAddress",
+    "AddressObjects",
+    "DatabaseIdentifier",
+    "ApplicationSecretArn",
+    "ApplicationGroupName",
+)
+PORT_OUTPUTS = ("ClientPortFrom", "ClientPortTo", "HealthPort", "StatsPort")
+"""In the order of the fields of Ports."""
+
+RECREATE = (
+    "rename that resource in cloudformation/stack.yaml and update the stack, which "
+    "creates it again"
+)
+LOST_DATABASE = (
+    "deleting",
+    "failed",
+    "inaccessible-encryption-credentials",
+    "inaccessible-encryption-credentials-recoverable",
+    "incompatible-network",
+    "incompatible-option-group",
+    "incompatible-parameters",
+    "incompatible-restore",
+    "insufficient-capacity",
+    "restore-error",
+    "stopped",
+    "stopping",
+    "storage-full",
+)
+
+
+class NotReady(Exception):  # noqa: N818 - a state, not an error
+    """The stack is still being created; the text says what is awaited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The outputs of the template that discovery needs."""
+
+    address_kind: AddressKind
+    address: str
+    address_objects: tuple[str, ...]
+    """Ids of the AWS objects that make the address point to a node."""
+    database: str
+    application_secret: str
+    application_group: str
+    ports: Ports
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Everything that was asked about one stack, as boto3 returned it."""
+
+    instances: Sequence[Answer]
+    groups: Sequence[Answer]
+    databases: Sequence[Answer]
+    address: Sequence[Answer]
+    """The answer to ``describe_call``."""
+
+
+def read_outputs(stack: Answer) -> Outputs:
+    """The outputs of a stack; PortwayError names those that are missing or wrong."""
+    name = stack["StackName"]
+    values = {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])}
+    missing = [key for key in (*TEXT_OUTPUTS, *PORT_OUTPUTS) if not values.get(key)]
+    wrong = [key for key in PORT_OUTPUTS if not values.get(key, "0").isdecimal()]
+    if not missing and values["AddressKind"] not in tuple(AddressKind):
+        wrong.append("AddressKind")
+    if missing or wrong:
+        raise PortwayError(
+            f"stack {name}: {listed(missing or wrong)} "
+            f"{'missing from' if missing else 'invalid in'} its outputs; "
+            "update the stack with this version's cloudformation/stack.yaml"
+        )
+    kind = AddressKind(values["AddressKind"])
+    objects = tuple(filter(None, values["AddressObjects"].split(",")))
+    return Outputs(
+        address_kind=kind,
+        address=values["VirtualAddress"],
+        address_objects=objects,
+        database=values["DatabaseIdentifier"],
+        application_secret=values["ApplicationSecretArn"],
+        application_group=values["ApplicationGroupName"],
+        ports=Ports(*(int(values[key]) for key in PORT_OUTPUTS)),
+    )
+
+
+def assemble(name: str, region: str, outputs: Outputs, answers: Answers) -> Stack:
+    """Join the answers. Raises NotReady if something is still missing.
+
+    What waiting cannot fix is reported first, whatever else is missing.
+    """
+    awaited: list[str] = []
+    group = _group(name, outputs, answers)
+    alive = alive_instances(answers.instances, group)
+    check_load_balancers(name, answers.instances, alive)
+    check_application_nodes(name, group, alive, awaited)
+    awaited += [f"{label(i)} to run" for i in alive if state(i) == "pending"]
+    database = _database(name, outputs, answers.databases, awaited)
+    virtual_address = _virtual_address(name, outputs, answers.address)
+    if awaited or database is None:
+        raise NotReady(", ".join(awaited))
+    return Stack(
+        name=name,
+        region=region,
+        nodes=name_nodes(name, alive),
+        database=database,
+        virtual_address=virtual_address,
+        ports=outputs.ports,
+    )
+
+
+def _group(name: str, outputs: Outputs, answers: Answers) -> Answer:
+    """The scaling group of the application nodes."""
+    if answers.groups:
+        return answers.groups[0]
+    raise PortwayError(
+        f"stack {name}: its auto scaling group {outputs.application_group} is gone; "
+        f"{RECREATE}"
+    )
+
+
+def _database(
+    name: str, outputs: Outputs, databases: Sequence[Answer], awaited: list[str]
+) -> Database | None:
+    """The database; None, and one more entry in ``awaited``, if it is not ready."""
+    where = f"stack {name}: its database {outputs.database}"
+    if not databases:
+        raise PortwayError(
+            f"{where} does not exist; restore its last snapshot under that name"
+        )
+    found = databases[0]
+    status = found["DBInstanceStatus"]
+    if status in LOST_DATABASE:
+        fix = "start it" if status.startswith("stop") else "see its events in RDS"
+        raise PortwayError(f"{where} is {status}; {fix} and run again")
+    endpoint = found.get("Endpoint") or {}
+    secret = (found.get("MasterUserSecret") or {}).get("SecretArn")
+    if not endpoint.get("Address") or (not secret and status == "creating"):
+        awaited.append(f"an endpoint for database {outputs.database} ({status})")
+        return None
+    if not secret:
+        raise PortwayError(
+            f"{where} has no master password managed by RDS; turn "
+            "ManageMasterUserPassword on by updating the stack with this version's "
+            "cloudformation/stack.yaml"
+        )
+    return Database(
+        identifier=outputs.database,
+        engine=found["Engine"],
+        address=endpoint["Address"],
+        port=int(endpoint["Port"]),
+        name=found.get("DBName") or "",
+        master_secret=secret,
+        application_secret=outputs.application_secret,
+    )
+
+
+def _virtual_address(
+    name: str, outputs: Outputs, found: Sequence[Answer]
+) -> VirtualAddress:
+    kind, address, objects = (
+        outputs.address_kind,
+        outputs.address,
+        outputs.address_objects,
+    )
+    seen = address_objects(kind, address, objects, found)
+    if kind is AddressKind.ELASTIC_IP and not found:
+        raise PortwayError(
+            f"stack {name}: its Elastic IP {address} ({listed(objects)}) was released; "
+            f"{RECREATE}, and give the clients the new address"
+        )
+    if kind is AddressKind.PRIVATE:
+        _refuse_primary_address(name, address, found)
+    if kind is AddressKind.ROUTE:
+        _refuse_missing_tables(name, objects, found)
+        _refuse_address_inside(name, address, found)
+    return VirtualAddress(kind, address, seen)
+
+
+def _refuse_primary_address(name: str, address: str, found: Sequence[Answer]) -> None:
+    for interface in found:
+        if interface.get("PrivateIpAddress") == address:
+            raise PortwayError(
+                f"stack {name}: its address {address} is the primary address of "
+                f"{interface['NetworkInterfaceId']} and cannot move; update the stack "
+                "with a VirtualAddress of the subnet that no one uses"
+            )
+
+
+def _refuse_missing_tables(
+    name: str, objects: Sequence[str], found: Sequence[Answer]
+) -> None:
+    gone = sorted(set(objects) - {table["RouteTableId"] for table in found})
+    if gone:
+        raise PortwayError(
+            f"stack {name}: its route tables {listed(gone)} do not exist; update the "
+            "stack with RouteTableIds of tables that exist"
+        )
+
+
+def _refuse_address_inside(name: str, address: str, found: Sequence[Answer]) -> None:
+    """Refuse an address inside the VPC: its local route always wins."""
+    for route in (route for table in found for route in table["Routes"]):
+        inside = route.get("DestinationCidrBlock")
+        if route.get("GatewayId") != "local" or not inside:
+            continue
+        if ip_address(address) in ip_network(inside):
+            raise PortwayError(
+                f"stack {name}: its address {address} is inside the VPC's range "
+                f"{inside}, where no route can point to a load balancer; update the "
+                "stack with a VirtualAddress outside of it, such as 10.255.0.1"
+            )

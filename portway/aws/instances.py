@@ -1,0 +1,159 @@
+"""Turns EC2 instances, as AWS describes them, into the nodes of a stack.
+
+Pure. It refuses what no deploy can work with: load balancers that are not two, two
+preferred masters, no application nodes, names that cannot be host names.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC
+from typing import Any
+
+from portway.errors import PortwayError
+from portway.model.stack import Node, Role
+
+Answer = dict[str, Any]
+"""Something as boto3 returns it."""
+
+HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
+ALIVE = ("pending", "running")
+
+
+def alive_instances(instances: Iterable[Answer], group: Answer) -> list[Answer]:
+    """The instances that run or will run and that the group is not terminating."""
+    ending = {
+        member["InstanceId"]
+        for member in group.get("Instances", [])
+        if member["LifecycleState"].startswith("Terminating")
+    }
+    return [i for i in instances if state(i) in ALIVE and i["InstanceId"] not in ending]
+
+
+def check_load_balancers(
+    name: str, instances: Iterable[Answer], alive: Iterable[Answer]
+) -> None:
+    """Refuse anything but two load balancers of which at most one is preferred."""
+    found = [i for i in alive if _role(i) == Role.LOAD_BALANCER]
+    if len(found) == 2:
+        _check_preferred_masters(name, found)
+        return
+    if len(found) > 2:
+        raise PortwayError(
+            f"stack {name}: {len(found)} load balancers are running "
+            f"({listed(map(label, found))}) and there must be two; terminate the extra "
+            "one, or remove its tag portway:role"
+        )
+    ended = [
+        i for i in instances if _role(i) == Role.LOAD_BALANCER and state(i) not in ALIVE
+    ]
+    seen = f"only {label(found[0])} is running" if found else "none is running"
+    stopped = "".join(f"; {label(i)} is {state(i)}" for i in ended)
+    # A stack update does not recreate an instance that somebody terminated.
+    fix = "start it" if ended else "launch another like those of the template"
+    raise PortwayError(
+        f"stack {name}: two load balancers are needed and {seen}{stopped}; {fix}, with "
+        f"the tags portway:stack={name} and portway:role=load-balancer, and run again"
+    )
+
+
+def _check_preferred_masters(name: str, found: Iterable[Answer]) -> None:
+    preferred = []
+    for instance in found:
+        value = _tags(instance).get("portway:master")
+        if value not in (None, "true", "false"):
+            raise PortwayError(
+                f"stack {name}: {label(instance)} has the tag portway:master={value}; "
+                "set it to true or remove it"
+            )
+        if value == "true":
+            preferred.append(instance)
+    if len(preferred) > 1:
+        raise PortwayError(
+            f"stack {name}: {listed(map(label, preferred))} both have the tag "
+            "portway:master=true and only one can be master; remove it from the other"
+        )
+
+
+def check_application_nodes(
+    name: str, group: Answer, alive: Iterable[Answer], awaited: list[str]
+) -> None:
+    """Refuse a stack without application nodes; add missing ones to ``awaited``."""
+    found = {i["InstanceId"] for i in alive if _role(i) == Role.APPLICATION}
+    launched = found & {m["InstanceId"] for m in group.get("Instances", [])}
+    desired = group["DesiredCapacity"]
+    group_name = group["AutoScalingGroupName"]
+    if len(launched) < desired:
+        missing = desired - len(launched)
+        awaited.append(f"{missing} of {desired} application nodes of {group_name}")
+    elif not found:
+        raise PortwayError(
+            f"stack {name}: it has no application nodes, because the desired "
+            f"capacity of {group_name} is 0; update the stack with ApplicationNodes "
+            "of at least 1"
+        )
+
+
+def name_nodes(name: str, instances: Sequence[Answer]) -> tuple[Node, ...]:
+    """Name every instance: its Name tag if that is unique, else with its id added."""
+    # Host names are not case-sensitive.
+    carried = Counter(_tags(i).get("Name", "").casefold() for i in instances)
+    nodes = []
+    for instance in instances:
+        tag = _tags(instance).get("Name", "")
+        unique = tag and carried[tag.casefold()] == 1
+        given = tag if unique else "-".join(filter(None, (tag, instance["InstanceId"])))
+        if not HOST_NAME.fullmatch(given):
+            raise PortwayError(
+                f'stack {name}: {instance["InstanceId"]} has the Name tag "{tag}", '
+                "which cannot be a host name; use letters, digits, - and . only, at "
+                "most 63 in all"
+            )
+        nodes.append(_node(instance, given))
+    return tuple(sorted(nodes, key=lambda n: (n.role, n.launched_at, n.instance_id)))
+
+
+def _node(instance: Answer, name: str) -> Node:
+    primary = next(
+        i for i in instance["NetworkInterfaces"] if i["Attachment"]["DeviceIndex"] == 0
+    )
+    # LaunchTime moves when an instance is stopped and started again; the primary
+    # interface is attached once in its life.
+    attached = primary["Attachment"].get("AttachTime", instance["LaunchTime"])
+    return Node(
+        instance_id=instance["InstanceId"],
+        name=name,
+        role=Role(_role(instance)),
+        address=instance["PrivateIpAddress"],
+        zone=instance["Placement"]["AvailabilityZone"],
+        subnet_id=instance["SubnetId"],
+        interface_id=primary["NetworkInterfaceId"],
+        launched_at=min(attached, instance["LaunchTime"]).astimezone(UTC),
+        preferred_master=_tags(instance).get("portway:master") == "true",
+        source_dest_check=instance.get("SourceDestCheck", True),
+    )
+
+
+def _tags(instance: Answer) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+
+
+def _role(instance: Answer) -> str:
+    return _tags(instance).get("portway:role", "")
+
+
+def state(instance: Answer) -> str:
+    """The state of an instance, such as ``running``."""
+    return str(instance["State"]["Name"])
+
+
+def label(instance: Answer) -> str:
+    """Name and id of an instance, as people look for it in the console."""
+    name = _tags(instance).get("Name")
+    return f"{name} ({instance['InstanceId']})" if name else instance["InstanceId"]
+
+
+def listed(words: Iterable[str]) -> str:
+    """Join words as in a sentence; there must be at least one."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,237 @@
+"""Reads one stack from AWS: its outputs, instances, database and address."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from portway.aws import discovery
+from portway.aws.client import Aws
+from portway.aws.discovery import Answers, NotReady
+from portway.aws.errors import AwsCallError, one_line
+from portway.aws.instances import Answer
+from portway.contract.address import (
+    AddressKind,
+    AddressObject,
+    address_objects,
+    describe_call,
+)
+from portway.errors import PortwayError
+from portway.model.stack import Role, Stack
+
+POLL_SECONDS = 10.0
+
+USABLE = (
+    "CREATE_COMPLETE",
+    "UPDATE_COMPLETE",
+    "UPDATE_ROLLBACK_COMPLETE",  # the update failed; what was there before is whole
+    "IMPORT_COMPLETE",
+    "IMPORT_ROLLBACK_COMPLETE",
+)
+SETTLING = (
+    "CREATE_IN_PROGRESS",
+    "UPDATE_IN_PROGRESS",
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+    "UPDATE_ROLLBACK_IN_PROGRESS",
+    "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+    "IMPORT_IN_PROGRESS",
+    "IMPORT_ROLLBACK_IN_PROGRESS",
+)
+REMEDIES = {
+    "DELETE_IN_PROGRESS": "wait until it is gone and create it again",
+    "REVIEW_IN_PROGRESS": "execute its change set, or delete it and create it again",
+    "UPDATE_FAILED": "fix the cause and update it again, or roll it back",
+    "UPDATE_ROLLBACK_FAILED": "fix the cause and continue the rollback "
+    "(aws cloudformation continue-update-rollback)",
+}
+
+
+def _print_progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def read_stack(
+    name: str,
+    region: str,
+    *,
+    wait_seconds: float = 1800,
+    progress: Callable[[str], None] = _print_progress,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Stack:
+    """Read everything Portway needs to know about one stack, waiting while it settles.
+
+    Waits up to ``wait_seconds`` while the stack is being created or updated, while
+    instances start and while the database has no endpoint. Raises PortwayError if
+    the stack cannot be deployed to.
+    """
+    if not name:
+        raise PortwayError(
+            "no stack is set; set PORTWAY_STACK, or its name at the top of the "
+            "inventory"
+        )
+    aws = Aws(region)
+    waited = 0.0
+    while True:
+        try:
+            return _read_once(aws, name, progress)
+        except NotReady as awaited:
+            if waited >= wait_seconds:
+                raise PortwayError(
+                    f"stack {name}: gave up after waiting {waited:.0f} s for "
+                    f"{awaited}; look for the reason in the events of the stack and "
+                    "the activity of its auto scaling group, then run again"
+                ) from None
+            progress(
+                f"stack {name}: waiting for {awaited} "
+                f"({waited:.0f} s so far, at most {wait_seconds:.0f} s)"
+            )
+        pause = min(POLL_SECONDS, wait_seconds - waited)
+        sleep(pause)
+        waited += pause
+
+
+def address_reader(stack: Stack) -> Callable[[], tuple[AddressObject, ...]]:
+    """A function that reads, each time, where the stack's address points now."""
+    aws, virtual = Aws(stack.region), stack.virtual_address
+    objects = [found.id for found in virtual.objects]
+
+    def read() -> tuple[AddressObject, ...]:
+        found = _read_address(aws, stack.name, virtual.kind, virtual.address, objects)
+        return address_objects(virtual.kind, virtual.address, objects, found)
+
+    return read
+
+
+def _read_once(aws: Aws, name: str, progress: Callable[[str], None]) -> Stack:
+    stack = _read_description(aws, name)
+    status = stack["StackStatus"]
+    if status in SETTLING:
+        raise NotReady(f"CloudFormation ({status})")
+    if status not in USABLE:
+        remedy = REMEDIES.get(status, "fix the cause, delete it and create it again")
+        raise PortwayError(
+            f"stack {name}: it is {status}{_first_failure(aws, stack)}; {remedy}"
+        )
+    if status == "UPDATE_ROLLBACK_COMPLETE":
+        progress(
+            f"stack {name}: its last update failed and was rolled back; going on with "
+            "what was there before"
+        )
+    outputs = discovery.read_outputs(stack)
+    return discovery.assemble(name, aws.region, outputs, _ask(aws, name, outputs))
+
+
+def _read_description(aws: Aws, name: str) -> Answer:
+    try:
+        return aws.read(
+            "cloudformation",
+            "describe_stacks",
+            "Stacks",
+            f"stack {name}",
+            StackName=name,
+        )[0]
+    except AwsCallError as error:
+        if error.code != "ValidationError" or "does not exist" not in error.message:
+            raise
+    raise PortwayError(
+        f"stack {name}: there is no such stack in {aws.region}; check PORTWAY_STACK "
+        "and AWS_REGION, that the credentials are for the right account, and that the "
+        "stack was created"
+    )
+
+
+def _first_failure(aws: Aws, stack: Answer) -> str:
+    """Which resource failed first in the stack's last operation, and why."""
+    try:
+        events = aws.read(
+            "cloudformation",
+            "describe_stack_events",
+            "StackEvents",
+            f"stack {stack['StackName']}",
+            StackName=stack["StackId"],
+        )
+    except AwsCallError:
+        events = []  # the status alone is worth reporting
+    first = None
+    for event in events:  # the newest comes first
+        status = event.get("ResourceStatus", "")
+        if event.get("PhysicalResourceId") == stack["StackId"]:
+            if status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"):
+                break
+        elif status.endswith("_FAILED"):
+            first = event
+    if first is None:
+        reason = stack.get("StackStatusReason")
+        return f" ({one_line(reason)})" if reason else ""
+    reason = one_line(first.get("ResourceStatusReason", "no reason given"))
+    return f", because {first['LogicalResourceId']} failed ({reason})"
+
+
+def _ask(aws: Aws, name: str, outputs: discovery.Outputs) -> Answers:
+    """Ask about everything in the stack: one call each, more if there are pages."""
+    about = f"stack {name}"
+    filters = {
+        "tag:portway:stack": [name],
+        "tag:portway:role": [role.value for role in Role],
+        # Stopped ones are included so that an error can name them.
+        "instance-state-name": ["pending", "running", "stopping", "stopped"],
+    }
+    reservations = aws.read(
+        "ec2",
+        "describe_instances",
+        "Reservations",
+        about,
+        Filters=[{"Name": key, "Values": value} for key, value in filters.items()],
+    )
+    return Answers(
+        instances=[i for r in reservations for i in r["Instances"]],
+        groups=aws.read(
+            "autoscaling",
+            "describe_auto_scaling_groups",
+            "AutoScalingGroups",
+            about,
+            AutoScalingGroupNames=[outputs.application_group],
+        ),
+        databases=_read_if_there(
+            aws,
+            "DBInstanceNotFound",
+            "rds",
+            "describe_db_instances",
+            "DBInstances",
+            about,
+            DBInstanceIdentifier=outputs.database,
+        ),
+        address=_read_address(
+            aws,
+            name,
+            outputs.address_kind,
+            outputs.address,
+            outputs.address_objects,
+        ),
+    )
+
+
+def _read_address(
+    aws: Aws, name: str, kind: AddressKind, address: str, objects: Sequence[str]
+) -> list[Answer]:
+    """What AWS says about the objects of an address, empty if there are none."""
+    call, key = describe_call(kind, address, objects)
+    return _read_if_there(
+        aws,
+        "InvalidAllocationID.NotFound",
+        "ec2",
+        call.operation,
+        key,
+        f"stack {name}",
+        **call.arguments,
+    )
+
+
+def _read_if_there(aws: Aws, absent: str, *what: str, **arguments: Any) -> list[Answer]:
+    """Read, but take the error code ``absent`` for an empty answer."""
+    try:
+        return aws.read(*what, **arguments)
+    except AwsCallError as error:
+        if error.code != absent:
+            raise
+        return []

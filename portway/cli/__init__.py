@@ -1,0 +1,1 @@
+"""Commands for people that change nothing, one file a verb."""

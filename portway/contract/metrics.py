@@ -1,0 +1,18 @@
+"""The metrics that the address mover writes for Prometheus."""
+
+PREFIX = "portway_address_"
+
+METRICS = {
+    "vrrp_master": "Whether this node is VRRP master.",
+    "address_held": "Whether the address points to this node in AWS.",
+    "agrees": "Whether AWS and VRRP agree about this node.",
+    "handed_over": "Whether this node has handed the address over on purpose.",
+    "looked_at_seconds": "When EC2 last answered where the address points, since 1970.",
+    "last_move_seconds": "When the address was last moved to this node, since 1970.",
+    "moves_total": "Calls that moved the address to this node.",
+    "refused": "Whether EC2 would refuse to let this node move the address.",
+    "failed_calls": "EC2 calls that failed since the last one that succeeded.",
+    "failed_calls_total": "EC2 calls that failed.",
+}
+"""Help texts by name, without the prefix."""
+COUNTERS = ("moves_total", "failed_calls_total")

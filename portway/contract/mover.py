@@ -1,0 +1,56 @@
+"""The address mover's configuration, as Portway writes it to a load balancer."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from portway.contract.address import AddressKind
+
+OVERDUE = 20
+"""Seconds after which an old status means that the mover hangs or is dead. It is
+written at least every 5 s, and a call to EC2 may take some seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class MoverConfig:
+    """One node's part in keeping the address where VRRP says it is. No secrets."""
+
+    stack: str
+    node: str
+    peer: str
+    kind: AddressKind
+    address: str
+    objects: tuple[str, ...]
+    """Ids of the AWS objects that make the address point to a node."""
+    region: str
+    instance_id: str
+    interface_id: str
+    peer_instance_id: str
+    peer_interface_id: str
+    reclaim_priority: int | None
+    """VRRP priority from which this node, while it is master, may take the address from
+    its peer at any time, and not only when it becomes master. Of two masters that do
+    not hear each other, only a healthy master of record does. None for never."""
+    hand_back_after: float = 15.0
+    """Seconds after which a backup that still has the address gives it to its peer;
+    longer than VRRP takes to elect a master."""
+    check_interval: float = 5.0
+    """Seconds between two looks at AWS while this node is VRRP master."""
+    standby_interval: float = 60.0
+    """Seconds between two looks while it is not, which show that it could move it."""
+    program: str = ""
+    """Hash of the program's own files, so that a new program is a new config."""
+
+    def to_json(self) -> str:
+        """The config as it is written to a node."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "MoverConfig":
+        """The config that ``to_json`` wrote. ValueError if it did not."""
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            kind, objects = AddressKind(fields["kind"]), tuple(fields["objects"])
+            return cls(**fields | {"kind": kind, "objects": objects})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a config of the address mover: {error}") from error

@@ -1,0 +1,34 @@
+"""Where things are on a node: files, folders and sockets."""
+
+from pathlib import Path
+
+PROGRAM_FOLDER = Path("/usr/local/lib/portway")
+PYTHON_FOLDER = PROGRAM_FOLDER / "python"
+"""Python modules of Portway's node programs, under the names they have here. Portway
+owns the folder: it removes every file in it that it did not write."""
+CHECK_SCRIPT = PROGRAM_FOLDER / "check-haproxy"
+INSTALLER = PROGRAM_FOLDER / "install-release"
+ADDRESS_COMMAND = Path("/usr/local/sbin/portway-address")
+
+HAPROXY_CONFIG = Path("/etc/haproxy/haproxy.cfg")
+KEEPALIVED_CONFIG = Path("/etc/keepalived/keepalived.conf")
+SYSCTL_CONFIG = Path("/etc/sysctl.d/60-portway.conf")
+ADDRESS_CONFIG = Path("/etc/portway/address.json")
+TRANSFER = Path("/etc/portway/transfer")
+"""Contains 1 while this node has handed the address over on purpose. keepalived tracks
+it, and it survives a reboot."""
+UNIT_FOLDER = Path("/etc/systemd/system")
+
+ADMIN_SOCKET = Path("/run/haproxy/admin.sock")
+LOADED_FOLDER = Path("/run/portway/loaded")
+"""Holds the hash of the configuration that each unit loaded, until a reboot."""
+ADDRESS_RUN_FOLDER = Path("/run/portway/address")
+FIFO = ADDRESS_RUN_FOLDER / "vrrp.fifo"
+"""keepalived writes every change of its state here."""
+STATUS = ADDRESS_RUN_FOLDER / "status.json"
+METRICS_FOLDER = Path("/var/lib/prometheus/node-exporter")
+"""Debian's node exporter reads text files from here."""
+METRICS_FILE = METRICS_FOLDER / "portway_address.prom"
+
+SUM_FILE = ".portway-sha256"
+"""In each release: the SHA-256 of the archive it was unpacked from."""

@@ -1,0 +1,164 @@
+"""What database drivers raise, as PortwayErrors that say what to do.
+
+No error quotes a statement that contains a password's hash.
+"""
+
+import ssl
+from dataclasses import dataclass
+
+import pg8000.exceptions
+import pymysql.err
+import scramp
+
+from portway.errors import PortwayError
+
+DRIVER_ERRORS = (
+    pg8000.exceptions.Error,
+    pymysql.err.MySQLError,
+    scramp.ScramException,
+    OSError,
+)
+WRONG_LOGIN = ("28P01", "28000", "1045", "1698", "1820", "1862")
+NO_DATABASE = ("3D000", "1049")
+DENIED = ("42501", "1044", "1142", "1143", "1227", "1370", "1410")
+BUSY = ("53300", "57P03", "1040", "1203")
+"""The server takes no connection now, but may soon."""
+LOST = ("2003", "2006", "2013", "08006", "57P01", "57P02")
+NO_TLS = "2026"
+
+
+class LoginRefused(PortwayError):  # noqa: N818 - states, not errors of the program
+    """The server does not take the password, or does not know the user."""
+
+
+class NoSuchDatabase(PortwayError):  # noqa: N818
+    """There is no database of this name."""
+
+
+class StatementFailed(PortwayError):  # noqa: N818
+    """The server refused a statement."""
+
+    position: int | None = None
+    """Character of the statements that it is about, from 1, if the server says so."""
+    completed = 0
+    """How many statements before it were carried out."""
+
+
+class PermissionDenied(StatementFailed):
+    """The user may not do this."""
+
+
+class Busy(PortwayError):  # noqa: N818
+    """The server takes no connection just now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a server or driver reported."""
+
+    code: str
+    """SQLSTATE from PostgreSQL, a number from MySQL; empty if no server spoke."""
+    text: str
+    position: int | None = None
+    """Character of the statement that it is about, from 1."""
+
+
+def report_of(error: Exception) -> Report:
+    """What a driver's error says, in one line."""
+    said = error.args[0] if error.args else ""
+    if isinstance(said, dict):  # PostgreSQL's own fields
+        parts = [said.get("M", ""), said.get("D", ""), said.get("H", "")]
+        text = "; ".join(part for part in parts if part)
+        position = said.get("P")
+        return Report(
+            said.get("C", ""), _line(text), int(position) if position else None
+        )
+    if isinstance(error, pymysql.err.MySQLError) and len(error.args) > 1:
+        return Report(str(said), _line(str(error.args[1])))
+    cause = error.__cause__
+    text = f"{error} ({cause})" if cause and str(cause) else str(error)
+    return Report("", _line(text) or type(error).__name__)
+
+
+def connection_error(  # noqa: PLR0911 - one answer for each thing that goes wrong
+    error: Exception, where: str, user: str, authority: str
+) -> PortwayError:
+    """What to say when no session could be opened.
+
+    ``where`` names the database and the node that it is reached through, and
+    ``authority`` the file with the authorities that may have issued its certificate.
+    """
+    if certificate := _certificate_error(error):
+        return PortwayError(
+            f"{where}: its TLS certificate cannot be trusted ({certificate}), so no "
+            f"password was sent; it must be for that address and from {authority}; "
+            "check database_ca_file in group_data, for RDS the bundle of its region"
+        )
+    report = report_of(error)
+    if report.code == NO_TLS or "refuses SSL" in report.text:
+        return PortwayError(
+            f"{where}: the server offers no TLS, so no password was sent; turn TLS on"
+        )
+    if report.code in WRONG_LOGIN:
+        return LoginRefused(f"{where}: {user} cannot log in ({report.text})")
+    if report.code in NO_DATABASE:
+        return NoSuchDatabase(f"{where}: {report.text}")
+    if report.code in DENIED:
+        return PermissionDenied(f"{where}: {user} may not connect ({report.text})")
+    if report.code in BUSY:
+        return Busy(
+            f"{where}: it takes no connection at the moment ({report.text}); check how "
+            "many connections it has, and run again"
+        )
+    if not report.code or report.code in LOST:
+        return Busy(
+            f"{where}: the connection broke ({report.text}); run again; if it goes on, "
+            "look at the events of the database in RDS"
+        )
+    return PortwayError(
+        f"{where}: {user} cannot connect ({report.code}: {report.text})"
+    )
+
+
+def statement_error(
+    error: Exception, where: str, user: str, about: str, *, secret: bool = False
+) -> StatementFailed:
+    """What to say when a statement failed.
+
+    ``about`` says what it was for. Servers may quote the statement in their report, so
+    of a ``secret`` one only the code is shown.
+    """
+    report = report_of(error)
+    reason = f"error {report.code}" if secret and report.code else report.text
+    what = f"{where}: {about}"
+    failed: StatementFailed
+    if report.code in DENIED or report.code in WRONG_LOGIN:  # MySQL says both of both
+        failed = PermissionDenied(
+            f"{what}: {user} lacks the permission ({reason}); the master user that RDS "
+            "created must do it, or the object's owner"
+        )
+    elif not report.code or report.code in LOST:
+        failed = StatementFailed(f"{what}: the connection broke ({reason}); run again")
+    else:
+        code = "" if secret else f"{report.code}: "
+        failed = StatementFailed(f"{what}: refused ({code}{reason})")
+    failed.position = report.position
+    return failed
+
+
+def _certificate_error(error: Exception) -> str | None:
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ssl.SSLCertVerificationError):
+            return seen.verify_message
+        if isinstance(seen, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return None  # the connection broke before anything was verified
+        if isinstance(seen, ssl.SSLError):
+            return str(getattr(seen, "reason", None) or seen)
+        original = getattr(seen, "original_exception", None)
+        seen = original or seen.__cause__
+    return None
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")

@@ -1,0 +1,1 @@
+"""MySQL and MariaDB: their dialect, catalogue, sessions and SQL files."""

@@ -1,0 +1,133 @@
+"""The statements that change MySQL and MariaDB. Pure.
+
+What PostgreSQL calls a schema is a database here, so the two are one. Names are quoted
+as identifiers, in grants as patterns, and values as literals.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from portway.database.state import (
+    MARIADB,
+    PASSWORD,
+    RECORD,
+    Difference,
+    FoundDatabase,
+    FoundUser,
+    Kind,
+    Rights,
+    Scope,
+    WantedDatabase,
+)
+
+APPLICATION_RIGHTS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "EXECUTE"})
+TABLE_MAKER_RIGHTS = frozenset(
+    {"CREATE", "ALTER", "INDEX", "REFERENCES", "CREATE TEMPORARY TABLES"}
+)
+"""Not DROP, which would let the application drop the whole database."""
+
+
+def identifier(name: str) -> str:
+    """A name, quoted."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def pattern(name: str) -> str:
+    """A name as grants on a database take it, where ``_`` and ``%`` are wildcards."""
+    return name.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%")
+
+
+def literal(value: str) -> str:
+    """A text, quoted; a backslash is doubled, because it escapes by default."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def account(user: str) -> str:
+    """The user from any host; security groups decide which hosts can connect."""
+    return f"{literal(user)}@'%'"
+
+
+@dataclass(frozen=True, slots=True)
+class MySql:
+    """The dialect of MySQL, and of MariaDB where that differs."""
+
+    engine: str
+
+    def create_database(self, wanted: WantedDatabase) -> tuple[str, ...]:
+        return (f"CREATE DATABASE {identifier(wanted.database)} CHARACTER SET utf8mb4",)
+
+    def create_schema(self, wanted: WantedDatabase) -> tuple[str, ...]:  # noqa: ARG002
+        """Nothing: a database is its own schema."""
+        return ()
+
+    def own_schema(self, wanted: WantedDatabase) -> tuple[str, ...]:  # noqa: ARG002
+        """Nothing: databases have no owner."""
+        return ()
+
+    def create_record(self) -> tuple[str, ...]:
+        return (
+            f"CREATE DATABASE IF NOT EXISTS {RECORD} CHARACTER SET utf8mb4",
+            f"CREATE TABLE IF NOT EXISTS {RECORD}.sql_files ("
+            "schema_name varchar(64) NOT NULL, name varchar(100) NOT NULL, "
+            "sha256 char(64) NOT NULL, state enum('started', 'done') NOT NULL, "
+            "started_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP, "
+            "PRIMARY KEY (schema_name, name)) ENGINE=InnoDB",
+        )
+
+    def create_user(self, user: str) -> tuple[str, ...]:
+        return (f"CREATE USER {account(user)} {self._identified()}",)
+
+    def set_password(self, user: str) -> tuple[str, ...]:
+        return (f"ALTER USER {account(user)} {self._identified()}",)
+
+    def _identified(self) -> str:
+        if self.engine == MARIADB:
+            return f"IDENTIFIED BY PASSWORD {PASSWORD}"
+        return f"IDENTIFIED WITH caching_sha2_password AS {PASSWORD}"
+
+    def alter_user(
+        self, wanted: WantedDatabase, found: FoundUser | None
+    ) -> Iterable[Difference]:
+        user = wanted.user
+        for role in found.roles if found else ():
+            yield Difference(
+                f"Take the role {role} from the user {user}",
+                (f"REVOKE {self._role(role)} FROM {account(user)}",),
+            )
+
+    def _role(self, role: str) -> str:
+        return identifier(role) if self.engine == MARIADB else f"{literal(role)}@'%'"
+
+    def wanted_rights(
+        self,
+        wanted: WantedDatabase,
+        found: FoundDatabase,  # noqa: ARG002 - nothing in it changes what is wanted
+    ) -> Rights:
+        rights = APPLICATION_RIGHTS
+        if wanted.creates_tables:
+            rights |= TABLE_MAKER_RIGHTS
+        return {Scope(Kind.DATABASE, (pattern(wanted.database),)): rights}
+
+    def unwanted_public_rights(
+        self,
+        wanted: WantedDatabase,  # noqa: ARG002 - there is no such thing here
+        found: FoundDatabase,  # noqa: ARG002
+    ) -> Rights:
+        return {}
+
+    def grant(self, scope: Scope, rights: Iterable[str], user: str) -> tuple[str, ...]:
+        return (f"GRANT {', '.join(rights)} ON {_target(scope)} TO {account(user)}",)
+
+    def revoke(
+        self, scope: Scope, rights: Collection[str], user: str | None
+    ) -> tuple[str, ...]:
+        who = account(user or "")
+        return (f"REVOKE {', '.join(rights)} ON {_target(scope)} FROM {who}",)
+
+
+def _target(scope: Scope) -> str:
+    if scope.kind is Kind.SERVER:
+        return "*.*"
+    if scope.kind is Kind.DATABASE:
+        return f"{identifier(scope.name[0])}.*"
+    return ".".join(map(identifier, scope.name))

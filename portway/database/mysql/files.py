@@ -1,0 +1,58 @@
+"""SQL files on MySQL and MariaDB, which cannot undo a file that fails half-way."""
+
+from portway.database.errors import StatementFailed
+from portway.database.mysql.dialect import literal
+from portway.database.record import Record
+from portway.database.session import Session
+from portway.database.state import SqlFile, WantedDatabase
+from portway.errors import PortwayError
+
+
+def record(wanted: WantedDatabase) -> Record:
+    """The record of applied files."""
+    return Record(wanted, literal, "char")
+
+
+def apply_file(session: Session, wanted: WantedDatabase, file: SqlFile) -> None:
+    """Record that a file is begun, apply it, record that it is done.
+
+    DDL statements commit at once, so a file that fails half-way leaves its record
+    behind, and the next run refuses to go on from an unknown state.
+    """
+    about = f"SQL file {file.name}"
+    applied = record(wanted)
+    session.run(applied.begin(file), about)
+    in_force = False
+    for batch in batches(file.text):
+        try:
+            session.run(batch, about)
+        except StatementFailed as failed:
+            if not in_force and not failed.completed:
+                session.run(applied.forget(file), about)
+                text = "nothing of it was applied: fix it and run again"
+            else:
+                text = (
+                    "the statements before it have taken effect: undo them, run "
+                    f"{applied.forget(file)}, fix the file and run again"
+                )
+            raise PortwayError(f"{failed.message}; {text}") from failed
+        in_force = True
+    session.run(applied.finish(file), about)
+
+
+def batches(text: str) -> tuple[str, ...]:
+    """A file as the server takes it: DELIMITER is a command of the client.
+
+    Each batch holds statements between semicolons, or one with its own in it.
+    """
+    found = []
+    delimiter, lines = ";", list[str]()
+    for line in [*text.splitlines(keepends=True), "DELIMITER ;"]:
+        words = line.split()
+        if len(words) != 2 or words[0].upper() != "DELIMITER":
+            lines.append(line)
+            continue
+        chunk = "".join(lines)
+        found += [chunk] if delimiter == ";" else chunk.split(delimiter)
+        delimiter, lines = words[1], []
+    return tuple(batch.strip() for batch in found if batch.strip())

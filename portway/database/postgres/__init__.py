@@ -1,0 +1,1 @@
+"""PostgreSQL: its dialect, its catalogue, sessions with it, SQL files for it."""

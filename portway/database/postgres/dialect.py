@@ -1,0 +1,151 @@
+"""The statements that change PostgreSQL. Pure.
+
+Every name is quoted as an identifier and every value as a literal; neither gets into a
+statement in any other way.
+"""
+
+from collections.abc import Collection, Iterable
+
+from portway.database.state import (
+    PASSWORD,
+    RECORD,
+    Difference,
+    FoundDatabase,
+    FoundUser,
+    Kind,
+    Rights,
+    Scope,
+    WantedDatabase,
+)
+
+TABLE_RIGHTS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
+SEQUENCE_RIGHTS = frozenset({"USAGE", "SELECT"})
+GRANT_OPTION = "GRANT OPTION FOR "
+"""Prefix of a right that may be granted to others."""
+
+
+def identifier(name: str) -> str:
+    """A name, quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    """A text, quoted so that it means the same whatever the server's settings."""
+    if "\\" in value:
+        return " E'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+    return "'" + value.replace("'", "''") + "'"
+
+
+class Postgres:
+    """The dialect of PostgreSQL."""
+
+    def create_database(self, wanted: WantedDatabase) -> tuple[str, ...]:
+        return (f"CREATE DATABASE {identifier(wanted.database)}",)
+
+    def create_schema(self, wanted: WantedDatabase) -> tuple[str, ...]:
+        return (f"CREATE SCHEMA {identifier(wanted.schema)}",)
+
+    def own_schema(self, wanted: WantedDatabase) -> tuple[str, ...]:
+        return (f"ALTER SCHEMA {identifier(wanted.schema)} OWNER TO CURRENT_USER",)
+
+    def create_record(self) -> tuple[str, ...]:
+        return (
+            f"CREATE SCHEMA IF NOT EXISTS {RECORD}",
+            f"CREATE TABLE IF NOT EXISTS {RECORD}.sql_files ("
+            "schema_name text NOT NULL, name text NOT NULL, sha256 text NOT NULL, "
+            "state text NOT NULL CHECK (state IN ('started', 'done')), "
+            "started_at timestamptz NOT NULL DEFAULT now(), "
+            "PRIMARY KEY (schema_name, name))",
+        )
+
+    def create_user(self, user: str) -> tuple[str, ...]:
+        return (f"CREATE ROLE {identifier(user)} LOGIN PASSWORD {PASSWORD}",)
+
+    def set_password(self, user: str) -> tuple[str, ...]:
+        return (f"ALTER ROLE {identifier(user)} PASSWORD {PASSWORD}",)
+
+    def alter_user(
+        self, wanted: WantedDatabase, found: FoundUser | None
+    ) -> Iterable[Difference]:
+        user, role = wanted.user, identifier(wanted.user)
+        for power in found.powers if found else ():
+            text = f"Take {power} from the user {user}"
+            yield Difference(text, (f"ALTER ROLE {role} NO{power}",))
+        for group in found.roles if found else ():
+            text = f"Take the role {group} from the user {user}"
+            yield Difference(text, (f"REVOKE {identifier(group)} FROM {role}",))
+        if found and not found.may_log_in:
+            text = f"Let the user {user} log in"
+            yield Difference(text, (f"ALTER ROLE {role} LOGIN",))
+        if found and found.expires:
+            text = f"Let the password of the user {user} not expire"
+            yield Difference(text, (f"ALTER ROLE {role} VALID UNTIL 'infinity'",))
+        path = search_path(wanted)
+        if found is None or found.search_path != path:
+            yield Difference(
+                f"Let the user {user} find tables in {', '.join(path)}",
+                (
+                    f"ALTER ROLE {role} IN DATABASE {identifier(wanted.database)} "
+                    f"SET search_path TO {', '.join(map(identifier, path))}",
+                ),
+            )
+
+    def wanted_rights(self, wanted: WantedDatabase, found: FoundDatabase) -> Rights:
+        makes = wanted.creates_tables
+        schema = (wanted.schema,)
+        rights = {
+            Scope(Kind.DATABASE, (wanted.database,)): frozenset(
+                {"CONNECT", "TEMPORARY"} if makes else {"CONNECT"}
+            ),
+            Scope(Kind.SCHEMA, schema): frozenset(
+                {"USAGE", "CREATE"} if makes else {"USAGE"}
+            ),
+            Scope(Kind.FUTURE_TABLES, schema): TABLE_RIGHTS,
+            Scope(Kind.FUTURE_SEQUENCES, schema): SEQUENCE_RIGHTS,
+        }
+        for relation in found.relations:
+            table = relation.kind is Kind.TABLE
+            rights[relation] = TABLE_RIGHTS if table else SEQUENCE_RIGHTS
+        return rights
+
+    def unwanted_public_rights(
+        self, wanted: WantedDatabase, found: FoundDatabase
+    ) -> Rights:
+        unwanted = {
+            Scope(Kind.DATABASE, (wanted.database,)): {"CONNECT", "TEMPORARY"},
+            Scope(Kind.SCHEMA, ("public",)): {"CREATE"},
+        }
+        unwanted[Scope(Kind.SCHEMA, (wanted.schema,))] = {"USAGE", "CREATE"}
+        both = {s: found.public.get(s, frozenset()) & r for s, r in unwanted.items()}
+        return {scope: rights for scope, rights in both.items() if rights}
+
+    def grant(self, scope: Scope, rights: Iterable[str], user: str) -> tuple[str, ...]:
+        before, on = _target(scope)
+        return (f"{before}GRANT {', '.join(rights)} ON {on} TO {identifier(user)}",)
+
+    def revoke(
+        self, scope: Scope, rights: Collection[str], user: str | None
+    ) -> tuple[str, ...]:
+        # Revoking a right revokes its grant option with it.
+        before, on = _target(scope)
+        who = "PUBLIC" if user is None else identifier(user)
+        return tuple(
+            f"{before}REVOKE {right} ON {on} FROM {who}"
+            for right in rights
+            if not right.startswith(GRANT_OPTION)
+            or right.removeprefix(GRANT_OPTION) not in rights
+        )
+
+
+def search_path(wanted: WantedDatabase) -> tuple[str, ...]:
+    """Where the user and the SQL files look for unqualified names."""
+    return tuple(dict.fromkeys((wanted.schema, "public")))
+
+
+def _target(scope: Scope) -> tuple[str, str]:
+    """What goes before GRANT or REVOKE, and what after ON."""
+    name = ".".join(map(identifier, scope.name))
+    if scope.kind in (Kind.FUTURE_TABLES, Kind.FUTURE_SEQUENCES):
+        objects = "TABLES" if scope.kind is Kind.FUTURE_TABLES else "SEQUENCES"
+        return f"ALTER DEFAULT PRIVILEGES IN SCHEMA {name} ", objects
+    return "", f"{scope.kind.name} {name}"

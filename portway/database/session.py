@@ -1,0 +1,70 @@
+"""A session with a database server, whatever the engine: who, where, and how.
+
+The security contract: no password is sent before the server's certificate is verified;
+passwords are kept in values that print as asterisks; statements that contain a
+password's hash are never shown.
+"""
+
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from socket import socket
+from typing import Any, Protocol
+
+from portway.errors import PortwayError
+
+STATEMENT_SECONDS = 30
+LOGIN_SECONDS = 15
+"""What each answer of a server may take until the user is logged in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a database server is and how it is reached."""
+
+    engine: str
+    address: str
+    """Its certificate must be for this name."""
+    port: int
+    ca_file: Path
+    """The authorities that may have issued its certificate."""
+    via: str
+    """The node through which it is reached."""
+    open_stream: Callable[[], socket]
+    """A new connection to it; raises PortwayError."""
+    sleep: Callable[[float], None] = time.sleep
+
+    def __str__(self) -> str:
+        return f"database {self.address}:{self.port}, reached through {self.via}"
+
+
+class Session(Protocol):
+    """A user's connection to one database."""
+
+    def rows(self, statement: str, about: str) -> Sequence[Sequence[Any]]:
+        """The rows that a statement answers with; ``about`` says what it is for."""
+
+    def run(self, statement: str, about: str, hashed: str = "") -> None:
+        """Run statements, with the hash of a password where they ask for one."""
+
+    def close(self) -> None:
+        """End it; what was not committed is undone."""
+
+
+def tls_context(ca_file: Path) -> ssl.SSLContext:
+    """TLS that verifies a server's certificate and name. PortwayError if it cannot."""
+    try:
+        context = ssl.create_default_context(cafile=str(ca_file))
+    except (OSError, ssl.SSLError) as error:
+        reason = error.strerror or "it has no certificates in PEM form"
+        raise PortwayError(
+            f"group_data: database_ca_file: {ca_file} cannot be read ({reason}); set "
+            "it to the file with the certificates of the database's authorities; for RDS "
+            "it is global-bundle.pem, which AWS's documentation on TLS links to"
+        ) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # RDS's authorities lack an extension that Python 3.13 requires.
+    context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
+    return context

@@ -1,0 +1,124 @@
+"""What a database should be and what it is, as plain values without passwords."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+POSTGRES, MYSQL, MARIADB = "postgres", "mysql", "mariadb"
+"""The engines, as RDS names them."""
+RECORD = "portway"
+"""The schema, and on MySQL the database, where Portway keeps its own table."""
+PASSWORD = "'<hashed password>'"  # noqa: S105 - a placeholder
+"""Placeholder in a statement for the hash of the application's password."""
+
+
+class Kind(StrEnum):
+    """What rights are on."""
+
+    SERVER = "the whole server"
+    DATABASE = "database"
+    SCHEMA = "schema"
+    TABLE = "table"
+    SEQUENCE = "sequence"
+    FUTURE_TABLES = "future tables of"
+    FUTURE_SEQUENCES = "future sequences of"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Scope:
+    """One thing that rights are on."""
+
+    kind: Kind
+    name: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {'.'.join(self.name)}".rstrip()
+
+
+Rights = Mapping[Scope, frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class SqlFile:
+    """One of the vendor's SQL files."""
+
+    name: str
+    sha256: str
+    """Of its bytes, in hexadecimal."""
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedFile:
+    """What is recorded of an SQL file."""
+
+    sha256: str
+    finished: bool
+    at: str
+    """When it was begun, by the database's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedDatabase:
+    """What the database should be."""
+
+    engine: str
+    database: str
+    schema: str
+    """The same as ``database`` on MySQL and MariaDB, where the two are one."""
+    user: str
+    """The application's own user."""
+    creates_tables: bool = False
+    """Whether the application makes tables by itself."""
+    files: tuple[SqlFile, ...] = ()
+    """In the order in which they are applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundUser:
+    """The application's user as it is."""
+
+    password_works: bool
+    """Whether the password in the application's secret logs it in."""
+    powers: tuple[str, ...] = ()
+    """Attributes it should not have, as the engine names them."""
+    roles: tuple[str, ...] = ()
+    """Roles it is a member of."""
+    may_log_in: bool = True
+    expires: bool = False
+    search_path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDatabase:
+    """What one read of the database server found."""
+
+    login: str
+    """The user that Portway logs in as."""
+    exists: bool = False
+    """Whether the database exists; if not, nothing inside it does."""
+    schema_owner: str | None = None
+    """None if there is no such schema."""
+    user: FoundUser | None = None
+    rights: Rights = field(default_factory=dict)
+    """What was granted to the application's user itself."""
+    public: Rights = field(default_factory=dict)
+    """What PUBLIC has and Portway can revoke."""
+    relations: frozenset[Scope] = frozenset()
+    """Tables and sequences of the schema that are not the application's own."""
+    applied: Mapping[str, AppliedFile] | None = None
+    """Recorded SQL files by name; None if there is no record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that differs, and what changes it."""
+
+    description: str
+    statements: tuple[str, ...] = ()
+    file: SqlFile | None = None
+    inside: bool = True
+    """Whether the statements run inside the database."""
+
+    def __str__(self) -> str:
+        return self.description

@@ -1,0 +1,59 @@
+"""Asks load balancers how they are doing, once or until nothing is wrong."""
+
+from collections.abc import Callable
+
+import gevent
+from pyinfra import host, inventory, logger
+
+from portway.errors import PortwayError
+from portway.load_balancers.status import LoadBalancerFacts, LoadBalancerStatus
+from portway.model.cluster import Cluster
+from portway.ops.reading import once_per_run
+from portway.ops.remote import ask, node_of_run
+
+Statuses = dict[str, LoadBalancerStatus | None]
+"""By node name; None for one that cannot be reached."""
+
+
+def ask_status(cluster: Cluster, name: str) -> LoadBalancerStatus:
+    """The status of a node; PortwayError if it cannot be reached."""
+    address = cluster.stack.virtual_address.address
+    return ask(node_of_run(name), LoadBalancerFacts, vrrp_address=address)
+
+
+def ask_if_possible(cluster: Cluster, name: str) -> LoadBalancerStatus | None:
+    """The status of a node; None, and one warning in a run, if it cannot be reached."""
+    try:
+        return ask_status(cluster, name)
+    except PortwayError as error:
+        text = f"{host.print_prefix}cannot ask {name}: {error}"
+        once_per_run(("unreachable", name), lambda: logger.warning(text))
+        return None
+
+
+def ask_pair(cluster: Cluster) -> Statuses:
+    """The status of each load balancer."""
+    return {lb.name: ask_if_possible(cluster, lb.name) for lb in cluster.load_balancers}
+
+
+def wait_until_none(
+    cluster: Cluster, look: Callable[[], tuple[str, ...]]
+) -> tuple[str, ...]:
+    """Look once a second until there is no problem left or ``verify_timeout`` is over.
+
+    Returns the problems that are left.
+    """
+    found: tuple[str, ...] = ("the node does not answer in time",)
+    with gevent.Timeout(cluster.settings.verify_timeout, False):
+        while found := look():
+            logger.debug("waiting: %s", "; ".join(found))
+            gevent.sleep(1)
+        return ()
+    return found
+
+
+def is_last(cluster: Cluster, name: str) -> bool:
+    """Whether no other load balancer of this run comes after this one."""
+    active = {member.name for member in inventory.get_active_hosts()}
+    ours = [lb.name for lb in cluster.load_balancers if lb.name in active]
+    return ours[-1] == name

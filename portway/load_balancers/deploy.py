@@ -1,0 +1,177 @@
+"""What is done to one load balancer, in the words of the job."""
+
+from itertools import filterfalse
+
+from pyinfra import host, logger, state
+
+from portway.aws.reading import address_reader
+from portway.errors import Problem, refuse_if_any
+from portway.load_balancers.asking import (
+    Statuses,
+    ask_if_possible,
+    ask_pair,
+    ask_status,
+    wait_until_none,
+)
+from portway.load_balancers.status import AddressPermissions
+from portway.load_balancers.verify import (
+    node_problems,
+    pair_problems,
+    refusal_text,
+    unserved,
+)
+from portway.model.cluster import Cluster, LoadBalancer
+from portway.ops.differences import is_settled
+from portway.ops.operations import (
+    apply_sysctls,
+    install_packages,
+    read_node,
+    remove_stray_files,
+    run_service,
+    write_file,
+    write_files,
+)
+from portway.ops.pyinfra_errors import Commands, failure, for_pyinfra, operation
+from portway.ops.remote import ask
+from portway.render.address_mover import address_paths
+from portway.render.files import ManagedFile, WantedNode
+from portway.render.load_balancer import (
+    KEEPALIVED,
+    load_balancer,
+    load_balancer_survey,
+)
+
+
+@for_pyinfra
+def wanted_load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
+    """What the current host should have; refused if the node cannot have it.
+
+    The node is read first, because only it knows the interface with its address.
+    """
+    found = read_node(load_balancer_survey())
+    interface = found.interfaces.get(lb.node.address)
+    problems = [
+        Problem(
+            lb.name,
+            frontend.name,
+            f"port {frontend.port} is used by {found.listeners[frontend.port]} on this "
+            "node; give the client another port or stop that program",
+        )
+        for frontend in cluster.frontends
+        if frontend.port in found.listeners
+    ]
+    if interface is None:
+        text = (
+            f"no interface has its address {lb.node.address}; is this the right node?"
+        )
+        problems.append(Problem(lb.name, "", text))
+    refuse_if_any(problems)
+    return load_balancer(cluster, lb, interface or "")
+
+
+@for_pyinfra
+def apply_load_balancer(wanted: WantedNode) -> None:
+    """Bring the current host to what is wanted, without cutting a stream.
+
+    Everything but keepalived, which comes last on the standby: see ``run_keepalived``.
+    """
+    mover = set(address_paths())
+
+    def is_of_mover(file: ManagedFile) -> bool:
+        return file.path in mover
+
+    install_packages(wanted=wanted, name="Install packages")
+    write_files(
+        files=tuple(filter(is_of_mover, wanted.files)),
+        wanted=wanted,
+        name="Write the address mover",
+    )
+    try_permissions(wanted=wanted, name="Test what the node may do in AWS")
+    for file in filterfalse(is_of_mover, wanted.files):
+        write_file(file=file, wanted=wanted, name=f"Write {file.path}")
+    apply_sysctls(wanted=wanted, name="Apply kernel settings")
+    for service in wanted.services:
+        if service != KEEPALIVED:
+            run_service(service=service, wanted=wanted, name=f"Run {service.unit}")
+    remove_stray_files(wanted=wanted, name="Remove files of other versions")
+
+
+@for_pyinfra
+def run_keepalived(wanted: WantedNode) -> None:
+    """Let the current host take part in VRRP with its current configuration.
+
+    The holder of the address first: it must know a new peer before that peer starts.
+    A peer that hears no adverts would take the address.
+    """
+    run_service(service=KEEPALIVED, wanted=wanted, name="Run keepalived")
+
+
+@operation
+def try_permissions(wanted: WantedNode) -> Commands:
+    """Fail with the name of each permission that the node lacks to move the address.
+
+    This runs before anything is switched. When nothing is to be changed, the running
+    mover has tested them itself, and ``verify_pair`` asks it.
+    """
+    if not state.is_executing or is_settled(wanted, read_node(wanted.survey)):
+        return
+    if refused := ask(host, AddressPermissions):
+        yield failure(f"could not move the address: {refusal_text(refused)}")
+
+
+@operation
+def verify_standby(cluster: Cluster, lb: LoadBalancer) -> Commands:
+    """Let no operation of the holder begin before the standby is done and serves.
+
+    pyinfra orders operations only along each host's own list; those of hosts that
+    share none run side by side. So both hosts have this one: the standby after its
+    other operations, the holder, for which it does nothing, before all of its own.
+    """
+    if not lb.holds_address:
+        yield from _verify_host(cluster)
+
+
+@operation
+def verify_load_balancer(cluster: Cluster) -> Commands:
+    """Wait until the current host serves every client, or fail with what is missing."""
+    yield from _verify_host(cluster)
+
+
+def _verify_host(cluster: Cluster) -> Commands:
+    """What its peer does not serve either is no failure; ``verify_pair`` reports it."""
+    if not state.is_executing:
+        return
+    peer = cluster.load_balancer(host.name).peer.name
+
+    def look() -> tuple[str, ...]:
+        own, other = ask_status(cluster, host.name), ask_if_possible(cluster, peer)
+        return node_problems(cluster, own, other)
+
+    if missing := wait_until_none(cluster, look):
+        yield failure(f"does not serve: {'; '.join(missing)}")
+
+
+@operation
+def verify_pair(cluster: Cluster) -> Commands:
+    """Wait until exactly the right node is VRRP master and has the address in AWS.
+
+    And, last of all, until every client has at least one healthy application node.
+    """
+    if not state.is_executing:
+        return
+    read_address = address_reader(cluster.stack)
+    statuses: Statuses = {}
+
+    def look() -> tuple[str, ...]:
+        statuses.update(ask_pair(cluster))
+        wrong = pair_problems(cluster, statuses, read_address())
+        return wrong or unserved(cluster, statuses)
+
+    if problems := wait_until_none(cluster, look):
+        yield failure(f"verification failed: {'; '.join(problems)}")
+    for name, status in statuses.items():
+        if status and status.handed_over:
+            logger.warning(
+                f"{host.print_prefix}{name} has handed the address over on purpose; "
+                "until deploys/transfer.py hands it back, the other node is preferred"
+            )

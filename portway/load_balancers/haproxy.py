@@ -1,0 +1,158 @@
+"""HAProxy's runtime socket: the state of every server, and commands that change it.
+
+HAProxy forgets drains when it is reloaded.
+"""
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pyinfra import host, logger
+from pyinfra.api import FactBase
+
+from portway.contract.paths import ADMIN_SOCKET
+from portway.errors import PortwayError
+from portway.model.cluster import Cluster
+from portway.ops.remote import ask, node_of_run, run
+
+AT_ONCE = 50
+"""Commands in one line, which must fit HAProxy's buffer of 16 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendServer:
+    """An application node in one backend of a load balancer, as it is now."""
+
+    backend: str
+    name: str
+    address: str
+    is_up: bool
+    """Whether it passed its checks, drained or not."""
+    is_drained: bool
+    """Whether somebody took it out of service: drained, or in maintenance."""
+    sessions: int
+
+    @property
+    def path(self) -> str:
+        """Its name in HAProxy's commands."""
+        return f"{self.backend}/{self.name}"
+
+    @property
+    def serves(self) -> bool:
+        """Whether it gets new connections."""
+        return self.is_up and not self.is_drained
+
+
+@dataclass(frozen=True, slots=True)
+class Balancing:
+    """What one load balancer does with application nodes."""
+
+    runs: bool = False
+    answers: bool = False
+    servers: tuple[BackendServer, ...] = ()
+
+    def of(self, address: str) -> tuple[BackendServer, ...]:
+        """An application node's servers, one in each backend that uses it."""
+        return tuple(s for s in self.servers if s.address == address)
+
+
+class BalancingFacts(FactBase[Balancing]):
+    """Every server of a load balancer, as HAProxy sees it now."""
+
+    def command(self) -> str:
+        """Asks HAProxy on its socket, if it runs."""
+        question = "show servers state; show stat -1 4 -1"
+        return (
+            "systemctl -q is-active haproxy || exit 0\n"
+            f'echo runs; echo "{question}" | '
+            f"timeout 10 socat -t10 - UNIX-CONNECT:{ADMIN_SOCKET} 2>/dev/null || :"
+        )
+
+    def process(self, output: list[str]) -> Balancing:
+        """The servers that HAProxy described.
+
+        Columns are those of the management guide, "show servers state" version 1 and
+        "Statistics and monitoring", CSV format.
+        """
+        sessions = {}
+        for line in output:
+            values = line.split(",")
+            if len(values) > 17 and not line.startswith("#"):
+                sessions[values[0], values[1]] = int(values[4] or 0)
+        states = [line.split(" ") for line in output if "," not in line]
+        servers = tuple(
+            BackendServer(
+                backend=row[1],
+                name=row[3],
+                address=row[4],
+                is_up=int(row[5]) in UP_STATES,
+                is_drained=bool(int(row[6]) & TAKEN_OUT),
+                sessions=sessions.get((row[1], row[3]), 0),
+            )
+            for row in states
+            if len(row) > 18 and row[0].isdigit()
+        )
+        return Balancing("runs" in output, len(output) > 1, servers)
+
+    @staticmethod
+    def default() -> Balancing:
+        """A node on which no HAProxy runs."""
+        return Balancing()
+
+
+UP_STATES = (1, 2)
+"""SRV_ST_STARTING and SRV_ST_RUNNING of srv_op_state."""
+TAKEN_OUT = 0x01 | 0x08
+"""SRV_ADMF_FMAINT and SRV_ADMF_FDRAIN of srv_admin_state: set on the socket."""
+
+
+def ask_load_balancers(cluster: Cluster) -> dict[str, Balancing]:
+    """What each load balancer does with application nodes, by its name.
+
+    One without HAProxy does nothing with them: the stack may be new. Raises
+    PortwayError for one that cannot be asked, since it may well send them clients.
+    """
+    found = {}
+    for lb in cluster.load_balancers:
+        node = node_of_run(lb.name)
+        try:
+            balancing = ask(node, BalancingFacts)
+        except PortwayError as error:
+            raise PortwayError(
+                f"{error}; while {lb.name} cannot be asked what it does with "
+                "application nodes, no node is taken out of service"
+            ) from error
+        if balancing.runs and not balancing.answers:
+            raise PortwayError(
+                f"{lb.name}: HAProxy runs but does not answer on its socket; run "
+                "deploys/lb.py first"
+            )
+        found[lb.name] = balancing
+    return found
+
+
+def drain_servers(lb: str, servers: Iterable[BackendServer]) -> None:
+    """Send servers no new connections."""
+    _command(lb, [f"set server {server.path} state drain" for server in servers])
+
+
+def ready_servers(lb: str, servers: Iterable[BackendServer]) -> None:
+    """Send servers new connections again, as soon as they pass their checks."""
+    _command(lb, [f"set server {server.path} state ready" for server in servers])
+
+
+def close_streams(lb: str, servers: Iterable[BackendServer]) -> None:
+    """Close the streams of servers."""
+    servers = tuple(servers)
+    if streams := sum(server.sessions for server in servers):
+        logger.info(f"{host.print_prefix}{lb} closes {streams} streams")
+    _command(lb, [f"shutdown sessions server {server.path}" for server in servers])
+
+
+def _command(lb: str, commands: list[str]) -> None:
+    """Give HAProxy commands that answer nothing when they succeed."""
+    for start in range(0, len(commands), AT_ONCE):
+        line = shlex.quote("; ".join(commands[start : start + AT_ONCE]))
+        script = f"echo {line} | timeout 10 socat -t10 - UNIX-CONNECT:{ADMIN_SOCKET}"
+        if said := [line for line in run(node_of_run(lb), script) if line.strip()]:
+            raise PortwayError(f"{lb}: HAProxy refused a command: {said[0]}")

@@ -1,0 +1,125 @@
+"""How a load balancer is doing: what HAProxy, keepalived and the mover say."""
+
+import json
+import shlex
+from dataclasses import dataclass
+
+from pyinfra.api import FactBase
+
+from portway.contract.mover import OVERDUE
+from portway.contract.paths import ADDRESS_COMMAND, ADMIN_SOCKET, STATUS, TRANSFER
+from portway.contract.transfer import is_given_away
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalancerStatus:
+    """How a load balancer is doing."""
+
+    frontends: frozenset[str] = frozenset()
+    """Those that accept connections."""
+    backends: frozenset[str] = frozenset()
+    """Those with at least one server that passed a check."""
+    keepalived_active: bool = False
+    holds_vrrp_address: bool = False
+    mover_active: bool = False
+    mover_failure: str = ""
+    """Why the address mover cannot do its work in AWS now; empty if it can."""
+    handed_over: bool = False
+    """Whether it has handed the address over on purpose."""
+
+    @property
+    def is_vrrp_master(self) -> bool:
+        return self.keepalived_active and self.holds_vrrp_address
+
+
+class LoadBalancerFacts(FactBase[LoadBalancerStatus]):
+    """The status of a load balancer, in one round trip."""
+
+    def command(self, vrrp_address: str) -> str:
+        """A script that never fails; no output means that nothing answers."""
+        return _STATUS_SCRIPT.format(
+            socket=ADMIN_SOCKET,
+            address=shlex.quote(f"{vrrp_address}/32"),
+            status=STATUS,
+            transfer=TRANSFER,
+        )
+
+    def process(self, output: list[str]) -> LoadBalancerStatus:
+        """The status that those lines describe."""
+        rows = [line.split(" ") for line in output]
+        return LoadBalancerStatus(
+            frontends=frozenset(row[1] for row in rows if row[0] == "frontend"),
+            backends=frozenset(row[1] for row in rows if row[0] == "backend"),
+            keepalived_active=["keepalived", "active"] in rows,
+            holds_vrrp_address=["vrrp", "master"] in rows,
+            mover_active=["mover", "active"] in rows and _is_recent(rows),
+            mover_failure=_failure(output),
+            handed_over=any(
+                row[0] == "transfer" and is_given_away(" ".join(row[1:]))
+                for row in rows
+            ),
+        )
+
+    @staticmethod
+    def default() -> LoadBalancerStatus:
+        """A node on which nothing runs."""
+        return LoadBalancerStatus()
+
+
+def _is_recent(rows: list[list[str]]) -> bool:
+    """Whether the mover has written its status lately; a hung one does not."""
+    ages = [row[1] for row in rows if row[0] == "age" and len(row) == 2]
+    return any(age.lstrip("-").isdecimal() and int(age) <= OVERDUE for age in ages)
+
+
+def _failure(output: list[str]) -> str:
+    """Why the address mover cannot do its work, if it cannot."""
+    for line in output:
+        kind, _, text = line.partition(" ")
+        if kind == "status":
+            try:
+                status = json.loads(text)
+                failed = status["last_failure"] if status["failures"] else ""
+                return str(status["refused"] or failed)
+            except (KeyError, TypeError, ValueError):
+                return ""
+    return ""
+
+
+class AddressPermissions(FactBase[list[str]]):
+    """The calls that EC2 would refuse the node to move the address, a line for each.
+
+    The node tries every call with DryRun and its own credentials.
+    """
+
+    def command(self) -> str:
+        """Print what is refused and then ``refused``; never fail."""
+        return f"{ADDRESS_COMMAND} permissions 2>&1 || echo refused"
+
+    def process(self, output: list[str]) -> list[str]:
+        """The lines, without the last word."""
+        if "refused" not in output:
+            return []  # whatever else was printed, the command succeeded
+        found = [line for line in output if line.strip() and line != "refused"]
+        return found or ["portway-address permissions failed"]
+
+    @staticmethod
+    def default() -> list[str]:
+        """Nothing is refused."""
+        return []
+
+
+_STATUS_SCRIPT = r"""
+echo "show stat" | timeout 4 socat -t4 - UNIX-CONNECT:{socket} 2>/dev/null | awk -F, '
+    $2 == "FRONTEND" && ($18 == "OPEN" || $18 == "FULL") {{ print "frontend", $1 }}
+    $2 == "FRONTEND" || $2 == "BACKEND" {{ next }}
+    $18 ~ /^UP/ && $37 ~ /OK/ && !seen[$1]++ {{ print "backend", $1 }}'
+echo keepalived "$(systemctl is-active keepalived)"
+if ip -o -4 address show | grep -qF " {address} "; then echo vrrp master; fi
+echo mover "$(systemctl is-active portway-address)"
+if [ -f {status} ]; then
+    echo status "$(tr -d '\n' <{status})"
+    echo age $(($(date +%s) - $(stat -c %Y {status})))
+fi
+[ ! -f {transfer} ] || echo transfer "$(head -c 8 {transfer})"
+"""

@@ -1,0 +1,103 @@
+"""Handing the address over on purpose."""
+
+from pyinfra import host, inventory, state
+
+from portway.aws.reading import address_reader
+from portway.contract.paths import TRANSFER
+from portway.contract.transfer import transfer_text
+from portway.errors import PortwayError
+from portway.load_balancers.asking import (
+    ask_if_possible,
+    ask_pair,
+    ask_status,
+    wait_until_none,
+)
+from portway.load_balancers.status import AddressPermissions
+from portway.load_balancers.verify import node_problems, pair_problems, refusal_text
+from portway.model.cluster import Cluster, LoadBalancer
+from portway.ops.operations import write_file
+from portway.ops.pyinfra_errors import Commands, failure, for_pyinfra, operation
+from portway.ops.remote import ask
+from portway.render.files import ManagedFile, WantedNode
+
+
+@for_pyinfra
+def transfer_target(cluster: Cluster) -> LoadBalancer:
+    """The node that the address is to be handed to.
+
+    Raises PortwayError if the setting ``transfer_to`` names none of the pair.
+    """
+    names = [lb.name for lb in cluster.load_balancers]
+    wanted = cluster.settings.transfer_to
+    if wanted not in names:
+        reason = f'"{wanted}" is not one of them' if wanted else "it is not given"
+        options = " or ".join(f"--data transfer_to={name}" for name in sorted(names))
+        raise PortwayError(
+            "transfer_to: say which load balancer shall have the address: "
+            f"{options} ({reason})"
+        )
+    active = {member.name for member in inventory.get_active_hosts()}
+    if left_out := sorted(set(names) - active):
+        raise PortwayError(
+            "a transfer needs both load balancers, and this run leaves out "
+            f"{', '.join(left_out)}; run it without --limit and --exclude"
+        )
+    return cluster.load_balancer(wanted)
+
+
+@operation
+def verify_target(cluster: Cluster, target: LoadBalancer) -> Commands:
+    """Fail unless the node that gets the address serves every client.
+
+    Both hosts have it, so that neither goes on before the result is known; the other
+    host does nothing for it.
+    """
+    if not state.is_executing or host.name != target.name:
+        return
+    status = ask_status(cluster, host.name)
+    peer = ask_if_possible(cluster, cluster.load_balancer(host.name).peer.name)
+    problems = node_problems(cluster, status, peer)
+    if not status.keepalived_active:
+        problems += ("keepalived is not running",)
+    if not status.mover_active:
+        problems += ("portway-address is not running, or hangs",)
+    if refused := ask(host, AddressPermissions):
+        problems += (refusal_text(refused),)
+    if problems:
+        yield failure(
+            f"{target.name} cannot take the address: {'; '.join(problems)}; the "
+            "address stays where it is"
+        )
+
+
+@for_pyinfra
+def hand_over(lb: LoadBalancer, target: LoadBalancer) -> None:
+    """Write on the current host whether it gives the address away.
+
+    Only the master of record ever does: without that it is preferred anyway.
+    """
+    text = transfer_text(gives_away=lb.is_master and lb.name != target.name)
+    file = ManagedFile(str(TRANSFER), text, "644")
+    write_file(
+        file=file, wanted=WantedNode(files=(file,)), name=f"Prefer {target.name}"
+    )
+
+
+@operation
+def verify_transfer(cluster: Cluster, target: LoadBalancer) -> Commands:
+    """Wait until the target is VRRP master and has the address, or fail and say why."""
+    if not state.is_executing:
+        return
+    read_address = address_reader(cluster.stack)
+
+    def look() -> tuple[str, ...]:
+        statuses = ask_pair(cluster)
+        if found := pair_problems(cluster, statuses, read_address()):
+            return found
+        status = statuses[target.name]
+        if status is None or not status.is_vrrp_master:
+            return (f"{target.name} is not VRRP master",)
+        return ()
+
+    if problems := wait_until_none(cluster, look):
+        yield failure(f"the address was not handed over: {'; '.join(problems)}")

@@ -1,0 +1,160 @@
+"""What is still wrong with a load balancer or a pair, by their statuses. Pure."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from portway.contract.address import AddressObject
+from portway.load_balancers.status import LoadBalancerStatus
+from portway.model.cluster import STATS_FRONTEND, Cluster
+
+SHOWN = 5
+"""How many names an error lists before it only counts."""
+
+
+def node_problems(
+    cluster: Cluster, status: LoadBalancerStatus, peer: LoadBalancerStatus | None
+) -> tuple[str, ...]:
+    """Why a load balancer does not serve every client that it could; () if it does.
+
+    A backend without a healthy server is not this node's fault if its peer finds none
+    either or cannot be asked; ``unserved`` reports it.
+    """
+    frontends = {frontend.name for frontend in cluster.frontends} | {STATS_FRONTEND}
+    backends = {backend.name for backend in cluster.backends}
+    found = []
+    if not status.frontends:
+        return (
+            "HAProxy does not answer on its socket; if systemctl status haproxy shows "
+            "it running, it hangs or its socket was removed: systemctl restart haproxy",
+        )
+    if missing := frontends - status.frontends:
+        found.append(f"frontends not accepting connections: {_listed(missing)}")
+    if extra := status.frontends - frontends:
+        found.append(f"frontends of an older configuration: {_listed(extra)}")
+    if missing := (backends - status.backends) & (peer.backends if peer else set()):
+        found.append(f"backends without a healthy server: {_listed(missing)}")
+    return tuple(found)
+
+
+def unserved(
+    cluster: Cluster, statuses: Mapping[str, LoadBalancerStatus | None]
+) -> tuple[str, ...]:
+    """The backends for which no load balancer that could be asked finds a server."""
+    served = {b for s in statuses.values() if s is not None for b in s.backends}
+    if missing := {backend.name for backend in cluster.backends} - served:
+        return (f"no load balancer finds a healthy server for: {_listed(missing)}",)
+    return ()
+
+
+def pair_problems(
+    cluster: Cluster,
+    statuses: Mapping[str, LoadBalancerStatus | None],
+    objects: Sequence[AddressObject],
+) -> tuple[str, ...]:
+    """Why not exactly the right node is VRRP master and has the address; () if it is.
+
+    The right one is the master of record, unless it does not serve or has handed the
+    address over; then it is the other. ``statuses`` is by node name; None stands for a
+    node that could not be asked and is not judged. ``objects`` say where the address
+    points in AWS.
+    """
+    if dead := tuple(_dead(statuses)):
+        return dead
+    masters = [n for n, s in statuses.items() if s is not None and s.is_vrrp_master]
+    if len(masters) > 1:
+        return (
+            f"both {' and '.join(masters)} are VRRP master: they do not hear each "
+            "other; IP protocol 112 must pass between them, and both must have been "
+            "deployed from the same settings",
+        )
+    if not masters and None not in statuses.values():
+        return (f"neither {' nor '.join(statuses)} is VRRP master",)
+    refused = tuple(
+        f"{name} could not take the address: {status.mover_failure}"
+        for name, status in statuses.items()
+        if status is not None and name not in masters and status.mover_failure
+    )
+    return (
+        _master_problems(cluster, statuses, masters)
+        or refused
+        or _address_problems(cluster, statuses, masters, objects)
+    )
+
+
+def _dead(statuses: Mapping[str, LoadBalancerStatus | None]) -> Iterator[str]:
+    """The units that do not run on nodes that could be asked."""
+    for name, status in statuses.items():
+        if status is not None and not status.keepalived_active:
+            yield f"keepalived is not running on {name}"
+        if status is not None and not status.mover_active:
+            yield f"portway-address is not running on {name}, or hangs"
+
+
+def _master_problems(
+    cluster: Cluster,
+    statuses: Mapping[str, LoadBalancerStatus | None],
+    masters: Collection[str],
+) -> tuple[str, ...]:
+    """Why the VRRP master is not the one that it should be."""
+    (record,) = (lb.name for lb in cluster.load_balancers if lb.is_master)
+    serving = [
+        lb.name
+        for lb in cluster.load_balancers
+        if (status := statuses[lb.name]) is not None
+        and not node_problems(cluster, status, statuses[lb.peer.name])
+    ]
+    status = statuses[record]
+    if status is None or not serving:
+        return ()
+    preferred = [n for n in serving if not (n == record and status.handed_over)]
+    right = record if record in preferred else (preferred or serving)[0]
+    if right in masters or (None in statuses.values() and right != record):
+        return ()
+    why = "is the master of record" if right == record else "should be master"
+    other = " and ".join(masters) or "the node that cannot be asked"
+    return (f"{right} serves and {why}, but VRRP master is {other}",)
+
+
+def _address_problems(
+    cluster: Cluster,
+    statuses: Mapping[str, LoadBalancerStatus | None],
+    masters: Collection[str],
+    objects: Sequence[AddressObject],
+) -> tuple[str, ...]:
+    """Where the address points to another node than the VRRP master."""
+    names = {lb.node.interface_id: lb.name for lb in cluster.load_balancers}
+    problems = []
+    for found in objects:
+        holder = names.get(found.holder or "", found.holder or "no one")
+        silent = holder in statuses and statuses[holder] is None
+        if holder in masters or (not masters and silent):
+            continue
+        reasons = "".join(
+            f"; {name} says: {status.mover_failure}"
+            for name in masters
+            if (status := statuses[name]) and status.mover_failure
+        )
+        master = " and ".join(masters) or "a node that cannot be asked"
+        problems.append(
+            f"in AWS {cluster.stack.virtual_address.address} ({found.id}) points to "
+            f"{holder}, but VRRP master is {master}{reasons}"
+        )
+    return tuple(problems)
+
+
+def refusal_text(refused: Collection[str]) -> str:
+    """What EC2 refused in a node's dry run, with the fix."""
+    texts = "; ".join(text.rstrip(".") for text in refused)
+    if any(word in texts for word in ("Unauthorized", "AccessDenied")):
+        return (
+            f"{texts}. Update the stack with this version's cloudformation/stack.yaml, "
+            "and check that the instance has its instance profile"
+        )
+    return (
+        f"{texts}. Check that the node reaches the EC2 API and has its instance "
+        "profile, then run again"
+    )
+
+
+def _listed(names: Collection[str]) -> str:
+    shown = ", ".join(sorted(names)[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"

@@ -1,0 +1,139 @@
+"""Joins what AWS says with what people decided, or refuses to.
+
+Everything that can be refused is refused here, before a node is touched, all problems
+at once.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+from portway.errors import Problem, refuse_if_any
+from portway.model.clients import Client, Clients
+from portway.model.cluster import Backend, Cluster, Frontend, LoadBalancer, Server
+from portway.model.priorities import Priorities, violations
+from portway.model.problems import client_problems, pair_problems
+from portway.model.settings import SOURCE, Settings
+from portway.model.stack import Node, Role, Stack
+
+
+def build_cluster(stack: Stack, settings: Settings, clients: Clients) -> Cluster:
+    """Join what AWS says with what people decided.
+
+    Raises PortwayError with every problem at once, each with its entry and fix.
+    """
+    servers, problems = _servers(stack, clients)
+    problems = [*clients.problems, *problems]
+    problems += client_problems(stack.ports, settings, clients, servers)
+    priorities = Priorities(
+        settings.master_priority, settings.backup_priority, settings.check_weight
+    )
+    problems += [Problem(SOURCE, "", text) for text in violations(priorities)]
+    problems += pair_problems(stack)
+    refuse_if_any(problems)
+    enabled = sorted(
+        (client for client in clients.clients if client.enabled),
+        key=lambda client: client.client_port,
+    )
+    backends = {c.client_name: _backend(c, settings, servers) for c in enabled}
+    return Cluster(
+        stack=stack,
+        settings=settings,
+        load_balancers=_load_balancers(stack, priorities),
+        frontends=tuple(
+            _frontend(client, settings, backends[client.client_name])
+            for client in enabled
+        ),
+        backends=tuple(sorted(set(backends.values()), key=lambda b: b.name)),
+    )
+
+
+def master_of_record(pair: Iterable[Node]) -> Node:
+    """The node that is master while both are healthy.
+
+    A tag ``portway:master`` wins; else the instance launched first, ties by instance
+    id. That needs no memory. When a node is replaced, the survivor has the address
+    already and was launched first, so nothing moves.
+    """
+    return min(
+        pair, key=lambda n: (not n.preferred_master, n.launched_at, n.instance_id)
+    )
+
+
+def _servers(
+    stack: Stack, clients: Clients
+) -> tuple[tuple[Server, ...], list[Problem]]:
+    """The application nodes, those of the clients file first if it names any."""
+    if clients.app_nodes is not None:
+        given = clients.app_nodes
+        return tuple(
+            Server(node.app_node_name, str(node.app_node_ip)) for node in given
+        ), []
+    nodes = stack.with_role(Role.APPLICATION)
+    if not nodes:
+        text = "has no running application node; a load balancer without one is useless"
+        return (), [Problem(stack.name, "", text)]
+    return tuple(Server(node.name, node.address) for node in nodes), []
+
+
+def _load_balancers(
+    stack: Stack, priorities: Priorities
+) -> tuple[LoadBalancer, LoadBalancer]:
+    first, second = stack.with_role(Role.LOAD_BALANCER)
+    master = master_of_record((first, second))
+    holder = stack.virtual_address.holder or master.interface_id
+
+    def member(node: Node, peer: Node) -> LoadBalancer:
+        base = priorities.master if node is master else priorities.backup
+        return LoadBalancer(
+            node=node,
+            peer=peer,
+            is_master=node is master,
+            priority=base,
+            healthy_priority=priorities.effective(base, healthy=True),
+            transfer_weight=priorities.transfer_weight,
+            holds_address=node.interface_id == holder,
+        )
+
+    pair = member(first, second), member(second, first)
+    return pair if pair[1].holds_address else (pair[1], pair[0])
+
+
+def _backend(
+    client: Client, settings: Settings, servers: tuple[Server, ...]
+) -> Backend:
+    balance = client.balance or settings.balance
+    idle_timeout = client.idle_timeout or settings.idle_timeout
+    chosen = tuple(s for s in servers if client.nodes is None or s.name in client.nodes)
+    parts: list[str] = [client.mode, "ordered" if client.ordered else balance]
+    if client.app_port is not None:
+        parts.append(f"port-{client.app_port}")
+    if client.idle_timeout is not None:
+        parts.append(f"idle-{idle_timeout}")
+    if client.send_proxy:
+        parts.append("proxy")
+    if client.nodes is not None:
+        names = " ".join(sorted(set(client.nodes)))
+        parts.append(f"nodes-{hashlib.sha256(names.encode()).hexdigest()[:8]}")
+    return Backend(
+        name="_".join(parts),
+        mode=client.mode,
+        balance=balance,
+        idle_timeout=idle_timeout,
+        send_proxy=client.send_proxy,
+        ordered=client.ordered,
+        port=client.app_port,
+        servers=chosen,
+    )
+
+
+def _frontend(client: Client, settings: Settings, backend: Backend) -> Frontend:
+    return Frontend(
+        name=client.client_name,
+        port=client.client_port,
+        mode=client.mode,
+        backend=backend.name,
+        idle_timeout=client.idle_timeout or settings.idle_timeout,
+        allow=client.allow or (),
+        max_connections=client.max_connections,
+        description=client.description,
+    )

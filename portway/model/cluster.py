@@ -1,0 +1,95 @@
+"""One deployment as plain values: everything that files are rendered from.
+
+``portway.model.build`` makes them.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+
+from portway.model.fields import Balance, Mode
+from portway.model.settings import Settings
+from portway.model.stack import Node, Stack
+
+STATS_FRONTEND = "stats"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """An application node as HAProxy sees it; it has no port but the client's."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Servers shared by every client with the same needs."""
+
+    name: str
+    mode: Mode
+    balance: Balance
+    idle_timeout: int
+    """Seconds."""
+    send_proxy: bool
+    ordered: bool
+    port: int | None
+    """Port on the servers; None keeps the one that the connection came in on."""
+    servers: tuple[Server, ...]
+    """The first is the active one if ``ordered``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frontend:
+    """One enabled client's port on the load balancers."""
+
+    name: str
+    port: int
+    mode: Mode
+    backend: str
+    idle_timeout: int
+    """Seconds."""
+    allow: tuple[IPv4Network | IPv6Network, ...]
+    """Sources that may connect; empty for anyone."""
+    max_connections: int | None
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalancer:
+    """One node of the pair, its part in it, and its peer."""
+
+    node: Node
+    peer: Node
+    is_master: bool
+    """Whether it is the master of record, with the higher base priority."""
+    priority: int
+    """Its base priority."""
+    healthy_priority: int
+    """What it advertises while its check succeeds."""
+    transfer_weight: int
+    """What a planned transfer adds to the priority of the node that hands over."""
+    holds_address: bool
+    """Whether clients reach this node now. While no node holds the address (a new
+    stack), the master of record counts as the holder."""
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One deployment, complete and consistent."""
+
+    stack: Stack
+    settings: Settings
+    load_balancers: tuple[LoadBalancer, LoadBalancer]
+    """The standby first, the holder of the address last: the order of a rollout."""
+    frontends: tuple[Frontend, ...]
+    """By port."""
+    backends: tuple[Backend, ...]
+    """By name."""
+
+    def load_balancer(self, name: str) -> LoadBalancer:
+        """The load balancer of this name; KeyError if there is none."""
+        return {lb.name: lb for lb in self.load_balancers}[name]

@@ -1,0 +1,112 @@
+"""Everything that makes a stack, its settings and its clients impossible to deploy."""
+
+from collections.abc import Iterable, Iterator
+
+from portway.contract.address import AddressKind
+from portway.errors import Problem
+from portway.model.clients import Client, Clients
+from portway.model.cluster import STATS_FRONTEND, Server
+from portway.model.settings import Settings
+from portway.model.stack import Node, Ports, Role, Stack
+
+SSH_PORT = 22
+
+
+def client_problems(
+    ports: Ports, settings: Settings, clients: Clients, servers: tuple[Server, ...]
+) -> Iterator[Problem]:
+    """What is wrong with single clients in this stack, each with the fix."""
+    reserved = _reserved_ports(ports, settings)
+    known = {server.name for server in servers}
+
+    def refuse(client: Client, text: str) -> Problem:
+        return Problem(clients.source, client.client_name, text)
+
+    if clients.clients and not any(client.enabled for client in clients.clients):
+        yield Problem(clients.source, "", "every client is disabled; enable one")
+    for client in clients.clients:
+        port = client.client_port
+        if client.client_name.lower() == STATS_FRONTEND:
+            yield refuse(client, "the name is taken by the statistics page; rename it")
+        for field, value in (("client_port", port), ("app_port", client.app_port)):
+            if value in reserved:
+                text = f"{field} {value} is used by {reserved[value]}; choose another"
+                yield refuse(client, text)
+        if not ports.first_client <= port <= ports.last_client:
+            yield refuse(
+                client,
+                f"port {port} is outside {ports.first_client}-{ports.last_client}, "
+                "the range that the stack's security groups open; choose one inside, "
+                "or update the stack with another ClientPortFrom or ClientPortTo",
+            )
+        if (client.max_connections or 0) > settings.max_connections:
+            text = (
+                f"max_connections {client.max_connections} is above what a load "
+                f"balancer serves in all, {settings.max_connections}; lower it, or "
+                "raise max_connections in group_data"
+            )
+            yield refuse(client, text)
+        if client.ordered and client.balance:
+            text = "ordered has one active node, so there is nothing to balance; "
+            yield refuse(client, f"{text}remove balance or ordered")
+        for name in sorted(set(client.nodes or ()) - known):
+            text = f'nodes: there is no application node "{name}"; there are '
+            yield refuse(client, text + ", ".join(sorted(known)))
+
+
+def _reserved_ports(ports: Ports, settings: Settings) -> dict[int | None, str]:
+    return {
+        **dict.fromkeys(settings.reserved_ports, "reserved_ports in group_data"),
+        SSH_PORT: "SSH",
+        ports.stats: "the statistics page",
+        ports.health: "the application's health checks",
+    }
+
+
+def pair_problems(stack: Stack) -> Iterator[Problem]:
+    """What is wrong with the load balancers and their address, each with the fix."""
+    pair = stack.with_role(Role.LOAD_BALANCER)
+    if len(pair) != 2:
+        names = ", ".join(node.name for node in pair) or "none"
+        text = f"needs two running load balancers, but has {len(pair)} ({names})"
+        yield Problem(stack.name, "", text)
+    if sum(node.preferred_master for node in pair) > 1:
+        text = "both load balancers are tagged portway:master; remove one of the tags"
+        yield Problem(stack.name, "", text)
+    virtual = stack.virtual_address
+    own = {node.interface_id for node in pair}
+    for holder in sorted({o.holder for o in virtual.objects if o.holder} - own):
+        text = (
+            f"points to {holder}, which is not the interface of a running load "
+            "balancer of this stack; move it away from there first"
+        )
+        yield Problem(stack.name, f"address {virtual.address}", text)
+    if virtual.kind is AddressKind.PRIVATE:
+        yield from _subnet_problems(stack, pair)
+    if virtual.kind is AddressKind.ROUTE:
+        yield from _check_problems(stack, pair)
+
+
+def _check_problems(stack: Stack, pair: Iterable[Node]) -> Iterator[Problem]:
+    """A route needs a node that accepts packets to other addresses than its own."""
+    for node in pair:
+        if node.source_dest_check:
+            text = (
+                "has its source/destination check on, so AWS drops what a route sends "
+                "to it; turn it off with aws ec2 modify-instance-attribute "
+                f"--no-source-dest-check --instance-id {node.instance_id}"
+            )
+            yield Problem(stack.name, node.name, text)
+
+
+def _subnet_problems(stack: Stack, pair: Iterable[Node]) -> Iterator[Problem]:
+    """A private address belongs to one subnet and cannot leave it."""
+    (subnet,) = (found.id for found in stack.virtual_address.objects)
+    for node in pair:
+        if node.subnet_id != subnet:
+            text = (
+                f"is in {node.subnet_id}, but the address "
+                f"{stack.virtual_address.address} cannot leave {subnet}; update the "
+                "stack with LoadBalancerSubnets=one, or with another AddressKind"
+            )
+            yield Problem(stack.name, node.name, text)

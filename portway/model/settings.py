@@ -1,0 +1,236 @@
+"""What people decide, apart from the clients: every setting, typed and explained.
+
+Settings are the variables of the files in ``group_data/``. They are declared here and
+nowhere else; ``docs/reference.md`` is generated from this file.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from portway.errors import refuse_if_any
+from portway.model.fields import (
+    Address,
+    AppName,
+    Balance,
+    Capability,
+    CommandLine,
+    Folder,
+    PathPattern,
+    Port,
+    RepositoryPath,
+    SchemaName,
+    Seconds,
+    Sha256,
+    Version,
+)
+from portway.model.validation import model_problems
+
+SOURCE = "group_data"
+
+
+class Settings(BaseModel):
+    """The settings of one environment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    clients_file: str = Field(
+        description="JSON file with the clients, relative to the project's folder."
+    )
+    balance: Balance = Field(
+        default="leastconn",
+        description="How connections are spread over the application nodes.",
+    )
+    idle_timeout: Seconds = Field(
+        default=86_400,
+        description="Seconds without a byte after which a stream is closed. Dead peers "
+        "are found by TCP keepalives within 2 minutes in any case.",
+    )
+    connect_timeout: Annotated[float, Field(ge=0.1, le=60)] = Field(
+        default=0.5,
+        description="Seconds an application node may take to accept a connection; then "
+        "another one is asked.",
+    )
+    max_connections: Annotated[int, Field(ge=100, le=500_000)] = Field(
+        default=8_000,
+        description="Connections that one load balancer serves at once, all clients "
+        "together; each takes two descriptors and its buffers.",
+    )
+    threads: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=2, description="Threads of HAProxy; memory grows with them."
+    )
+    hard_stop_after: Seconds = Field(
+        default=604_800,
+        description="Seconds after a reload until the streams that stayed in the old "
+        "process are closed. A reload itself closes none.",
+    )
+    health_path: (
+        Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9/_.~%?=&-]*$")] | None
+    ) = Field(
+        default="/health",
+        description="Path requested on the application's health port; status 200 means "
+        "healthy. `None` to only connect.",
+    )
+    health_interval: Annotated[int, Field(ge=1, le=60)] = Field(
+        default=2, description="Seconds between two health checks of a node."
+    )
+    health_fall: Annotated[int, Field(ge=1, le=20)] = Field(
+        default=3, description="Failed checks after which a node gets no traffic."
+    )
+    health_rise: Annotated[int, Field(ge=1, le=20)] = Field(
+        default=2, description="Good checks after which it gets traffic again."
+    )
+    reserved_ports: Annotated[tuple[Port, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Ports that other programs on the load balancers listen on, such "
+        "as a monitoring agent; no client may use them.",
+    )
+    virtual_router_id: Annotated[int, Field(ge=1, le=255)] = Field(
+        default=51, description="VRRP router id of this pair of load balancers."
+    )
+    advert_interval: Annotated[float, Field(ge=0.1, le=10, multiple_of=0.01)] = Field(
+        default=1.0, description="Seconds between two VRRP adverts of the master."
+    )
+    master_priority: int = Field(
+        default=151, description="VRRP priority of the master of record."
+    )
+    backup_priority: int = Field(
+        default=150, description="VRRP priority of the other load balancer."
+    )
+    check_weight: Annotated[int, Field(ge=-253, le=253)] = Field(
+        default=-20,
+        description="What a failing check of HAProxy adds to a node's priority.",
+    )
+    address_check_interval: Annotated[float, Field(ge=1, le=60)] = Field(
+        default=5.0,
+        description="Seconds between two checks by the VRRP master of where the "
+        "address points in AWS.",
+    )
+    transfer_to: str | None = Field(
+        default=None,
+        description="Load balancer that `deploys/transfer.py` hands the address to; "
+        "given on the command line with `--data`.",
+    )
+    verify_timeout: Annotated[int, Field(ge=5, le=600)] = Field(
+        default=30,
+        description="Seconds a changed load balancer may take to serve all clients.",
+    )
+    app_name: AppName = Field(
+        default="message-app",
+        description="The application's name, and that of its unit, `/opt/NAME` and "
+        "`/etc/NAME`.",
+    )
+    app_version: Version | None = Field(
+        default=None,
+        description="Version that every application node runs. Setting an earlier one "
+        "goes back to it. `deploys/app.py` needs it.",
+    )
+    app_command: CommandLine = Field(
+        default="bin/message-app --config {config}",
+        description="Program inside the release that systemd starts, and its "
+        "arguments; `{config}` stands for the configuration file.",
+    )
+    app_test_command: CommandLine | None = Field(
+        default=None,
+        description="Program inside the release, and its arguments, that sends a test "
+        "message to the node it runs on and succeeds if it is acknowledged; `{port}` "
+        "stands for the first TCP client's port. A changed node that fails it gets no "
+        "traffic.",
+    )
+    app_start_timeout: Annotated[int, Field(ge=5, le=3600)] = Field(
+        default=60,
+        description="Seconds a started application may take until it is healthy.",
+    )
+    app_batch: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=1,
+        description="Application nodes that are taken out of service at once to be "
+        "changed.",
+    )
+    app_writable_folders: Annotated[tuple[Folder, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Folders that the application may write to, besides "
+        "`/var/lib/NAME`, `/var/log/NAME` and `/var/cache/NAME`, which it is given.",
+    )
+    app_capabilities: Annotated[tuple[Capability, ...], Field(strict=False)] = Field(
+        default=("CAP_NET_BIND_SERVICE",),
+        description="Linux capabilities that the service keeps (capabilities(7)).",
+    )
+    drain_timeout: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        default=30,
+        description="Seconds that a node's streams get to end by themselves before "
+        "they are closed and the node is changed. Clients with permanent streams use "
+        "all of it, once for each node.",
+    )
+    artifactory_url: Address | None = Field(
+        default=None,
+        description="Address of Artifactory, with its `/artifactory`. The token is "
+        "sent to it and downloads come from it, so use https.",
+    )
+    artifactory_repository: RepositoryPath | None = Field(
+        default=None, description="Repository that holds the application's archives."
+    )
+    artifact_path: PathPattern = Field(
+        default="{name}/{version}/{name}-{version}.tar.gz",
+        description="Path of an archive (tar, also compressed by gzip, bzip2 or xz) in "
+        "the repository; `{name}` and `{version}` are filled in.",
+    )
+    artifact_sha256: Sha256 | None = Field(
+        default=None,
+        description="SHA-256 that the archive must have; if absent, the one that "
+        "Artifactory gives for it.",
+    )
+    artifactory_token_secret: str | None = Field(
+        default=None,
+        description="Name or ARN of the secret in Secrets Manager with Artifactory's "
+        'access token, as JSON: `{"token": "…"}`. If absent, none is sent.',
+    )
+    keep_releases: Annotated[int, Field(ge=2, le=100)] = Field(
+        default=3,
+        description="Releases kept on a node, the current and the previous among them.",
+    )
+
+    database_ca_file: str | None = Field(
+        default=None,
+        description="File with the certificate authorities that may have issued the "
+        "database's TLS certificate; `db.py` needs it. For RDS it is "
+        "`global-bundle.pem`, which AWS's documentation on TLS with RDS links to.",
+    )
+    database_schema: SchemaName = Field(
+        default="messages",
+        description="The application's schema in the database; with MySQL and MariaDB, "
+        "which have none, the database itself.",
+    )
+    database_app_creates_tables: bool = Field(
+        default=False,
+        description="Whether the application makes tables by itself, so that its user "
+        "may create them in its schema. Otherwise only the SQL files make tables.",
+    )
+    database_sql_dir: str | None = Field(
+        default=None,
+        description="Folder of the vendor's SQL files (`*.sql`), relative to the "
+        "project's folder; each is applied once, in the order of their names.",
+    )
+    database_sql_timeout: Annotated[int, Field(ge=1, le=86_400)] = Field(
+        default=3_600,
+        description="Seconds that one statement of an SQL file may take.",
+    )
+
+    @property
+    def clients_path(self) -> Path:
+        return Path(self.clients_file)
+
+
+def settings_from(data: Mapping[str, object]) -> Settings:
+    """Settings from the variables of ``group_data/`` (and ``--data``).
+
+    Connection settings (``ssh_…``) and private names (``_…``) are for pyinfra and are
+    skipped. Raises PortwayError with every unknown or invalid one.
+    """
+    own = {k: v for k, v in data.items() if not k.startswith(("ssh_", "_"))}
+    try:
+        return Settings.model_validate(own)
+    except ValidationError as error:
+        refuse_if_any(model_problems(error, SOURCE, "", Settings.model_fields))
+        raise

@@ -1,0 +1,133 @@
+"""What AWS says about one deployment, as plain immutable values without secrets."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from portway.contract.address import AddressKind, AddressObject
+
+
+class Role(StrEnum):
+    """What a node is for; the value of its ``portway:role`` tag."""
+
+    LOAD_BALANCER = "load-balancer"
+    APPLICATION = "application"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A running EC2 instance of the stack."""
+
+    instance_id: str
+    name: str
+    """Unique within the stack: the Name tag, followed by the instance id where
+    several instances carry the same one (as those of a scaling group do)."""
+    role: Role
+    address: str
+    """The primary private IPv4 address."""
+    zone: str
+    subnet_id: str
+    interface_id: str
+    """The primary network interface (eni-…)."""
+    launched_at: datetime
+    """When it was launched first; stopping and starting does not change it."""
+    preferred_master: bool = False
+    """Whether the tag ``portway:master`` says ``true``."""
+    source_dest_check: bool = True
+    """Whether AWS drops packets that are not of the node's own addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The RDS instance of the stack."""
+
+    identifier: str
+    engine: str
+    address: str
+    port: int
+    name: str
+    master_secret: str
+    """ARN of the secret RDS manages; it holds user name and password only."""
+    application_secret: str
+    """ARN of the generated secret of the application's own user."""
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualAddress:
+    """The address that clients connect to, and who holds it now."""
+
+    kind: AddressKind
+    address: str
+    objects: tuple[AddressObject, ...]
+    """What moves in AWS: an Elastic IP, a subnet's address, or routes."""
+
+    @property
+    def holder(self) -> str | None:
+        """The network interface that every object points to; None if there is none."""
+        holders = {found.holder for found in self.objects}
+        return holders.pop() if len(holders) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports that the stack's security groups open."""
+
+    first_client: int
+    last_client: int
+    health: int
+    """Where application nodes answer health checks."""
+    stats: int
+    """Where load balancers show statistics to operators."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """One CloudFormation stack and everything Portway needs to know of it."""
+
+    name: str
+    region: str
+    nodes: tuple[Node, ...]
+    database: Database
+    virtual_address: VirtualAddress
+    ports: Ports
+
+    def with_role(self, role: Role) -> tuple[Node, ...]:
+        """The nodes of one role, the one launched first first, ties by instance id."""
+        nodes = (node for node in self.nodes if node.role is role)
+        return tuple(sorted(nodes, key=lambda n: (n.launched_at, n.instance_id)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The stack as JSON values; ``from_dict`` reverses it."""
+        saved = asdict(self)
+        for node in saved["nodes"]:
+            node["launched_at"] = node["launched_at"].isoformat()
+        saved["virtual_address"]["objects"] = list(saved["virtual_address"]["objects"])
+        return saved | {"nodes": list(saved["nodes"])}
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> "Stack":
+        """The stack that ``to_dict`` saved. KeyError or TypeError if it did not."""
+        nodes = tuple(
+            Node(
+                **node
+                | {
+                    "role": Role(node["role"]),
+                    "launched_at": datetime.fromisoformat(node["launched_at"]),
+                }
+            )
+            for node in saved["nodes"]
+        )
+        return cls(
+            name=saved["name"],
+            region=saved["region"],
+            nodes=nodes,
+            database=Database(**saved["database"]),
+            virtual_address=_virtual_address(saved["virtual_address"]),
+            ports=Ports(**saved["ports"]),
+        )
+
+
+def _virtual_address(saved: dict[str, Any]) -> VirtualAddress:
+    objects = tuple(AddressObject(**found) for found in saved["objects"])
+    return VirtualAddress(AddressKind(saved["kind"]), saved["address"], objects)

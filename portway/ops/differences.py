@@ -1,0 +1,111 @@
+"""What a node has, and how that differs from what it should have, as plain values.
+
+Pure. Differences can be printed, counted and masked; ``portway.ops.operations`` makes
+them go away.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from portway.render.files import ManagedFile, Service, WantedNode
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file as it is on a node."""
+
+    sha256: str
+    mode: str
+    owner: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundService:
+    """A unit as it is on a node."""
+
+    active: bool
+    enabled: bool
+    needs_daemon_reload: bool
+    """What systemd says; it does not notice the first drop-in of a unit."""
+    overrides: tuple[str, ...]
+    """Paths of the unit's own file and its drop-ins that systemd has read."""
+    loaded_sha256: str | None
+    """Hash of the config that the running process loaded; None if unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundNode:
+    """What one read of a node found."""
+
+    packages: frozenset[str] = frozenset()
+    """Those that are completely installed."""
+    files: Mapping[str, FoundFile] = field(default_factory=dict)
+    in_folders: frozenset[str] = frozenset()
+    """Paths of all files in the folders that are Portway's own."""
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    services: Mapping[str, FoundService] = field(default_factory=dict)
+    listeners: Mapping[int, str] = field(default_factory=dict)
+    """Programs other than HAProxy that listen on a TCP port, by port."""
+    interfaces: Mapping[str, str] = field(default_factory=dict)
+    """Network interface of each IPv4 address."""
+
+
+def missing_packages(wanted: WantedNode, found: FoundNode) -> tuple[str, ...]:
+    """The packages to install, in the order asked for."""
+    return tuple(p for p in wanted.packages if p not in found.packages)
+
+
+def file_differs(wanted: ManagedFile, found: FoundNode) -> bool:
+    """Whether content, mode or owner of a file is not what it should be."""
+    return found.files.get(wanted.path) != FoundFile(
+        wanted.sha256, wanted.mode, wanted.owner, wanted.group
+    )
+
+
+def stray_files(wanted: WantedNode, found: FoundNode) -> tuple[str, ...]:
+    """Unwanted files in Portway's own folders, such as those of another version."""
+    return tuple(sorted(found.in_folders - {file.path for file in wanted.files}))
+
+
+def sysctls_differ(wanted: WantedNode, found: FoundNode) -> bool:
+    """Whether any kernel setting is not in force."""
+    return any(found.sysctls.get(k) != v for k, v in wanted.sysctls.items())
+
+
+def service_steps(
+    service: Service, wanted: ManagedFile, found: FoundNode
+) -> tuple[str, ...]:
+    """The steps that bring a unit to the wanted state, in order.
+
+    Some of ``daemon-reload``, ``enable``, then ``start`` or ``reload``. What is running
+    decides, not what this run changed: if a run died between writing a config and
+    reloading, the next one reloads.
+    """
+    unit = found.services.get(service.unit)
+    if unit is None:
+        return ("daemon-reload", "enable", "start")
+    steps = []
+    if unit.needs_daemon_reload or service.override not in unit.overrides:
+        steps.append("daemon-reload")
+    if not unit.enabled:
+        steps.append("enable")
+    if not unit.active:
+        steps.append("start")
+    elif unit.loaded_sha256 != wanted.sha256:
+        steps.append("reload")
+    return tuple(steps)
+
+
+def is_settled(wanted: WantedNode, found: FoundNode) -> bool:
+    """Whether nothing on a node differs."""
+    return not (
+        missing_packages(wanted, found)
+        or any(file_differs(file, found) for file in wanted.files)
+        or stray_files(wanted, found)
+        or sysctls_differ(wanted, found)
+        or any(
+            service_steps(service, wanted.file(service.config), found)
+            for service in wanted.services
+        )
+    )

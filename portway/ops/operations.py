@@ -1,0 +1,185 @@
+"""Brings a node to its wanted state.
+
+The security contract: content travels on standard input, never in a command line; a
+file is created with mode 0600 beside its target and checked by the program that will
+read it before it takes the target's place; every word that goes into a command is
+quoted, and none begins with a dash.
+"""
+
+import shlex
+from dataclasses import asdict
+from pathlib import PurePosixPath
+
+from pyinfra import host, logger, state
+from pyinfra.api import StringCommand
+
+from portway.contract.paths import LOADED_FOLDER
+from portway.ops.differences import (
+    FoundNode,
+    file_differs,
+    missing_packages,
+    service_steps,
+    stray_files,
+    sysctls_differ,
+)
+from portway.ops.facts import FileDifference, NodeFacts
+from portway.ops.pyinfra_errors import Commands, operation
+from portway.ops.reading import forget_host, is_confirmed, once_per_host
+from portway.render.files import ManagedFile, Service, Survey, WantedNode
+
+
+def read_node(survey: Survey) -> FoundNode:
+    """What the current host has, read once until it is changed."""
+    return once_per_host(survey, lambda: host.get_fact(NodeFacts, **asdict(survey)))
+
+
+def _change(script: str, stdin: str | None = None) -> Commands:
+    """Run a script as one command, and forget what the node was like before."""
+    yield StringCommand(script, _stdin=stdin) if stdin else StringCommand(script)
+    forget_host()
+
+
+@operation
+def install_packages(wanted: WantedNode) -> Commands:
+    """Install what is missing, from the package lists at hand if they suffice."""
+    missing = missing_packages(wanted, read_node(wanted.survey))
+    if not missing:
+        host.noop("all packages are installed")
+        return
+    install = (
+        "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 "
+        "-o Dpkg::Options::=--force-confold install --no-install-recommends "
+        + shlex.join(missing)
+    )
+    yield from _change(
+        f"{install} || {{ dpkg --configure -a && apt-get -q update && {install}; }}"
+    )
+
+
+@operation
+def write_file(file: ManagedFile, wanted: WantedNode) -> Commands:
+    """Put a file in place, complete and checked, or leave the old one as it is."""
+    if not file_differs(file, read_node(wanted.survey)):
+        host.noop(f"{file.path} is up to date")
+        return
+    show_difference(file)
+    yield from _change(write_script(file), stdin=file.content)
+
+
+@operation
+def write_files(files: tuple[ManagedFile, ...], wanted: WantedNode) -> Commands:
+    """Put those of several files in place that differ."""
+    found = read_node(wanted.survey)
+    differing = [file for file in files if file_differs(file, found)]
+    if not differing:
+        host.noop("all files are up to date")
+    for file in differing:
+        show_difference(file)
+        yield from _change(write_script(file), stdin=file.content)
+
+
+@operation
+def remove_stray_files(wanted: WantedNode) -> Commands:
+    """Remove what is in Portway's own folders and not wanted there."""
+    stray = stray_files(wanted, read_node(wanted.survey))
+    if not stray:
+        host.noop("there is nothing to remove")
+        return
+    folders = shlex.join(wanted.folders)
+    yield from _change(
+        f"rm -f -- {shlex.join(stray)} && "
+        f"find {folders} -mindepth 1 -type d -empty -delete"
+    )
+
+
+def write_script(file: ManagedFile) -> str:
+    """A script that reads the content and renames it into place if it is good.
+
+    It checks the hash because a connection that breaks looks like the end of the
+    content, and half a file can be valid.
+    """
+    path = PurePosixPath(file.path)
+    target, folder = shlex.quote(file.path), shlex.quote(str(path.parent))
+    new = f".{path.name}.portway-"
+    old = shlex.quote(f"{new}*")
+    check = f'{shlex.join(file.validate)} "$new"' if file.validate else ":"
+    refuse = f"{{ echo {target}: %s >&2; exit 1; }}"
+    return "\n".join(
+        (
+            f"install -d -m 755 {folder} && umask 077 || exit 1",
+            f"[ ! -d {target} ] || [ -L {target} ] || "
+            + refuse % "is a directory, remove it",
+            # Left behind by killed runs: no write takes an hour.
+            f"find {folder}/ -maxdepth 1 -name {old} -mmin +60 -delete",
+            f"new=$(mktemp {folder}/{shlex.quote(new)}XXXXXX) || exit 1",
+            "trap 'rm -f \"$new\"' EXIT",
+            'cat >"$new" || ' + refuse % "could not be written",
+            f'[ "$(sha256sum <"$new" | cut -d" " -f1)" = {file.sha256} ] || '
+            + refuse % "arrived incomplete, left as it was",
+            f'chown {file.owner}:{file.group} "$new" && chmod {file.mode} "$new" || '
+            + refuse % "owner or mode refused",
+            f"{check} >&2 || " + refuse % "refused by its program, left as it was",
+            f'sync "$new" && mv -fT "$new" {target} || '
+            + refuse % "could not be put in place, left as it was",
+        )
+    )
+
+
+def show_difference(file: ManagedFile) -> None:
+    """With ``--diff``, print the difference, once: when it is first found."""
+    if not state.config.DIFF or is_confirmed():
+        return
+    lines = [f"{file.path}: content differs (not shown, it is secret)"]
+    if not file.secret:
+        lines = host.get_fact(FileDifference, path=file.path, _stdin=file.content)
+    for line in lines:
+        logger.info(f"{host.print_prefix}{line}")
+
+
+@operation
+def apply_sysctls(wanted: WantedNode) -> Commands:
+    """Apply kernel settings; the file that keeps them is written before."""
+    if not sysctls_differ(wanted, read_node(wanted.survey)):
+        host.noop("kernel settings are up to date")
+        return
+    words = shlex.join(f"{name}={value}" for name, value in wanted.sysctls.items())
+    yield from _change(f"sysctl -q -w {words}")
+
+
+@operation
+def run_service(service: Service, wanted: WantedNode) -> Commands:
+    """Enable, start or reload a unit, as needed."""
+    steps = service_steps(
+        service, wanted.file(service.config), read_node(wanted.survey)
+    )
+    if not steps:
+        host.noop(f"{service.unit} runs with its current configuration")
+        return
+    scripts = {
+        "daemon-reload": "systemctl daemon-reload",
+        "enable": f"systemctl -q enable {service.unit}",
+        "start": f"systemctl reset-failed {service.unit}; "
+        f"systemctl start {service.unit}",
+        "reload": reload_script(service),
+    }
+    yield from _change("\n".join(f"{{ {scripts[step]}\n}} || exit 1" for step in steps))
+
+
+def reload_script(service: Service) -> str:
+    """A script that reloads a unit and records what it loaded once it has."""
+    unit, config = service.unit, shlex.quote(service.config)
+    done, pause = ("!=", 0.2) if service.replaced_by_reload else ("=", 1)
+    return f"""digest=$(sha256sum <{config}); before=$({service.process}); n=0
+{service.before_reload}
+systemctl {service.reload} {unit} || {{ journalctl -n 20 -u {unit} >&2; exit 1; }}
+while sleep {pause}; do
+    after=$({service.process})
+    [ -n "$after" ] && [ "$after" {done} "$before" ] && break
+    n=$((n + 1))
+    if [ "$n" -ge 150 ]; then
+        echo "{unit} did not load its new configuration" >&2
+        journalctl -n 20 -u {unit} >&2
+        exit 1
+    fi
+done
+mkdir -p {LOADED_FOLDER} && echo "$digest" >{LOADED_FOLDER}/{unit}"""

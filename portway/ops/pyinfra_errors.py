@@ -1,0 +1,100 @@
+"""The seam where Portway's errors become pyinfra's, and pyinfra's become Portway's.
+
+pyinfra prints a PyinfraError as one paragraph and exits with status 1; anything else
+that leaves a deploy or an inventory becomes a traceback. So whatever pyinfra calls
+passes through here: operations through ``operation``, other functions that deploys and
+inventories call through ``for_pyinfra``. Below the seam there are only PortwayErrors.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from paramiko import SSHException
+from pyinfra import logger
+from pyinfra.api import FunctionCommand, StringCommand
+from pyinfra.api import operation as pyinfra_operation
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.host import Host
+from pyinfra.api.operation import PyinfraOperation
+from pyinfra.api.state import State
+
+from portway.errors import PortwayError
+
+Commands = Generator[StringCommand | FunctionCommand, None, None]
+"""What an operation yields."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class RunStopped(PyinfraError):  # noqa: N818 - a refusal, not an error of the program
+    """A PortwayError on its way to the user."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+def for_pyinfra(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function that a deploy or an inventory calls raise pyinfra's error."""
+
+    @wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _as_pyinfra_error():
+            return function(*args, **kwargs)
+
+    return guarded
+
+
+def operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
+    """Make a generator of commands a pyinfra operation."""
+
+    @wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> Commands:
+        with _as_pyinfra_error():
+            yield from function(*args, **kwargs)
+
+    return pyinfra_operation()(guarded)
+
+
+@contextmanager
+def _as_pyinfra_error() -> Iterator[None]:
+    try:
+        yield
+    except PortwayError as error:
+        raise RunStopped(error.message) from error
+
+
+@contextmanager
+def as_portway_error(about: str) -> Iterator[None]:
+    """Turn what pyinfra or its SSH connection raises inside into a PortwayError."""
+    try:
+        yield
+    except (PyinfraError, OSError, SSHException) as error:
+        raise PortwayError(f"{about}: {error}") from error
+
+
+def reported(work: Callable[[], None]) -> FunctionCommand:
+    """A command that does some work; a PortwayError is printed and stops the run."""
+
+    # pyinfra recognises the signature by these names and takes the result for success.
+    def run(state: State, host: Host) -> bool:  # noqa: ARG001
+        try:
+            work()
+        except PortwayError as error:
+            host.log_styled(error.message, fg="red", log_func=logger.error)
+            return False
+        return True
+
+    return FunctionCommand(run, (), {})
+
+
+def failure(text: str) -> FunctionCommand:
+    """A command that fails with a text and so stops the run."""
+
+    def fail() -> None:
+        raise PortwayError(text)
+
+    return reported(fail)

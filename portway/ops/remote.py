@@ -1,0 +1,63 @@
+"""Commands and facts on any node of the run, from inside an operation.
+
+pyinfra's own commands run for one host at a time; a rolling change also talks to the
+load balancers. Whoever writes a script quotes its words, and secrets travel on standard
+input.
+"""
+
+from typing import Any, TypeVar
+
+from pyinfra import inventory, state
+from pyinfra.api import FactBase, StringCommand
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
+from pyinfra.api.exceptions import NoHostError
+from pyinfra.api.host import Host
+
+from portway.errors import PortwayError
+from portway.ops.pyinfra_errors import as_portway_error
+
+T = TypeVar("T")
+SHOWN = 20
+"""How many lines of a failed command an error repeats."""
+
+
+def node_of_run(name: str) -> Host:
+    """A node of this run's inventory by name; PortwayError if it is not in it."""
+    try:
+        return inventory.get_host(name)
+    except NoHostError:
+        raise PortwayError(
+            f"{name} is not in this inventory; use one with the load balancers and the "
+            "application nodes, such as inventories/prod.py"
+        ) from None
+
+
+def ask(node: Host, fact: type[FactBase[T]], **arguments: Any) -> T:
+    """A fact of a node; PortwayError if the node cannot be asked."""
+    with as_portway_error(node.name):
+        answer: T = node.get_fact(fact, **arguments)
+    return answer
+
+
+def run(node: Host, script: str, stdin: str | None = None) -> list[str]:
+    """Run a script on a node and return what it printed.
+
+    Raises PortwayError, with the last lines that the script printed, if it fails.
+    """
+    arguments, _ = pop_global_arguments(state, node, {})
+    passed: dict[str, Any] = {
+        key: value for key, value in arguments.items() if key in CONNECTOR_ARGUMENT_KEYS
+    }
+    with as_portway_error(f"{node.name}: the connection broke"):
+        if not node.connected:
+            node.connect(reason="to run a command", raise_exceptions=True)
+        done, output = node.run_shell_command(
+            StringCommand(script),
+            print_output=state.print_output,
+            print_input=state.print_input,
+            **passed | ({"_stdin": stdin} if stdin is not None else {}),
+        )
+    if not done:
+        said = "; ".join(output.stderr_lines[-SHOWN:]) or "a command failed"
+        raise PortwayError(f"{node.name}: {said}")
+    return list(output.stdout_lines)

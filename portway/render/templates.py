@@ -1,0 +1,65 @@
+"""Fills in the templates in ``templates/``. No other module knows where they are."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
+
+from portway.errors import PortwayError
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+
+
+def render(template: str, **context: Any) -> str:
+    """A template's text.
+
+    Raises PortwayError, which names the template, the line and what is wrong there.
+    """
+    try:
+        return _environment().get_template(template).render(context)
+    except TemplateError as error:
+        line = getattr(error, "lineno", None) or _line_in(template, error)
+        raise PortwayError(
+            f"templates/{template}: line {line}: {error.message}; nothing was touched"
+        ) from error
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - configuration files, not HTML
+    )
+    environment.filters["quoted"] = quoted
+    environment.filters["unit_escaped"] = unit_escaped
+    return environment
+
+
+def quoted(text: str) -> str:
+    r"""A text as one word of a HAProxy configuration, with nothing expanded in it.
+
+    Within single quotes HAProxy takes every character literally (configuration manual,
+    "Quoting and escaping"); a single quote itself is written ``'\''``.
+    """
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def unit_escaped(text: str) -> str:
+    """A command line of a unit with no specifier and no variable expanded in it."""
+    return text.replace("%", "%%").replace("$", "$$")
+
+
+def _line_in(template: str, error: BaseException) -> int | str:
+    """The template's line that was being rendered when the error was raised."""
+    line: int | str = "?"
+    trace = error.__traceback__
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename).name == template:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

@@ -1,0 +1,1 @@
+"""One run: the Cluster its deploys work on, and the options it was started with."""

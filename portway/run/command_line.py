@@ -1,0 +1,95 @@
+"""What people typed after ``pyinfra``: which deploys, and options that are refused.
+
+Refused are options that would report a failure as success, or change nodes in an unsafe
+order.
+"""
+
+import signal
+import sys
+from collections.abc import Collection, Mapping
+from fnmatch import fnmatch
+from pathlib import PurePath
+from typing import Any
+
+import click
+from pyinfra.context import ctx_state
+
+from portway.errors import PortwayError
+from portway.ops.private_parts import never_ask_after_failure
+
+REFUSED = {
+    "no_wait": "a failure would not stop the other nodes, nor fail the run",
+    "serial": "nodes would be changed in random order, not the standby first",
+    "fail_percent": "the second node must not be touched when the first has failed",
+}
+
+
+def deploys() -> tuple[str, ...]:
+    """File names of the deploys to run; none for pyinfra's other commands."""
+    words = (str(word) for word in _options().get("operations", ()))
+    return tuple(PurePath(word).name for word in words if word.endswith(".py"))
+
+
+def stop_at_the_first_failure() -> None:
+    """Make every failure and interruption end the run, with a status that says so.
+
+    pyinfra would ask whether to go on to the next node after a failure, and would
+    exit with status 0 when interrupted.
+    """
+    never_ask_after_failure(ctx_state.get())  # type: ignore[no-untyped-call]
+
+    def interrupted(number: int, _: object) -> None:
+        click.echo("Interrupted; run it again to finish what was begun.", err=True)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGINT, interrupted)
+
+
+def refuse_unsafe_options(
+    groups: Mapping[str, Collection[str]], changed: Collection[str]
+) -> None:
+    """Refuse unsafe options, with PortwayError.
+
+    ``groups`` are the names of the nodes of each group, ``changed`` those of the nodes
+    that the run would change.
+    """
+    options = _options()
+    for option, reason in REFUSED.items():
+        if options.get(option):
+            flag = option.replace("_", "-")
+            raise PortwayError(f"--{flag} cannot be used here: {reason}; leave it out")
+    if options.get("dry") and options.get("yes"):
+        raise PortwayError(
+            "--dry shows nothing together with -y, with which pyinfra does not look "
+            "for changes; leave -y out"
+        )
+    everyone = {name for names in groups.values() for name in names}
+    limit, exclude = options.get("limit") or (), options.get("exclude") or ()
+    chosen = _matching("limit", limit, groups) if limit else everyone
+    if not (chosen - _matching("exclude", exclude, groups)) & set(changed):
+        raise PortwayError(
+            "--limit and --exclude leave no node that this would change; there are "
+            + ", ".join(sorted(changed))
+        )
+
+
+def _matching(
+    option: str, patterns: Collection[str], groups: Mapping[str, Collection[str]]
+) -> set[str]:
+    """The nodes that an option names, as pyinfra finds them: groups, then patterns."""
+    everyone = {name for names in groups.values() for name in names}
+    chosen: set[str] = set()
+    for pattern in patterns:
+        named = groups.get(pattern) or {n for n in everyone if fnmatch(n, pattern)}
+        if not named:
+            raise PortwayError(
+                f"--{option} {pattern} matches no node; there are "
+                + ", ".join(sorted(everyone | set(groups)))
+            )
+        chosen.update(named)
+    return chosen
+
+
+def _options() -> Mapping[str, Any]:
+    context = click.get_current_context(silent=True)
+    return context.params if context else {}
