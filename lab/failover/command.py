@@ -5,18 +5,20 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import faults, lifecycle
-from lab.address import ELASTIC_IP
+from lab.aws.address import ELASTIC_IP
 from lab.errors import LabError
 from lab.failover import runner, table
 from lab.failover.outcome import Outcome, from_dict, to_dict
+from lab.failover.pair import MOVES, Pair
 from lab.failover.scenario import Scenario
 from lab.failover.scenarios import SCENARIOS
 from lab.failover.world import deploy, must
-from lab.load import PROJECT
-from lab.names import Lab
-from lab.pair import MOVES, Pair
-from lab.progress import step
+from lab.faults import interface as faults
+from lab.ground.progress import step
+from lab.lifecycle.down import down
+from lab.lifecycle.up import up
+from lab.plan.names import Lab
+from lab.plan.project import PROJECT
 
 README = PROJECT / "README.md"
 
@@ -46,8 +48,8 @@ def run_every_kind(lab: Lab, names: Sequence[str]) -> list[Outcome]:
     """Run scenarios in a new lab for each kind of address; the last stays up."""
     outcomes = []
     for kind in MOVES:
-        lifecycle.down(lab)
-        lifecycle.up(lab, address_kind=kind)
+        down(lab)
+        up(lab, address_kind=kind)
         with step(f"deploying to the lab with an address of kind {kind}"):
             must(deploy(lab, "site"), "the run of deploys/site.py")
         outcomes += run(lab, names)

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lab import faults, namespaces, stack
+from lab.aws import stack
 from lab.errors import LabError
 from lab.failover.world import World, command, deploy, must
-from lab.load import PROJECT
-from lab.names import OPERATOR
+from lab.faults import interface as faults
+from lab.ground import namespaces
+from lab.plan.names import OPERATOR
+from lab.plan.project import PROJECT
 
 TEMPLATE = Path("templates") / "keepalived.conf.j2"
 NO_KEEPALIVED = "\nvrrp_instance {\n    this is no configuration\n"

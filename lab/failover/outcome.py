@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from lab.acknowledgements import Report, percentile
-from lab.address import Address
-from lab.pair import MOVES
-from lab.state import Host
+from lab.aws.address import Address
+from lab.failover.pair import MOVES
+from lab.plan.records import Host
+from lab.traffic.acknowledgements import Report, percentile
 
 BIN = 0.2
 """Seconds that one value of ``Outcome.served`` stands for."""

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
-from lab import faults
 from lab.errors import LabError
 from lab.failover import outcome
 from lab.failover.outcome import BEFORE, Moves, Outcome, Times
+from lab.failover.pair import Pair
 from lab.failover.scenario import Scenario
 from lab.failover.world import World
-from lab.load import Load, missing, tcp_ports
-from lab.names import Lab
-from lab.pair import Pair
+from lab.faults import interface as faults
+from lab.plan.names import Lab
+from lab.traffic.load import Load, missing, tcp_ports
 
 CLIENTS = 20
 PAUSE = 0.1

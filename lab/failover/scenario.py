@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lab import faults
 from lab.failover.outcome import Expected
 from lab.failover.world import World
+from lab.faults import interface as faults
 
 Act = Callable[[World], None]
 

@@ -3,12 +3,12 @@
 import ipaddress
 from collections.abc import Callable
 
-from lab import faults
 from lab.failover import deploys
 from lab.failover.outcome import Expected, Moves
+from lab.failover.pair import MOVES
 from lab.failover.scenario import Act, Scenario
 from lab.failover.world import World
-from lab.pair import MOVES
+from lab.faults import interface as faults
 
 HAPROXY, KEEPALIVED, MOVER = "haproxy", "keepalived", "portway-address"
 APPLICATION = "message-app"
@@ -25,7 +25,7 @@ LASTING = Expected(outage=None, restored=RESTORED)
 
 
 def _on_master(fault: Callable[..., None], *more: str) -> Act:
-    """A fault of ``lab.faults`` on the master."""
+    """A fault of ``lab.faults.interface`` on the master."""
     return lambda world: fault(world.lab, world.master, *more)
 
 

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab import faults, processes, state
 from lab.errors import LabError
-from lab.load import PROJECT
-from lab.names import Lab
-from lab.pair import Pair
-from lab.state import Host
+from lab.failover.pair import Pair
+from lab.faults import interface as faults
+from lab.ground import processes
+from lab.plan import records
+from lab.plan.names import Lab
+from lab.plan.project import PROJECT
+from lab.plan.records import Host
 
 PYINFRA = str(Path(sys.executable).with_name("pyinfra"))
 
@@ -47,7 +49,7 @@ class World:
     @property
     def applications(self) -> list[Host]:
         """The application's hosts."""
-        return [h for h in state.hosts(self.lab) if h.role == "application"]
+        return [h for h in records.hosts(self.lab) if h.role == "application"]
 
     def until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
         """Look until something is so; LabError if it is not in time."""

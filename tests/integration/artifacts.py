@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab.artifactory_server import Repositories, serving
+from lab.artifactory.server import Repositories, serving
 from lab.vendor.build import archive_path, build, sha256
 from portway.releases import Release
 from portway.settings import Settings

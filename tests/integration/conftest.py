@@ -11,8 +11,7 @@ import pytest
 import requests
 from cfnlint.decode import cfn_yaml
 
-from lab.address_corrections import correct_addresses
-from lab.moto_corrections import correct_moto
+from lab.aws.corrections import correct
 from portway.aws import read_stack
 from portway.node.address.places import AddressKind
 from portway.stack import Stack
@@ -54,8 +53,7 @@ def models_read_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[AwsServer]:
-    correct_moto(REGION)
-    correct_addresses()
+    correct(REGION, hosts=False)
     running = AwsServer()
     yield running
     running.stop()

@@ -12,7 +12,7 @@ import pg8000.native
 import pymysql
 from pydantic import SecretStr
 
-from lab.certificates import Authority
+from lab.machines.certificates import Authority
 from portway.database import POSTGRES, SqlFile, WantedDatabase
 from portway.database_admin import Access
 from portway.database_session import Login, Server

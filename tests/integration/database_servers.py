@@ -16,8 +16,8 @@ from typing import Any
 import pg8000.native
 import pymysql
 
-from lab.certificates import Authority
-from lab.state import write_whole
+from lab.machines.certificates import Authority
+from lab.plan.files import write_whole
 from portway.database import MARIADB, POSTGRES
 from tests.integration.database_places import HOST, MASTER, RunningServer
 

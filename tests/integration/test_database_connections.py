@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.certificates import Authority
+from lab.machines.certificates import Authority
 from portway import database_session
 from portway.database import POSTGRES
 from portway.database_admin import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.certificates import Authority
+from lab.machines.certificates import Authority
 from portway import database_session
 from portway.database import PASSWORD
 from portway.database_admin import Access, master_session, read_database

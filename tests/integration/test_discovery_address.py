@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from lab import address as lab_address
+from lab.aws import address as lab_address
 from portway.aws import places_reader
 from portway.cluster import build_cluster
 from portway.errors import PortwayError

@@ -147,7 +147,7 @@ class System:
 
     def ask(self, port: int, source: str = "", mode: str = "tcp") -> str:
         """The node and port that acknowledge a message; "" if nothing does."""
-        words = (sys.executable, "-m", "lab.messages", "ask", "--mode", mode)
+        words = (sys.executable, "-m", "lab.traffic.messages", "ask", "--mode", mode)
         result = self.customer(
             *words, self.address, str(port), source=source, check=False
         )
@@ -200,7 +200,7 @@ def stream(system: System, port: int) -> Iterator[Callable[[], int]]:
     Yields a function that waits for the next acknowledgement and returns how many
     there were, and fails if the stream has ended.
     """
-    program = (sys.executable, "-m", "lab.messages", "stream")
+    program = (sys.executable, "-m", "lab.traffic.messages", "stream")
     words = (*program, system.address, str(port))
     process = subprocess.Popen(
         system.command("client", "--", *words),

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lab import faults
-from lab.names import Lab
+from lab.faults import interface as faults
+from lab.plan.names import Lab
 from tests.lab.system import System, changes, output, wait_until
 
 LOAD_BALANCERS = ("lb-1", "lb-2")

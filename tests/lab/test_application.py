@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from lab.acknowledgements import Report
-from lab.artifactory import REPOSITORY, faults_file, folder
-from lab.load import Load
-from lab.names import Lab
+from lab.artifactory.releases import REPOSITORY, faults_file, folder
+from lab.plan.names import Lab
+from lab.traffic.acknowledgements import Report
+from lab.traffic.load import Load
 from lab.vendor.hostile import build_hostile
 from tests.lab.system import (
     PROJECT,

@@ -7,9 +7,12 @@ from contextlib import closing, suppress
 
 import pytest
 
-from lab import faults, hosts, namespaces, processes, shell, state
 from lab.errors import LabError
-from lab.names import ROUTER, Lab
+from lab.faults import interface as faults
+from lab.ground import namespaces, processes, shell
+from lab.machines import hosts
+from lab.plan import records
+from lab.plan.names import ROUTER, Lab
 from tests.lab.conftest import NAME
 from tests.lab.system import System, wait_until
 
@@ -46,7 +49,7 @@ def _healed(lab: System) -> Iterator[None]:
 
 
 def address(node: str) -> str:
-    return next(host.address for host in state.hosts(LAB) if host.node == node)
+    return next(host.address for host in records.hosts(LAB) if host.node == node)
 
 
 def greets(node: str, source: str = "operator", seconds: float = 5) -> bool:
@@ -188,7 +191,7 @@ def test_reboot_is_the_guests_own(lab: System) -> None:
     before = boot()
     faults.reboot(LAB, "lb-1")
     wait_until(lambda: boot() not in (None, before), 15, "lb-1 boots again")
-    host = next(host for host in state.hosts(LAB) if host.node == "lb-1")
+    host = next(host for host in records.hosts(LAB) if host.node == "lb-1")
     hosts.wait(LAB, host)
     assert greets("lb-1")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import processes
-from lab.names import Lab
+from lab.ground import processes
+from lab.plan.names import Lab
 from tests.lab.conftest import NAME
 from tests.lab.system import PROJECT, System
 from tests.lab.web_servers import fetch, served, until, wait_for_port

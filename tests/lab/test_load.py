@@ -6,8 +6,8 @@ import uuid
 import pytest
 
 from lab.errors import LabError
-from lab.load import Load, missing
-from lab.names import Lab
+from lab.plan.names import Lab
+from lab.traffic.load import Load, missing
 from tests.lab.system import System, wait_until
 
 PORTS = (9001, 9002, 9003)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from lab.acknowledgements import (
+from lab.errors import LabError
+from lab.traffic.acknowledgements import (
     Acknowledgement,
     ClientReport,
     Gap,
@@ -13,7 +14,6 @@ from lab.acknowledgements import (
     percentile,
     written,
 )
-from lab.errors import LabError
 
 
 def report(*clients: list[float], started: float = 0.0, ended: float = 10.0) -> Report:

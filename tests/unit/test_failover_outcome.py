@@ -4,8 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from lab.acknowledgements import ClientReport, Report
-from lab.address import ELASTIC_IP, PRIVATE, ROUTE, Address
+from lab.aws.address import ELASTIC_IP, PRIVATE, ROUTE, Address
 from lab.failover.outcome import (
     BEFORE,
     BIN,
@@ -20,7 +19,8 @@ from lab.failover.outcome import (
     served,
     to_dict,
 )
-from lab.state import Host
+from lab.plan.records import Host
+from lab.traffic.acknowledgements import ClientReport, Report
 
 
 def host(number: int) -> Host:

@@ -8,11 +8,12 @@ import pytest
 from botocore.parsers import create_parser
 from botocore.session import Session
 
-from lab import aws_calls, aws_faults
-from lab.aws_calls import Call, Calls, Request
-from lab.cloud_faults import CloudFault, CloudFaults
+from lab.aws import calls
+from lab.aws.calls import Call, Calls, Request
+from lab.aws.faults import CloudFault, CloudFaults
 from lab.errors import LabError
-from lab.fault_rules import (
+from lab.faults import aws as aws_faults
+from lab.faults.rules import (
     End,
     LinkFault,
     delays,
@@ -232,7 +233,7 @@ def environ(body: bytes, **more: Any) -> dict[str, Any]:
 def test_call_is_read_with_what_it_is_about() -> None:
     body = b"Action=AssociateAddress&AllocationId=eipalloc-1&DryRun=true&Version=2"
     given = environ(body, service="ec2")
-    assert aws_calls.read(given) == Request(
+    assert calls.read(given) == Request(
         "10.0.0.5",
         "ec2",
         "AssociateAddress",
@@ -245,9 +246,7 @@ def test_call_is_read_with_what_it_is_about() -> None:
 def test_secret_value_is_not_kept_of_a_call() -> None:
     body = json.dumps({"SecretId": "name", "SecretString": "hidden"}).encode()
     target = "secretsmanager.PutSecretValue"
-    read = aws_calls.read(
-        environ(body, service="secretsmanager", HTTP_X_AMZ_TARGET=target)
-    )
+    read = calls.read(environ(body, service="secretsmanager", HTTP_X_AMZ_TARGET=target))
     assert (read.action, read.parameters) == ("PutSecretValue", {"SecretId": "name"})
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from lab import image, mounts, processes
 from lab.errors import LabError
-from lab.names import Lab, chosen
-from lab.state import Host, hosts, save, write_whole
+from lab.ground import mounts, processes
+from lab.machines import image
+from lab.plan.files import write_whole
+from lab.plan.names import Lab, chosen
+from lab.plan.records import Host, hosts, save
 
 HOST = Host(
     node="app-1",

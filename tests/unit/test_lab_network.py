@@ -2,11 +2,11 @@
 
 import pytest
 
-from lab.network import (
+from lab.plan.facts import Outsider
+from lab.vpc.network import (
     Interface,
     Lookup,
     Network,
-    Outsider,
     Route,
     Rule,
     SecurityGroup,
@@ -14,7 +14,7 @@ from lab.network import (
     render_routes,
     table_number,
 )
-from lab.ruleset import render_ruleset
+from lab.vpc.ruleset import render_ruleset
 
 LB_1 = Interface(
     device="lb-1",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab import pair
+from lab.failover import pair
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,160 @@
+"""A small server that speaks Artifactory's paths: storage API, download, token check.
+
+It serves a folder (``REPOSITORY/PATH``) and goes wrong in the ways that tests ask for.
+"""
+
+import argparse
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+API = "/artifactory/api/storage/"
+ROOT = "/artifactory/"
+
+
+@dataclass(slots=True)
+class Repositories:
+    """What is served, to whom, and what goes wrong."""
+
+    folder: Path
+    token: str | None = field(default=None, repr=False)
+    faults_file: Path | None = None
+    requests: list[str] = field(default_factory=list)
+    """Method and path of every request that came."""
+
+    def fault(self, name: str) -> Any:
+        """The fault of this name that the faults file asks for.
+
+        ``checksum`` (``wrong`` or ``none``), ``truncate`` (bytes to send at most),
+        ``status`` (answer with it), ``fail_first`` (how many requests get 503).
+        """
+        try:
+            text = self.faults_file.read_text() if self.faults_file else "{}"
+        except FileNotFoundError:
+            return None
+        return json.loads(text).get(name)
+
+    def file(self, path: str) -> Path | None:
+        """The file behind a path; None if there is none inside the folder."""
+        found = (self.folder / path).resolve()
+        inside = found.is_relative_to(self.folder.resolve())
+        return found if inside and found.is_file() else None
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    protocol_version = "HTTP/1.1"
+    repositories: Repositories
+
+    def do_GET(self) -> None:
+        """Answer the storage API and downloads."""
+        served = self.repositories
+        served.requests.append(f"GET {self.path}")
+        status = served.fault("status")
+        if len(served.requests) <= (served.fault("fail_first") or 0):
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+        if status is None and served.token is not None:
+            given = self.headers.get("Authorization")
+            if given is None:
+                status = HTTPStatus.UNAUTHORIZED
+            elif given != f"Bearer {served.token}":
+                status = HTTPStatus.FORBIDDEN
+        if status is not None:
+            self._refuse(status)
+        elif self.path.startswith(API):
+            self._describe(self.path.removeprefix(API))
+        else:
+            self._download(self.path.removeprefix(ROOT))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keep quiet; requests are kept in a list."""
+
+    def _describe(self, path: str) -> None:
+        file = self.repositories.file(path)
+        if file is None:
+            self._refuse(HTTPStatus.NOT_FOUND)
+            return
+        content = file.read_bytes()
+        sums = {"sha256": hashlib.sha256(content).hexdigest()}
+        fault = self.repositories.fault("checksum")
+        if fault == "wrong":
+            sums["sha256"] = "0" * 64
+        if fault == "none":
+            del sums["sha256"]
+        repository, _, inner = path.partition("/")
+        description = {
+            "repo": repository,
+            "path": f"/{inner}",
+            "size": str(len(content)),
+            "checksums": sums,
+            "downloadUri": f"http://{self.headers['Host']}{ROOT}{path}",
+        }
+        self._answer(HTTPStatus.OK, json.dumps(description).encode())
+
+    def _download(self, path: str) -> None:
+        file = self.repositories.file(path)
+        if file is None:
+            self._refuse(HTTPStatus.NOT_FOUND)
+            return
+        content = file.read_bytes()
+        longest = self.repositories.fault("truncate")
+        self._answer(HTTPStatus.OK, content, content[:longest])
+        if longest is not None:
+            self.close_connection = True
+
+    def _refuse(self, status: int) -> None:
+        errors = [{"status": status, "message": HTTPStatus(status).phrase}]
+        self._answer(status, json.dumps({"errors": errors}).encode())
+
+    def _answer(self, status: int, body: bytes, sent: bytes | None = None) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body if sent is None else sent)
+
+
+def make_server(
+    repositories: Repositories, address: str, port: int
+) -> ThreadingHTTPServer:
+    """A server that is bound and not yet serving; port 0 takes a free one."""
+    handler = type("BoundHandler", (Handler,), {"repositories": repositories})
+    return ThreadingHTTPServer((address, port), handler)
+
+
+@contextmanager
+def serving(repositories: Repositories) -> Iterator[str]:
+    """Serve on a free port of the loopback while inside; yields the base URL."""
+    with make_server(repositories, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}{ROOT.rstrip('/')}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def main() -> None:
+    """Serve until killed; the token comes from a file, never from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m lab.artifactory.server")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--address", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8081)
+    parser.add_argument("--token-file", type=Path)
+    parser.add_argument("--faults-file", type=Path)
+    arguments = parser.parse_args()
+    token = arguments.token_file.read_text().strip() if arguments.token_file else None
+    repositories = Repositories(arguments.folder, token, arguments.faults_file)
+    make_server(repositories, arguments.address, arguments.port).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Where moto differs from AWS, and what makes it the same: one list, ``CORRECTIONS``.
+
+They change moto inside the process that serves it, and must not be imported anywhere
+else. A correction is a function whose docstring says what moto does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lab.aws.corrections import addresses, cloudformation, network
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """One difference between moto and AWS."""
+
+    apply: Callable[[], None]
+    hosts_only: bool = False
+    """Whether only a moto whose instances are hosts needs it."""
+
+    @property
+    def name(self) -> str:
+        """What is so afterwards."""
+        return self.apply.__name__
+
+
+CORRECTIONS = (
+    Correction(cloudformation.secrets_can_be_in_a_stack),
+    Correction(cloudformation.database_versions_are_recent),
+    Correction(cloudformation.instances_keep_their_properties),
+    Correction(cloudformation.elastic_ips_keep_their_tags),
+    Correction(cloudformation.databases_have_a_master_secret),
+    Correction(cloudformation.groups_are_updated_in_place),
+    Correction(cloudformation.groups_spread_over_their_subnets),
+    Correction(cloudformation.no_value_leaves_lists),
+    Correction(addresses.elastic_ip_leaves_its_old_interface),
+    Correction(addresses.private_address_has_one_interface),
+    Correction(addresses.terminated_instances_let_go),
+    Correction(addresses.secondary_addresses_are_found),
+    Correction(addresses.source_check_is_the_interfaces),
+    Correction(addresses.routes_to_interfaces_are_checked),
+    Correction(addresses.routes_tell_what_became_of_their_interface),
+    Correction(addresses.dry_runs_do_nothing),
+    Correction(network.public_addresses_can_be_routed, hosts_only=True),
+    Correction(network.subnets_keep_their_setting, hosts_only=True),
+    Correction(network.instances_follow_their_subnet, hosts_only=True),
+    Correction(network.subnets_get_their_route_table, hosts_only=True),
+    Correction(network.databases_have_an_interface, hosts_only=True),
+)
+"""In the order in which they are applied: later ones wrap what earlier ones did."""
+
+_applied: set[str] = set()
+
+
+def correct(region: str, *, hosts: bool = True) -> None:
+    """Apply every correction once per process, before moto answers its first request.
+
+    The region is where the stack will be. Without ``hosts``, those that only hosts
+    need are left out.
+    """
+    cloudformation.zones_are_those_of(region)
+    for correction in CORRECTIONS:
+        if correction.name in _applied or (correction.hosts_only and not hosts):
+            continue
+        _applied.add(correction.name)
+        correction.apply()

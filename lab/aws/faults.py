@@ -1,0 +1,163 @@
+"""What is wrong with the lab's AWS: faults as values, those in force, their answers.
+
+Part of the process that is AWS, but it knows nothing of moto. A fault that answers
+keeps the request from moto, so it has no effect.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Condition
+from typing import Any
+from uuid import uuid4
+from xml.sax.saxutils import escape
+
+from lab.aws.calls import Request
+from lab.plan import facts
+
+SLOW, LATE = "slow", "late"
+WAITING = (SLOW, LATE)
+"""Answers are late: after the request was carried out, or because it is late itself."""
+
+ANSWERING = ("throttle", "fail", "deny")
+
+METADATA_FAILS = "imds-fail"
+
+
+@dataclass(frozen=True, slots=True)
+class CloudFault:
+    """Something that is wrong with AWS for the requests that it is about."""
+
+    kind: str
+    milliseconds: float = 0
+    actions: tuple[str, ...] = ()
+    """None: every action."""
+    source: str = ""
+    """The address that asks; empty: any."""
+
+    def concerns(self, source: str, action: str) -> bool:
+        """Whether it is about such a request."""
+        return self.source in ("", source) and (
+            not self.actions or action in self.actions
+        )
+
+    @property
+    def place(self) -> tuple[object, ...]:
+        """A later fault takes the place of an earlier one with this the same."""
+        return self.kind, self.actions, self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that is not AWS's own."""
+
+    status: str
+    content_type: str
+    body: bytes
+
+
+class CloudFaults:
+    """The faults in force."""
+
+    def __init__(self) -> None:
+        self._faults: tuple[CloudFault, ...] = ()
+        self._changed = Condition()
+
+    def listed(self) -> tuple[CloudFault, ...]:
+        """Those in force, in the order in which they were set."""
+        return self._faults
+
+    def put(self, fault: CloudFault) -> None:
+        """Put a fault in force, besides those that are."""
+        with self._changed:
+            others = (old for old in self._faults if old.place != fault.place)
+            self._faults = (*others, fault)
+            self._changed.notify_all()
+
+    def clear(self) -> None:
+        """Be healthy; whoever waits is served at once."""
+        with self._changed:
+            self._faults = ()
+            self._changed.notify_all()
+
+    def wait(self, kind: str, request: Request) -> None:
+        """Take as long as the faults of a kind say, unless they are lifted."""
+        for fault in self._faults:
+            if fault.kind == kind and fault.concerns(request.source, request.action):
+                with self._changed:
+                    self._changed.wait_for(
+                        self._lifted(fault), timeout=fault.milliseconds / 1000
+                    )
+
+    def _lifted(self, fault: CloudFault) -> Callable[[], bool]:
+        return lambda: fault not in self._faults
+
+    def answer(self, request: Request) -> Answer | None:
+        """What the fault that was set last answers, if any answers."""
+        for fault in reversed(self._faults):
+            if fault.kind in ANSWERING and fault.concerns(
+                request.source, request.action
+            ):
+                return _answer(fault.kind, request)
+        return None
+
+    def metadata_fails(self, source: str) -> bool:
+        """Whether the metadata service fails for whoever asks."""
+        return any(
+            fault.kind == METADATA_FAILS and fault.concerns(source, "")
+            for fault in self._faults
+        )
+
+
+_ERRORS = {
+    ("throttle", "ec2"): ("503 Service Unavailable", "RequestLimitExceeded"),
+    ("throttle", "query"): ("400 Bad Request", "Throttling"),
+    ("throttle", "json"): ("400 Bad Request", "ThrottlingException"),
+    ("fail", "ec2"): ("500 Internal Server Error", "InternalError"),
+    ("fail", "query"): ("500 Internal Server Error", "InternalFailure"),
+    ("fail", "json"): ("500 Internal Server Error", "InternalServiceError"),
+    ("deny", "ec2"): ("403 Forbidden", "UnauthorizedOperation"),
+    ("deny", "query"): ("403 Forbidden", "AccessDenied"),
+    ("deny", "json"): ("400 Bad Request", "AccessDeniedException"),
+}
+"""Status and code by kind and protocol, as AWS's references of common errors say."""
+
+
+def _answer(kind: str, request: Request) -> Answer:
+    status, code = _ERRORS[kind, request.protocol]
+    message = {
+        "throttle": "Request limit exceeded.",
+        "fail": "An internal error has occurred",
+        "deny": _denial(request),
+    }[kind]
+    if request.protocol == "json":
+        content: dict[str, Any] = {"__type": code, "message": message}
+        body = json.dumps(content).encode()
+        return Answer(status, "application/x-amz-json-1.1", body)
+    error = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
+    id_ = uuid4()
+    if request.protocol == "ec2":
+        text = (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            f"<Response><Errors><Error>{error}</Error></Errors>"
+            f"<RequestID>{id_}</RequestID></Response>"
+        )
+    else:
+        who = "Receiver" if status.startswith("5") else "Sender"
+        text = (
+            f"<ErrorResponse><Error><Type>{who}</Type>{error}</Error>"
+            f"<RequestId>{id_}</RequestId></ErrorResponse>"
+        )
+    return Answer(status, "text/xml;charset=UTF-8", text.encode())
+
+
+def _denial(request: Request) -> str:
+    action = f"{request.service}:{request.action}"
+    words = (
+        f"User: arn:aws:sts::{facts.ACCOUNT}:assumed-role/lab/{request.source} is not "
+        f"authorized to perform: {action} because no identity-based policy allows "
+        f"the {action} action"
+    )
+    if request.protocol != "ec2":
+        return words
+    return f"You are not authorized to perform this operation. {words}."

@@ -1,0 +1,284 @@
+"""The stack in the lab's AWS: created, updated, and read for the hosts to build.
+
+Asks AWS as anyone would, with boto3, from the operator's namespace.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from lab.aws import address as addresses
+from lab.aws.address import Address
+from lab.errors import LabError
+from lab.plan import facts
+from lab.plan.project import TEMPLATE
+from lab.plan.records import DATABASE_ROLE, Host
+
+DEFAULT_ENGINE = "postgres"
+
+_KEPT = {
+    "DatabaseEngine": DEFAULT_ENGINE,
+    "AddressKind": addresses.KINDS[0],
+    "LoadBalancerSubnets": "two",
+    "VirtualAddress": "",
+}
+"""What a stack keeps when it is updated, unless it is the template's default."""
+
+GROUP_NAME_TAG = "app"
+"""The Name that instances of the scaling group are launched with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Something of the stack that shall be a host, as AWS describes it."""
+
+    node: str
+    role: str
+    id: str
+    interface_id: str
+    mac: str
+    address: str
+    subnet: str
+    on: bool = True
+
+    def host(self, image: Path) -> Host:
+        """The host to build for it."""
+        network = ipaddress.ip_network(self.subnet)
+        return Host(
+            node=self.node,
+            role=self.role,
+            instance_id=self.id,
+            interface_id=self.interface_id,
+            mac=self.mac,
+            address=self.address,
+            prefix=network.prefixlen,
+            # AWS reserves a subnet's first address for its router.
+            gateway=str(network.network_address + 1),
+            image=str(image),
+        )
+
+
+def client(service: str) -> Any:
+    """A boto3 client for the lab's AWS; use it in the operator's namespace."""
+    credentials = facts.CREDENTIALS
+    return boto3.client(
+        service,
+        region_name=facts.REGION,
+        endpoint_url=facts.ENDPOINT,
+        aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
+        config=Config(
+            connect_timeout=5, read_timeout=60, retries={"total_max_attempts": 2}
+        ),
+    )
+
+
+def ensure(
+    application_nodes: int | None, engine: str | None, address_kind: str | None
+) -> str:
+    """Create the stack, or update it where it differs; returns what was done."""
+    formation = client("cloudformation")
+    template = TEMPLATE.read_text()
+    present = _describe(formation)
+    wanted = {"OperatorCidr": f"{facts.OPERATOR_STATION.address}/32"}
+    if application_nodes is not None:
+        wanted["ApplicationNodes"] = str(application_nodes)
+    done = "unchanged"
+    if present is None:
+        if engine not in (None, DEFAULT_ENGINE):
+            wanted["DatabaseEngine"] = engine
+        wanted |= addresses.parameters(address_kind or addresses.KINDS[0])
+        _carry_out(formation.create_stack, template, wanted)
+        done = "created"
+    set_before = _parameters(formation)
+    _refuse_another("DatabaseEngine", engine, set_before)
+    _refuse_another("AddressKind", address_kind, set_before)
+    # moto takes a parameter that is named anew for a change, even to the same value.
+    kept = {k: v for k, v in set_before.items() if v != _KEPT.get(k, v)}
+    wanted = {"ApplicationNodes": set_before["ApplicationNodes"]} | kept | wanted
+    if wanted.get("VirtualAddress") == facts.ADDRESS_TO_CHOOSE:
+        wanted["VirtualAddress"] = _choose_address()
+    same_template = formation.get_template(StackName=facts.STACK)["TemplateBody"]
+    if same_template == template and wanted.items() <= set_before.items():
+        return done
+    _carry_out(formation.update_stack, template, wanted)
+    return "updated" if done == "unchanged" else done
+
+
+def _refuse_another(key: str, wanted: str | None, present: dict[str, str]) -> None:
+    """Refuse what AWS could change, but the lab's moto and hosts cannot follow."""
+    kept = present.get(key, _KEPT[key])
+    if wanted not in (None, kept):
+        raise LabError(
+            f"the lab's stack has {key}={kept} and keeps it, so it cannot become "
+            f"{wanted}: take the lab down first"
+        )
+
+
+def _choose_address() -> str:
+    """An address for the load balancers that is free in their subnet."""
+    ec2 = client("ec2")
+    (subnet_id,) = {
+        instance["SubnetId"]
+        for instance in _instances(ec2, ["pending", "running", "stopping", "stopped"])
+        if _tags(instance).get("portway:role") == "load-balancer"
+    }
+    return addresses.free(ec2, subnet_id)
+
+
+def _parameters(formation: Any) -> dict[str, str]:
+    present = _describe(formation) or {"Parameters": []}
+    return {p["ParameterKey"]: p["ParameterValue"] for p in present["Parameters"]}
+
+
+def _carry_out(action: Any, template: str, parameters: dict[str, str]) -> None:
+    action(
+        StackName=facts.STACK,
+        TemplateBody=template,
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[
+            {"ParameterKey": key, "ParameterValue": value}
+            for key, value in parameters.items()
+        ],
+    )
+    present = _describe(client("cloudformation"))
+    if present is None or not present["StackStatus"].endswith("_COMPLETE"):
+        raise LabError(f"the stack did not come up: {present}")
+
+
+def _describe(formation: Any) -> dict[str, Any] | None:
+    try:
+        stacks = formation.describe_stacks(StackName=facts.STACK)["Stacks"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            return None
+        raise
+    return dict(stacks[0])
+
+
+def outputs() -> dict[str, str]:
+    """The stack's outputs; none if there is no stack."""
+    present = _describe(client("cloudformation"))
+    listed = present.get("Outputs", []) if present else []
+    return {output["OutputKey"]: output["OutputValue"] for output in listed}
+
+
+def name_instances() -> None:
+    """Give the group's instances names of their own, the lowest free number first."""
+    ec2 = client("ec2")
+    instances = sorted(
+        _instances(ec2, ["pending", "running", "stopping", "stopped"]),
+        key=lambda i: (i["LaunchTime"], i["InstanceId"]),
+    )
+    taken = {_tags(instance).get("Name", "") for instance in instances}
+    for instance in instances:
+        if _tags(instance).get("Name") != GROUP_NAME_TAG:
+            continue
+        name = next(
+            candidate
+            for number in range(1, len(instances) + 1)
+            if (candidate := f"{GROUP_NAME_TAG}-{number}") not in taken
+        )
+        taken.add(name)
+        ec2.create_tags(
+            Resources=[instance["InstanceId"]], Tags=[{"Key": "Name", "Value": name}]
+        )
+
+
+def machines() -> tuple[Machine, ...]:
+    """Everything of the stack that is a machine, by name."""
+    ec2 = client("ec2")
+    subnets = {
+        subnet["SubnetId"]: subnet["CidrBlock"]
+        for page in ec2.get_paginator("describe_subnets").paginate()
+        for subnet in page["Subnets"]
+    }
+    found = [
+        *_instance_machines(ec2, subnets),
+        *_database_machines(ec2, subnets),
+    ]
+    names = [machine.node for machine in found]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise LabError(f"several instances are named {', '.join(sorted(twice))}")
+    return tuple(sorted(found, key=lambda machine: machine.node))
+
+
+def _instance_machines(ec2: Any, subnets: dict[str, str]) -> Iterator[Machine]:
+    states = ["pending", "running", "stopping", "stopped"]
+    for instance in _instances(ec2, states):
+        tags = _tags(instance)
+        interface = instance["NetworkInterfaces"][0]
+        yield Machine(
+            node=re.sub(r"[^a-z0-9-]", "-", tags.get("Name", "").lower())
+            or instance["InstanceId"],
+            role=tags.get("portway:role", ""),
+            id=instance["InstanceId"],
+            interface_id=interface["NetworkInterfaceId"],
+            mac=interface["MacAddress"],
+            address=instance["PrivateIpAddress"],
+            subnet=subnets[instance["SubnetId"]],
+            on=instance["State"]["Name"] in ("pending", "running"),
+        )
+
+
+def _database_machines(ec2: Any, subnets: dict[str, str]) -> Iterator[Machine]:
+    """RDS shows no machine, but the network interface that it made for one."""
+    identifier = outputs().get("DatabaseIdentifier")
+    filters = [{"Name": f"tag:{facts.DATABASE_TAG}", "Values": [identifier or "-"]}]
+    interfaces = ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
+    for number, interface in enumerate(interfaces, start=1):
+        yield Machine(
+            node=f"db-{number}",
+            role=DATABASE_ROLE,
+            id=str(identifier),
+            interface_id=interface["NetworkInterfaceId"],
+            mac=interface["MacAddress"],
+            address=interface["PrivateIpAddress"],
+            subnet=subnets[interface["SubnetId"]],
+        )
+
+
+def database(identifier: str) -> dict[str, Any]:
+    """What RDS says of a database."""
+    found = client("rds").describe_db_instances(DBInstanceIdentifier=identifier)
+    return dict(found["DBInstances"][0])
+
+
+def database_endpoint(identifier: str) -> tuple[str, int]:
+    """The name and port under which RDS offers a database."""
+    endpoint = database(identifier)["Endpoint"]
+    return endpoint["Address"], endpoint["Port"]
+
+
+def secret(arn: str) -> str:
+    """The text of a secret."""
+    answer = client("secretsmanager").get_secret_value(SecretId=arn)
+    return str(answer["SecretString"])
+
+
+def address() -> Address | None:
+    """What AWS says of the stack's address; None if there is no stack."""
+    return addresses.read(client("ec2"), outputs())
+
+
+def _instances(ec2: Any, states: list[str]) -> Iterator[dict[str, Any]]:
+    pages = ec2.get_paginator("describe_instances").paginate(
+        Filters=[
+            {"Name": "tag:portway:stack", "Values": [facts.STACK]},
+            {"Name": "instance-state-name", "Values": states},
+        ]
+    )
+    for page in pages:
+        for reservation in page["Reservations"]:
+            yield from reservation["Instances"]
+
+
+def _tags(instance: dict[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}

@@ -1,0 +1,43 @@
+"""What this machine must have before it can carry a lab."""
+
+import os
+import shutil
+from pathlib import Path
+
+from lab.errors import LabError
+
+PROGRAMS = {
+    "ip": "iproute2",
+    "mmdebstrap": "mmdebstrap",
+    "nft": "nftables",
+    "nsenter": "util-linux",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "sysctl": "procps",
+    "systemd-nspawn": "systemd-container",
+}
+"""Programs that the lab starts, and the Debian packages they are in."""
+
+FILES = {"/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring"}
+
+
+def missing_packages() -> tuple[str, ...]:
+    """The Debian packages that the lab needs and this machine does not have."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    missing = {
+        package
+        for program, package in PROGRAMS.items()
+        if shutil.which(program, path=path) is None
+    } | {package for file, package in FILES.items() if not Path(file).exists()}
+    return tuple(sorted(missing))
+
+
+def check_machine() -> None:
+    """Refuse a machine that cannot carry a lab, and say what to do about it."""
+    if os.geteuid() != 0:
+        raise LabError("the lab makes network namespaces and hosts: run it as root")
+    if missing := missing_packages():
+        raise LabError(
+            "this machine lacks what the lab is made with; "
+            f"install it with 'apt-get install {' '.join(missing)}'"
+        )
