@@ -8,7 +8,7 @@ import pytest
 from lab.errors import LabError
 from lab.failover import command
 from lab.failover.scenarios import SCENARIOS
-from tests.unit.test_failover_outcome import GOOD
+from tests.unit.lab.failover.test_outcome import GOOD
 
 
 def test_names_of_scenarios_differ_and_can_be_typed() -> None:

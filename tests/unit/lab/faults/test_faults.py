@@ -1,16 +1,8 @@
-"""What the lab's faults are as rules, as words and as AWS's answers."""
-
-import io
-import json
-from typing import Any
+"""What the lab's faults are as rules and as words."""
 
 import pytest
-from botocore.parsers import create_parser
-from botocore.session import Session
 
-from lab.aws import calls
-from lab.aws.calls import Call, Calls, Request
-from lab.aws.faults import CloudFault, CloudFaults
+from lab.aws.faults import CloudFault
 from lab.errors import LabError
 from lab.faults import aws as aws_faults
 from lab.faults.rules import (
@@ -146,112 +138,7 @@ def test_ends_without_a_link_between_them_are_refused() -> None:
         render_rules([LinkFault("cut", "aws", "imds")], ENDS)
 
 
-def answer(kind: str, request: Request) -> tuple[int, str, str]:
-    """Status, code and message of an answer as boto3 reads them."""
-    faults = CloudFaults()
-    faults.put(CloudFault(kind))
-    given = faults.answer(request)
-    assert given
-    status = int(given.status[:3])
-    parsed = create_parser(request.protocol).parse(
-        {"body": given.body, "headers": {}, "status_code": status},
-        Session().get_service_model(request.service).shape_for("Filter")
-        if request.service == "ec2"
-        else None,
-    )
-    return status, parsed["Error"]["Code"], parsed["Error"]["Message"]
-
-
-EC2 = Request("10.0.0.5", "ec2", "AssociateAddress", "ec2", {})
-RDS = Request("10.0.0.5", "rds", "DescribeDBInstances", "query", {})
-SECRETS = Request("10.0.0.5", "secretsmanager", "GetSecretValue", "json", {})
-
-
-@pytest.mark.parametrize(
-    ("kind", "request_", "status", "code"),
-    [
-        ("throttle", EC2, 503, "RequestLimitExceeded"),
-        ("fail", EC2, 500, "InternalError"),
-        ("deny", EC2, 403, "UnauthorizedOperation"),
-        ("throttle", RDS, 400, "Throttling"),
-        ("fail", RDS, 500, "InternalFailure"),
-        ("deny", RDS, 403, "AccessDenied"),
-        ("throttle", SECRETS, 400, "ThrottlingException"),
-        ("fail", SECRETS, 500, "InternalServiceError"),
-        ("deny", SECRETS, 400, "AccessDeniedException"),
-    ],
-)
-def test_boto_reads_the_error_that_the_service_gives(
-    kind: str, request_: Request, status: int, code: str
-) -> None:
-    assert answer(kind, request_)[:2] == (status, code)
-
-
-def test_denial_names_the_action() -> None:
-    _, _, message = answer("deny", EC2)
-    assert "is not authorized to perform: ec2:AssociateAddress" in message
-
-
-def test_fault_concerns_only_its_actions_and_its_source() -> None:
-    faults = CloudFaults()
-    faults.put(CloudFault("deny", actions=("AssociateAddress",), source="10.0.0.5"))
-    assert faults.answer(EC2)
-    assert not faults.answer(RDS)
-    elsewhere = Request("10.0.0.6", "ec2", "AssociateAddress", "ec2", {})
-    assert not faults.answer(elsewhere)
-
-
-def test_last_fault_answers_and_none_after_healing() -> None:
-    faults = CloudFaults()
-    for kind in ("deny", "throttle"):
-        faults.put(CloudFault(kind))
-    given = faults.answer(EC2)
-    assert given
-    assert given.status.startswith("503")
-    faults.clear()
-    assert not faults.answer(EC2)
-
-
 def test_action_that_no_service_has_is_refused() -> None:
     aws_faults.check(CloudFault("deny", actions=("GetSecretValue", "DescribeRegions")))
     with pytest.raises(LabError, match="no action DescribeRegion in"):
         aws_faults.check(CloudFault("deny", actions=("DescribeRegion",)))
-
-
-def environ(body: bytes, **more: Any) -> dict[str, Any]:
-    return {
-        "REMOTE_ADDR": "10.0.0.5",
-        "PATH_INFO": "/",
-        "CONTENT_LENGTH": str(len(body)),
-        "wsgi.input": io.BytesIO(body),
-        "HTTP_AUTHORIZATION": "AWS4-HMAC-SHA256 Credential=AK/20250101/us-east-1/"
-        f"{more.pop('service')}/aws4_request, SignedHeaders=host",
-        **more,
-    }
-
-
-def test_call_is_read_with_what_it_is_about() -> None:
-    body = b"Action=AssociateAddress&AllocationId=eipalloc-1&DryRun=true&Version=2"
-    given = environ(body, service="ec2")
-    assert calls.read(given) == Request(
-        "10.0.0.5",
-        "ec2",
-        "AssociateAddress",
-        "ec2",
-        {"AllocationId": "eipalloc-1", "DryRun": "true"},
-    )
-    assert given["wsgi.input"].read() == body
-
-
-def test_secret_value_is_not_kept_of_a_call() -> None:
-    body = json.dumps({"SecretId": "name", "SecretString": "hidden"}).encode()
-    target = "secretsmanager.PutSecretValue"
-    read = calls.read(environ(body, service="secretsmanager", HTTP_X_AMZ_TARGET=target))
-    assert (read.action, read.parameters) == ("PutSecretValue", {"SecretId": "name"})
-
-
-def test_calls_are_given_since_a_moment() -> None:
-    calls = Calls()
-    for at in (1.0, 2.0, 3.0):
-        calls.add(Call(at, "10.0.0.5", "DescribeVpcs", 200, {}))
-    assert [call[0] for call in calls.since(2.0)] == [2.0, 3.0]

@@ -1,14 +1,11 @@
-"""Names, recipes and processes of the lab: its pure parts."""
+"""What a lab's things are called, and what is written down about its hosts."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lab.errors import LabError
-from lab.ground import mounts, processes
-from lab.machines import image
 from lab.plan.files import write_whole
 from lab.plan.names import Lab, chosen
 from lab.plan.records import Host, hosts, save
@@ -55,28 +52,6 @@ def test_device_names_fit_and_differ() -> None:
     assert HOST.device == "app-1"
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"suite": "bookworm"},
-        {"installed": ("systemd",)},
-        {"installable": ("haproxy",)},
-        {"customize": "#!/bin/sh\n"},
-    ],
-)
-def test_recipe_hash_changes_with_all_that_goes_into_an_image(
-    changed: dict[str, str],
-) -> None:
-    recipe = image.recipe("trixie")
-    assert replace(recipe, **changed).digest() != recipe.digest()  # type: ignore[arg-type]
-    assert image.recipe("trixie").digest() == recipe.digest()
-
-
-def test_unknown_suite_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(LabError, match="trixie or bookworm"):
-        image.recipe("sid")
-
-
 def test_hosts_are_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PORTWAY_LAB_STATE", str(tmp_path))
     lab = Lab("test")
@@ -92,19 +67,3 @@ def test_file_is_written_whole_with_its_mode(tmp_path: Path) -> None:
     assert file.read_text() == "two"
     assert file.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [file]
-
-
-def test_only_a_first_process_of_its_own_namespace_is_an_init(tmp_path: Path) -> None:
-    # This process is pid N of the machine: never the init of a host.
-    group = tmp_path / "host"
-    group.mkdir()
-    (group / "cgroup.procs").write_text(f"{os.getpid()}\n999999999\n")
-    assert processes.in_cgroup(group) == [os.getpid(), 999999999]
-    assert processes.init_of(group) is None
-
-
-def test_nothing_is_mounted_below_a_plain_directory(tmp_path: Path) -> None:
-    assert mounts.below(tmp_path) == []
-    (tmp_path / "x" / "y").mkdir(parents=True)
-    mounts.remove_tree(tmp_path / "x")
-    assert not (tmp_path / "x").exists()

@@ -7,9 +7,9 @@ import pytest
 
 from lab.failover import table
 from lab.failover.drawing import draw
-from tests.unit.test_failover_outcome import GOOD
+from tests.unit.lab.failover.test_outcome import GOOD
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[4] / "README.md"
 BAD = replace(GOOD, name="worse", problems=["too long"])
 ROUTE = replace(GOOD, kind="route")
 
