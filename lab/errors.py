@@ -1,4 +1,4 @@
-"""The lab's own error: told in words, printed without a traceback."""
+"""The lab's own error: a message for people, printed without a traceback."""
 
 
 class LabError(Exception):

@@ -29,7 +29,7 @@ def folder(lab: Lab) -> Path:
 
 
 def faults_file(lab: Lab) -> Path:
-    """Where tests say what shall go wrong; no such file: nothing."""
+    """Where tests ask for failures; without the file there are none."""
     return lab.directory / ARTIFACTORY / "faults.json"
 
 

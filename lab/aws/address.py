@@ -1,4 +1,4 @@
-"""The stack's address in the lab: which one to ask for, and whom AWS says it leads to.
+"""The stack's address in the lab: which one to ask for, and where AWS points it.
 
 Reads AWS for itself and not with Portway's code, so that the lab can judge Portway.
 """
@@ -25,7 +25,7 @@ class Address:
     objects: tuple[str, ...]
     """Of the Elastic IP's allocation, the subnet or the route tables; their ids."""
     holder: str | None
-    """The network interface that all of it leads to; None if there is none."""
+    """The network interface that all of it points to; None if there is no such one."""
 
 
 def parameters(kind: str) -> dict[str, str]:
@@ -37,7 +37,7 @@ def parameters(kind: str) -> dict[str, str]:
     return {
         "AddressKind": kind,
         "LoadBalancerSubnets": "one",
-        # The subnet it shall be of does not exist yet.
+        # Its subnet does not exist yet.
         "VirtualAddress": facts.ADDRESS_TO_CHOOSE,
     }
 
@@ -91,7 +91,7 @@ def _private_holders(
 def _route_holders(
     ec2: Any, address: str, objects: tuple[str, ...]
 ) -> list[str | None]:
-    """One for each table, None where no living interface is led to."""
+    """One for each table; None where its route has no working interface."""
     filters = [{"Name": "route-table-id", "Values": list(objects)}]
     holders = []
     for table in ec2.describe_route_tables(Filters=filters)["RouteTables"]:

@@ -1,4 +1,4 @@
-"""What is wrong with the lab's AWS: faults as values, those in force, their answers.
+"""What is wrong with the lab's AWS: faults as values, the active ones, their answers.
 
 Part of the process that is AWS, but it knows nothing of moto. A fault that answers
 keeps the request from moto, so it has no effect.
@@ -26,7 +26,7 @@ METADATA_FAILS = "imds-fail"
 
 @dataclass(frozen=True, slots=True)
 class CloudFault:
-    """Something that is wrong with AWS for the requests that it is about."""
+    """Something that is wrong with AWS, for all requests or for some."""
 
     kind: str
     milliseconds: float = 0
@@ -43,7 +43,7 @@ class CloudFault:
 
     @property
     def place(self) -> tuple[object, ...]:
-        """A later fault takes the place of an earlier one with this the same."""
+        """A fault replaces an earlier one with the same key."""
         return self.kind, self.actions, self.source
 
 
@@ -57,31 +57,31 @@ class Answer:
 
 
 class CloudFaults:
-    """The faults in force."""
+    """The active faults."""
 
     def __init__(self) -> None:
         self._faults: tuple[CloudFault, ...] = ()
         self._changed = Condition()
 
     def listed(self) -> tuple[CloudFault, ...]:
-        """Those in force, in the order in which they were set."""
+        """The active faults, in the order in which they were set."""
         return self._faults
 
     def put(self, fault: CloudFault) -> None:
-        """Put a fault in force, besides those that are."""
+        """Add a fault to the active ones."""
         with self._changed:
             others = (old for old in self._faults if old.place != fault.place)
             self._faults = (*others, fault)
             self._changed.notify_all()
 
     def clear(self) -> None:
-        """Be healthy; whoever waits is served at once."""
+        """Remove every fault; requests that wait are served at once."""
         with self._changed:
             self._faults = ()
             self._changed.notify_all()
 
     def wait(self, kind: str, request: Request) -> None:
-        """Take as long as the faults of a kind say, unless they are lifted."""
+        """Wait as long as the faults of a kind say, or until they are removed."""
         for fault in self._faults:
             if fault.kind == kind and fault.concerns(request.source, request.action):
                 with self._changed:
@@ -102,7 +102,7 @@ class CloudFaults:
         return None
 
     def metadata_fails(self, source: str) -> bool:
-        """Whether the metadata service fails for whoever asks."""
+        """Whether the metadata service fails for this source."""
         return any(
             fault.kind == METADATA_FAILS and fault.concerns(source, "")
             for fault in self._faults

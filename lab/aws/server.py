@@ -91,7 +91,7 @@ class Cloud:
     def _take_in_hosts(self, start_response: StartResponse) -> list[bytes]:
         start_response("204 No Content", [])
         with self._lock:
-            self._synchronize(anew=True)
+            self._synchronize(force=True)
         return []
 
     def _serve(
@@ -109,13 +109,13 @@ class Cloud:
         else:
             with self._lock:
                 body = list(self._aws(environ, start_response))
-                self._synchronize(anew=False)
+                self._synchronize(force=False)
         self._faults.wait(SLOW, request)
         return body
 
-    def _synchronize(self, anew: bool) -> None:
+    def _synchronize(self, force: bool) -> None:
         try:
-            self._router.apply(observe.network(records.hosts(self._lab)), anew=anew)
+            self._router.apply(observe.network(records.hosts(self._lab)), force=force)
         except Exception:  # the log is read by people; AWS must go on answering
             traceback.print_exc()
 

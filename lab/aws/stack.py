@@ -37,7 +37,7 @@ GROUP_NAME_TAG = "app"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Something of the stack that shall be a host, as AWS describes it."""
+    """A part of the stack that becomes a host, as AWS describes it."""
 
     node: str
     role: str
@@ -100,7 +100,7 @@ def ensure(
     set_before = _parameters(formation)
     _refuse_another("DatabaseEngine", engine, set_before)
     _refuse_another("AddressKind", address_kind, set_before)
-    # moto takes a parameter that is named anew for a change, even to the same value.
+    # moto takes every parameter that is given for a change, even to the same value.
     kept = {k: v for k, v in set_before.items() if v != _KEPT.get(k, v)}
     wanted = {"ApplicationNodes": set_before["ApplicationNodes"]} | kept | wanted
     if wanted.get("VirtualAddress") == facts.ADDRESS_TO_CHOOSE:
@@ -150,7 +150,9 @@ def _carry_out(action: Any, template: str, parameters: dict[str, str]) -> None:
     )
     present = _describe(client("cloudformation"))
     if present is None or not present["StackStatus"].endswith("_COMPLETE"):
-        raise LabError(f"the stack did not come up: {present}")
+        raise LabError(
+            f"the stack was not created or updated: {present}; see the lab's aws.log"
+        )
 
 
 def _describe(formation: Any) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The main job, shown: a stack, one command, and messages from every client."""
+"""Shows the main job: a stack, one command, and messages from every client."""
 
 import json
 import subprocess

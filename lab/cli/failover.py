@@ -19,7 +19,7 @@ def add_to(add: Callable[..., argparse.ArgumentParser]) -> None:
     failover.add_argument(
         "--only", nargs="+", default=[], metavar="NAME", help="these scenarios"
     )
-    failover.add_argument("--list", action="store_true", help="say which there are")
+    failover.add_argument("--list", action="store_true", help="list the scenarios")
     failover.add_argument(
         "--json", type=Path, metavar="FILE", help="keep the outcomes there, with others"
     )
@@ -39,7 +39,9 @@ def _failover(lab: Lab, options: argparse.Namespace) -> None:
         return
     if options.redraw:
         if not options.json:
-            raise LabError("say with --json FILE what to draw")
+            raise LabError(
+                "--redraw has no outcomes to draw: name their file with --json FILE"
+            )
         command.write_report(command.load(options.json))
         return
     run = command.run_every_kind if options.every_kind else command.run

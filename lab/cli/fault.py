@@ -25,7 +25,7 @@ def add_to(add_verb: Callable[..., argparse.ArgumentParser]) -> None:
     _add_links(add)
     _add_aws(add)
     add("heal", "undo everything, and wait for hosts that were off", _heal)
-    add("list", "what is in force, one per line", _list)
+    add("list", "the active faults, one per line", _list)
 
 
 _Add = Callable[[str, str, _Run], argparse.ArgumentParser]

@@ -25,7 +25,7 @@ def add_to(add: Callable[..., argparse.ArgumentParser]) -> None:
         "--address-kind",
         choices=("elastic-ip", "private-address", "route", "vrrp"),
         help="what moves when a load balancer fails, when the stack is created: "
-        "elastic-ip by default; vrrp alone leads nowhere in a VPC",
+        "elastic-ip by default; vrrp alone cannot work in a VPC",
     )
     add("demo", _demo, "show the main job: a stack, one command, and real traffic")
     add("down", _down, "remove the lab and everything of it but the disk images")

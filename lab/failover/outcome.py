@@ -14,7 +14,7 @@ from lab.plan.records import Host
 from lab.traffic.acknowledgements import Report, percentile
 
 BIN = 0.2
-"""Seconds that one value of ``Outcome.served`` stands for."""
+"""Seconds that one value of ``Outcome.served`` covers."""
 BEFORE, AFTER = 5.0, 40.0
 """The part of a scenario that is drawn, from its injection."""
 
@@ -27,7 +27,7 @@ AGAIN = 5.0
 
 
 class Moves(StrEnum):
-    """How often the address shall move while a scenario lasts."""
+    """How often the address should move while a scenario lasts."""
 
     NONE = "none"
     AWAY = "away"
@@ -165,10 +165,10 @@ def moves(
 ) -> tuple[list[Move], float | None]:
     """The address's moves, and when a load balancer's first call for it came.
 
-    ``nodes`` are the load balancers by name. Calls that lead the address where it is
-    led already, such as for a second route table, are no moves, nor are those by which
-    a standby tries what it may do: dry runs, and calls about another address where
-    there is no dry run.
+    ``nodes`` are the load balancers by name. Calls that point the address where it
+    already points, such as for a second route table, are not moves. Neither are those
+    by which a standby tests its permissions: dry runs, and calls about another address
+    where there is no dry run.
     """
     names = {host.instance_id: node for node, host in nodes.items()}
     names |= {host.interface_id: node for node, host in nodes.items()}

@@ -54,11 +54,11 @@ class Pair:
         return {h.node: h for h in records.hosts(self.lab) if h.role == "load-balancer"}
 
     def masters(self) -> tuple[str, ...]:
-        """The nodes that say that they are VRRP master."""
+        """The nodes whose mover reports VRRP master."""
         return tuple(n for n in self.hosts if self.mover(n)["vrrp_state"] == "MASTER")
 
     def mover(self, node: str) -> dict[str, Any]:
-        """What a node's mover says of itself; of state "" where none runs."""
+        """What a node's mover reports; of state "" where none runs."""
         root = self._root(node)
         try:
             said = json.loads((root / STATUS).read_text()) if root else {}
@@ -67,7 +67,7 @@ class Pair:
         return {"vrrp_state": "", **said}
 
     def holder(self) -> str | None:
-        """The node that AWS says the address leads to; None if that is no one node."""
+        """The node that the address points to in AWS; None if that is not one node."""
         try:
             with namespaces.within(self.lab, OPERATOR):
                 present = stack.address()
@@ -102,7 +102,7 @@ class Pair:
                     )
 
     def master_of_record(self) -> str:
-        """The node that shall be master while both are healthy.
+        """The node that should be master while both are healthy.
 
         The one tagged ``portway:master``, else the one that was launched first.
         """
@@ -138,7 +138,7 @@ class Pair:
         return tuple(down) if servers else ("it has no servers",)
 
     def unsettled(self) -> str:
-        """What is not as it shall be when nothing is wrong; "" if all is."""
+        """What keeps the pair from being settled; "" if it is."""
         record = self.master_of_record()
         masters = self.masters()
         if masters != (record,):

@@ -142,7 +142,7 @@ def _watching(pair: Pair, seen: list[tuple[float, str]]) -> Iterator[None]:
 
 
 def _count(world: World, load: Load, result: Outcome) -> None:
-    """What the clients, the database and AWS have to say of it."""
+    """Fill in what the clients, the database and AWS saw."""
     report, times = load.report, result.times
     result.acknowledged, result.resent = len(report.acknowledged), report.resent
     result.outages = report.outages()

@@ -30,7 +30,7 @@ def _on_master(fault: Callable[..., None], *more: str) -> Act:
 
 
 def _with_haproxy_stopped(fault: Act) -> Act:
-    """A fault, and then a fail-over that it is in the way of."""
+    """A fault, and then a fail-over that has to cope with it."""
 
     def inject(world: World) -> None:
         fault(world)
@@ -92,7 +92,7 @@ def _applications(fault: Callable[..., None], *more: str) -> Act:
 
 
 def _lose_zone(world: World) -> None:
-    """The master, and what stands in its subnet: the stack has one for each zone."""
+    """The master, and the application nodes in its subnet: each zone has one."""
     master = world.pair.hosts[world.master]
     network = f"{master.address}/{master.prefix}"
     zone = ipaddress.ip_network(network, strict=False)

@@ -81,7 +81,7 @@ def _section(kind: str, outcomes: list[Outcome]) -> str:
 
 
 def updated(text: str, outcomes: Iterable[Outcome]) -> str:
-    """The text with what stands between the marks made anew.
+    """The text with everything between the marks replaced.
 
     Raises ValueError if a mark is missing.
     """

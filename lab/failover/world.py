@@ -52,7 +52,7 @@ class World:
         return [h for h in records.hosts(self.lab) if h.role == "application"]
 
     def until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
-        """Look until something is so; LabError if it is not in time."""
+        """Wait for a condition; LabError if it takes too long."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
@@ -61,7 +61,7 @@ class World:
 
     def until_held_by(self, node: str, seconds: float = MOVE_SECONDS) -> None:
         """Wait until AWS gives the address to a node."""
-        what = f"the address leads to {node}"
+        what = f"in AWS the address points to {node}"
         self.until(lambda: self.pair.holder() == node, seconds, what)
 
     def until_settled(self, seconds: float) -> None:
@@ -77,7 +77,7 @@ class World:
         time.sleep(seconds)
 
     def boots(self, *nodes: str) -> dict[str, int | None]:
-        """The init processes of hosts, by which one boot is told from the next."""
+        """The init processes of hosts, which tell one boot from the next."""
         return {n: processes.init_of(processes.cgroup(self.lab, n)) for n in nodes}
 
     def reboot(self, *nodes: str) -> None:
@@ -87,14 +87,14 @@ class World:
             faults.reboot(self.lab, node)
 
     def until_rebooted(self) -> None:
-        """Wait until the hosts that were told to reboot have begun a new life."""
+        """Wait until every host that was rebooted has a new init process."""
         before = self.notes["boots"]
 
-        def anew() -> bool:
+        def rebooted() -> bool:
             now = self.boots(*before)
             return all(now[n] not in (None, before[n]) for n in before)
 
-        self.until(anew, 60, f"{' and '.join(before)} have rebooted")
+        self.until(rebooted, 60, f"{' and '.join(before)} have rebooted")
 
 
 def deploy(
@@ -119,7 +119,7 @@ def command(lab: Lab, name: str, *words: str) -> subprocess.CompletedProcess[str
 
 
 def must(done: subprocess.CompletedProcess[str], what: str) -> None:
-    """LabError with a command's last words unless it succeeded."""
+    """Raise LabError with the end of a command's output if it failed."""
     if done.returncode != 0:
         words = " / ".join(done.stdout.strip().splitlines()[-3:])
         raise LabError(f"{what} ended with status {done.returncode}: {words}")

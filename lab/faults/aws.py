@@ -1,4 +1,4 @@
-"""Setting, listing and lifting what is wrong with the lab's AWS, from outside of it.
+"""Sets, lists and removes what is wrong with the lab's AWS, from outside of it.
 
 Asks the process that is AWS, in its own namespace: no fault is in the way there.
 """
@@ -29,13 +29,13 @@ SERVICES = (
 
 
 def put(lab: Lab, fault: CloudFault) -> None:
-    """Put a fault in force, besides those that are."""
+    """Add a fault to the active ones."""
     check(fault)
     _ask(lab, "POST", facts.FAULTS, json=asdict(fault))
 
 
 def listed(lab: Lab) -> tuple[CloudFault, ...]:
-    """The faults in force."""
+    """The active faults."""
     found = _ask(lab, "GET", facts.FAULTS)
     return tuple(CloudFault(**{**f, "actions": tuple(f["actions"])}) for f in found)
 

@@ -16,7 +16,7 @@ from lab.plan.names import Lab
 from lab.plan.records import Host
 
 UNITS = ("keepalived.service", "portway-address.service")
-"""Whose clocks are stepped if nothing else is said, as far as the host has them."""
+"""Whose clocks are stepped by default, as far as the host has them."""
 
 _OFFSET = "lab/clock"
 _DROP_IN = "lab-clock.conf"
@@ -24,7 +24,7 @@ _SIGN = b"FAKETIME_TIMESTAMP_FILE="
 
 
 def prepare(lab: Lab, node: str, units: Sequence[str] = UNITS) -> None:
-    """Have units ask for the time where it can be stepped; restarts those that do not.
+    """Let units read a clock that can be stepped; restarts those that do not yet.
 
     Lasts until the host boots.
     """
@@ -49,7 +49,7 @@ def prepare(lab: Lab, node: str, units: Sequence[str] = UNITS) -> None:
 
 
 def step(lab: Lab, node: str, seconds: float) -> None:
-    """Make the clock of a node's prepared services wrong by so much; 0 puts it right.
+    """Make the clock of a node's prepared services wrong by so much; 0 corrects it.
 
     They see it the next time they ask. If none was prepared, ``UNITS`` are, which
     restarts them.
@@ -72,7 +72,7 @@ def offset(lab: Lab, node: str) -> float:
 
 
 def correct(lab: Lab, node: str) -> None:
-    """Put a host's clock right."""
+    """Correct a host's clock."""
     if offset(lab, node):
         write_whole(host_faults.run_folder(lab, node) / _OFFSET, _text(0))
 
@@ -85,7 +85,10 @@ def _drop_in(lab: Lab, host: Host) -> str:
     root = hosts.root(lab, host)
     libraries = sorted(root.glob("usr/lib/*/faketime/libfaketimeMT.so.1"))
     if not libraries:
-        raise LabError(f"the image of {host.node} has no libfaketime: bring it up anew")
+        raise LabError(
+            f"the image of {host.node} is too old, it has no libfaketime: "
+            "take the lab down and bring it up"
+        )
     settings = {
         "LD_PRELOAD": f"/{libraries[0].relative_to(root)}",
         "FAKETIME_TIMESTAMP_FILE": f"/run/{_OFFSET}",

@@ -71,7 +71,7 @@ def _set_frozen(lab: Lab, node: str, value: str) -> None:
 
 
 def power_off(lab: Lab, node: str) -> None:
-    """Cut a host's power, whatever it is doing; its peers are told nothing."""
+    """Cut a host's power, whatever it is doing; its peers get no notice."""
     host = find(lab, node)
     link_faults.silence(lab, node)
     hosts.stop(lab, node)
@@ -212,7 +212,7 @@ def run_folder(lab: Lab, node: str) -> Path:
 
 
 def unit_name(unit: str) -> str:
-    """A unit's whole name: a service if nothing else is said."""
+    """A unit's whole name: a service if it has no suffix."""
     name = unit if "." in unit else f"{unit}.service"
     if not re.fullmatch(r"[A-Za-z0-9:_.@-]+", name) or name.startswith("-"):
         raise LabError(f"{unit!r} cannot name a unit")
@@ -271,5 +271,7 @@ def _wait(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + SETTLE_SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            raise LabError(f"waited {SETTLE_SECONDS:.0f} s in vain for {what}")
+            raise LabError(
+                f"waited {SETTLE_SECONDS:.0f} s for {what}: it did not happen"
+            )
         time.sleep(0.01)

@@ -1,7 +1,8 @@
 """Everything that can go wrong in a lab, set and healed: ``python -m lab fault``.
 
-Nothing is remembered here. What is in force is read from the kernel, from AWS's process
-and from the hosts, so faults outlive whoever set them and any process heals them.
+Nothing is remembered here. The active faults are read from the kernel, from AWS's
+process and from the hosts, so they outlive the process that set them, and any process
+can heal them.
 """
 
 from collections.abc import Iterator
@@ -92,7 +93,7 @@ def aws(
     """Make AWS ``slow``, ``late``, ``throttle``, ``fail``, ``deny`` or be ``down``.
 
     ``slow`` carries requests out and answers late, ``late`` carries them out late too.
-    ``source`` is the node, or ``operator``, that it is so for.
+    ``source`` limits it to requests from one node, or from ``operator``.
     """
     if kind == "down":
         if actions:
@@ -130,7 +131,7 @@ def heal(lab: Lab) -> None:
 
 
 def heal_links(lab: Lab) -> None:
-    """Mend every link."""
+    """Repair every link."""
     link_faults.clear(lab)
 
 
@@ -153,7 +154,7 @@ def heal_hosts(lab: Lab) -> None:
 
 
 def in_force(lab: Lab) -> tuple[str, ...]:
-    """What is in force, each as on the command line that puts it in force."""
+    """The active faults, each as the command line that sets it."""
     lines = [line for host in records.hosts(lab) for line in _of_host(lab, host.node)]
     links = link_faults.listed(lab)
     lines += [fault.words for fault in links if fault.kind != link_faults.SILENT]
@@ -194,7 +195,9 @@ def _address(lab: Lab, source: str | None) -> str:
         return ""
     known = _addresses(lab)
     if source not in known:
-        raise LabError(f"nobody asks from {source!r}; use {', '.join(known)}")
+        raise LabError(
+            f"no request to AWS comes from {source!r}; use {', '.join(known)}"
+        )
     return known[source]
 
 

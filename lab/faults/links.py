@@ -1,6 +1,6 @@
 """Links of the lab that are cut, lossy or slow: read from the router's kernel, and set.
 
-It knows nothing of hosts but where they hang, and nothing of AWS.
+It knows nothing of hosts but where they are connected, and nothing of AWS.
 """
 
 import fcntl
@@ -42,7 +42,7 @@ def ends(lab: Lab) -> dict[str, End]:
 
 
 def listed(lab: Lab) -> tuple[LinkFault, ...]:
-    """The faults in force, in the order in which they were set."""
+    """The active faults, in the order in which they were set."""
     if not namespaces.exists(lab, ROUTER):
         return ()
     nft = [*namespaces.inside(lab, ROUTER), "nft", "-j", "list"]
@@ -61,13 +61,13 @@ def listed(lab: Lab) -> tuple[LinkFault, ...]:
 
 
 def put(lab: Lab, fault: LinkFault) -> None:
-    """Put a fault in force, besides those that are."""
+    """Add a fault to the active ones."""
     with _alone(lab):
         _apply(lab, fault_rules.joined(listed(lab), fault))
 
 
 def clear(lab: Lab) -> None:
-    """Mend every link. Packets that a delay holds at this moment are lost.
+    """Repair every link. Packets that a delay holds at this moment are lost.
 
     Hosts that are off or frozen stay silent.
     """
@@ -76,7 +76,7 @@ def clear(lab: Lab) -> None:
 
 
 def silence(lab: Lab, node: str) -> None:
-    """Have nothing heard of a host.
+    """Drop every packet from and to a host.
 
     The kernel is shared: it would acknowledge for a host that is frozen, and reset
     the connections of one that lost its power.
@@ -85,7 +85,7 @@ def silence(lab: Lab, node: str) -> None:
 
 
 def end_silence(lab: Lab, node: str) -> None:
-    """Let a host be heard again; nothing to do if it is."""
+    """Undo ``silence``; nothing to do if the host is not silent."""
     with _alone(lab):
         present = listed(lab)
         rest = tuple(f for f in present if (f.kind, f.a) != (SILENT, node))

@@ -1,7 +1,7 @@
 """Broken links as rules for the router: pure, faults in, text out and back again.
 
-Every rule carries its fault as a comment, so that what is in force can be read from
-the kernel. Links are told apart by the router's devices, for a host's addresses move.
+Every rule carries its fault as a comment, so that the active faults can be read from
+the kernel. A link is known by the router's device, because a host's addresses move.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -73,7 +73,7 @@ class LinkFault:
 
 
 def parse(words: str) -> LinkFault:
-    """The fault that a rule's comment says."""
+    """The fault that a rule's comment describes."""
     kind, a, b, *rest = words.split()
     return LinkFault(
         kind=kind,

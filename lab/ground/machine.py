@@ -1,4 +1,4 @@
-"""What this machine must have before it can carry a lab."""
+"""What this machine must have before it can run a lab."""
 
 import os
 import shutil
@@ -33,11 +33,11 @@ def missing_packages() -> tuple[str, ...]:
 
 
 def check_machine() -> None:
-    """Refuse a machine that cannot carry a lab, and say what to do about it."""
+    """Refuse a machine that cannot run a lab, and say what to do about it."""
     if os.geteuid() != 0:
         raise LabError("the lab makes network namespaces and hosts: run it as root")
     if missing := missing_packages():
         raise LabError(
-            "this machine lacks what the lab is made with; "
+            "this machine lacks programs that the lab needs; "
             f"install it with 'apt-get install {' '.join(missing)}'"
         )

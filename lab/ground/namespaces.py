@@ -21,7 +21,7 @@ _CLONE_NEWNET = 0x40000000
 
 _ROUTER_SETTINGS = {
     "net.ipv4.ip_forward": "1",
-    # A host is told about no other way than through the router.
+    # Hosts must not learn of a way around the router.
     "net.ipv4.conf.all.send_redirects": "0",
     "net.ipv4.conf.default.send_redirects": "0",
     "net.ipv4.conf.default.rp_filter": "0",
@@ -90,7 +90,7 @@ def _set_descriptor(descriptor: int) -> None:
 
 
 def make_router(lab: Lab) -> None:
-    """The namespace that every other one hangs off."""
+    """Make the namespace that every other one is connected to."""
     if exists(lab, ROUTER):
         return
     _make(lab, ROUTER)
@@ -113,7 +113,7 @@ class Link:
 def make(lab: Lab, thing: str, link: Link) -> None:
     """A namespace with one link to the router, its ``eth0``.
 
-    Made anew if it was half made: the default route is the last step.
+    If it is there but half made, it is replaced: the default route is the last step.
     """
     if exists(lab, thing):
         if "default" in shell.output(["ip", "-n", lab.namespace(thing), "route"]):

@@ -9,7 +9,7 @@ from threading import Event, Thread
 _started = time.monotonic()
 
 REPEAT_AFTER = 5.0
-"""Seconds of silence after which a step says that it is still at work."""
+"""Seconds of silence after which a step is reported as still running."""
 
 
 def say(text: str) -> None:
@@ -27,7 +27,7 @@ def step(text: str, detail: Callable[[], str] = lambda: "") -> Iterator[None]:
     def repeat() -> None:
         while not done.wait(REPEAT_AFTER):
             more = detail()
-            say(f"{text}, still at it" + (f": {more}" if more else ""))
+            say(f"{text}, still running" + (f": {more}" if more else ""))
 
     ticker = Thread(target=repeat, daemon=True)
     ticker.start()

@@ -18,7 +18,7 @@ def output(
 ) -> str:
     """Run a program to its end and return what it printed.
 
-    Raises LabError with the program's own words if its status is not 0.
+    Raises LabError with the program's own message if its status is not 0.
     """
     done = subprocess.run(  # noqa: S603 - the lab composes every command itself
         argv,

@@ -66,7 +66,7 @@ def _remember_suite(lab: Lab, suite: str | None) -> str:
 def _reconcile(
     lab: Lab, machines: Sequence[stack.Machine], wanted: dict[str, Host]
 ) -> None:
-    """Make the hosts those of the stack: what differs goes, what is missing comes."""
+    """Remove hosts that are not as the stack says, and build those that are missing."""
     keep = {
         host.node
         for host in records.hosts(lab)
@@ -98,7 +98,7 @@ def _build(lab: Lab, new: Sequence[Host]) -> None:
         if host.role == records.DATABASE_ROLE:
             engine = stack.database(host.instance_id)["Engine"]
             database.configure(lab, host, engine, authority)
-        # Last: a host that a killed run left half-made is made anew.
+        # Last: a host that a killed run left half-made is rebuilt.
         records.save(lab, host)
 
     with ThreadPoolExecutor(max_workers=4) as pool:

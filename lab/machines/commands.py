@@ -28,7 +28,7 @@ def environment(lab: Lab) -> dict[str, str]:
 
 
 def run_as_operator(lab: Lab, command: list[str]) -> NoReturn:
-    """Become a command of the operator's, in the present directory."""
+    """Become a command of the operator's, in the current directory."""
     namespaces.enter(lab, OPERATOR)
     _become(command, {**os.environ, **environment(lab)})
 
@@ -62,7 +62,7 @@ def run_on_host(lab: Lab, node: str, command: list[str]) -> NoReturn:
 
 def _become(command: list[str], environment: dict[str, str]) -> NoReturn:
     if not command:
-        raise LabError("say what to run after --")
+        raise LabError("there is no command to run: give one after --")
     program = shutil.which(command[0], path=environment["PATH"])
     if program is None:
         raise LabError(f"there is no command {command[0]!r}")

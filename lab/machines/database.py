@@ -1,4 +1,4 @@
-"""The database that RDS stands for: a real server on the database's host.
+"""The database behind RDS: a real server on the database's host.
 
 Its certificate is from the lab's authority, and its master user may do what RDS's
 may: make databases, roles and users, but not be superuser.

@@ -1,6 +1,6 @@
 """Hosts: an image under a disk of their own, booted in a network of their own.
 
-It knows what a machine is made of, not what AWS calls it or what runs on it.
+It knows what a machine consists of, not what AWS calls it or what runs on it.
 """
 
 import os
@@ -34,7 +34,7 @@ def root(lab: Lab, host: Host) -> Path:
 
 
 def make(lab: Lab, host: Host) -> None:
-    """Make a host's disk and network, without what it shall be."""
+    """Make a host's disk and network, without a role."""
     directory = lab.host(host.node)
     for part in ("upper", "work", "root"):
         (directory / part).mkdir(parents=True, exist_ok=True)

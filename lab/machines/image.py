@@ -42,7 +42,7 @@ INSTALLABLE = ("haproxy", "keepalived", "socat")
 """What hosts can install without a network, dependencies included."""
 
 DATABASE_SERVERS = ("mariadb-server", "postgresql")
-"""What the database's host has besides; which of them runs is said when it is built."""
+"""What the database's host also has; which of them runs is decided when it is built."""
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -72,7 +72,7 @@ class Recipe:
 def recipe(suite: str, *more: str) -> Recipe:
     """The recipe of a suite, with more packages, as this checkout has it."""
     if suite not in SUITES:
-        raise LabError(f"no lab hosts with {suite!r}: choose {' or '.join(SUITES)}")
+        raise LabError(f"lab hosts cannot run {suite!r}: choose {' or '.join(SUITES)}")
     customize = CUSTOMIZE.read_text()
     return Recipe(suite, installed=(*INSTALLED, *more), customize=customize)
 

@@ -64,7 +64,7 @@ ARTIFACTORY_SECRET = "portway/artifactory"  # noqa: S105 - its name
 """The secret with the access token."""
 
 OVERLAY_ADDRESS = "10.255.0.1"
-"""Outside the VPC's range; routes make it lead to a load balancer."""
+"""Outside the VPC's range; routes point it to a load balancer."""
 
 ADDRESS_TO_CHOOSE = "192.0.2.255"
 """Stands for an address of a subnet that is made together with the stack."""

@@ -53,7 +53,7 @@ class Lab:
 
     @property
     def log(self) -> Path:
-        """What the lab's AWS has to say."""
+        """The log of the lab's AWS."""
         return self.directory / "aws.log"
 
     def namespace(self, thing: str) -> str:

@@ -1,4 +1,4 @@
-"""What the lab remembers of its hosts: one small file per host, written whole.
+"""What the lab remembers about its hosts: one small file per host, written whole.
 
 Only what cannot be asked elsewhere is kept: AWS is asked of moto, processes of the
 kernel.
@@ -30,7 +30,7 @@ class Host:
     prefix: int
     gateway: str
     image: str
-    """The image's directory; a host built from another is built anew."""
+    """The image's directory; a host built from another one is rebuilt."""
 
     @property
     def device(self) -> str:

@@ -84,7 +84,7 @@ class Report:
     clients: list[ClientReport]
     started: float = 0.0
     ended: float = 0.0
-    """When it was told to stop; 0 while it runs."""
+    """When it was stopped; 0 while it runs."""
     cpu_seconds: float = 0.0
 
     @property
@@ -133,7 +133,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def written(seen: Acknowledgement | Refusal) -> str:
-    """The line that stands for something seen."""
+    """The line for something that was seen."""
     if isinstance(seen, Acknowledgement):
         return f"acknowledged {seen.client} {seen.at:.4f} {seen.id} {seen.tries}\n"
     return f"refused {seen.client} {seen.since:.4f} {seen.until:.4f}\n"

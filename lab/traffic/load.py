@@ -34,7 +34,7 @@ SELECT control_id FROM asked EXCEPT SELECT control_id FROM messages.messages;
 
 
 class Load:
-    """Clients that send until they are told to stop."""
+    """Clients that send until they are stopped."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], sink: BinaryIO, clients: int
@@ -60,7 +60,9 @@ class Load:
         ``options`` are fields of ``senders.SenderOptions``, such as ``pause=0.1``.
         """
         if clients < 1 or not ports:
-            raise LabError("a load needs a client, and a port to send to")
+            raise LabError(
+                "a load needs a client and a port to send to: give at least one of each"
+            )
         given = {"clients": clients, **asdict(SenderOptions(**options))}
         words = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
         command = [sys.executable, "-m", "lab", "client", "--name", lab.name, "--"]
@@ -96,7 +98,9 @@ class Load:
         deadline = time.monotonic() + seconds
         while not self.is_served(since):
             if self._process.poll() is not None:
-                raise LabError("the load has ended by itself; its words stand above")
+                raise LabError(
+                    "the load ended before it was stopped; its output is printed above"
+                )
             if time.monotonic() > deadline:
                 waiting = sum(
                     client.first_after(since) is None for client in self.report.clients
@@ -119,7 +123,9 @@ class Load:
             ended = self.report.ended
             self._sink.close()
             if not ended:
-                raise LabError("the load has ended by itself; its words stand above")
+                raise LabError(
+                    "the load ended before it was stopped; its output is printed above"
+                )
         return self._reader.report
 
     def __enter__(self) -> Self:
@@ -145,7 +151,7 @@ def missing(lab: Lab, report: Report) -> set[str]:
         return set()
     databases = [h for h in records.hosts(lab) if h.role == records.DATABASE_ROLE]
     if len(databases) != 1:
-        raise LabError(f"lab {lab.name} has no database: bring it up")
+        raise LabError(f"lab {lab.name} has no database: python -m lab up")
     psql = ["psql", "-qtAX", "-v", "ON_ERROR_STOP=1", "-d", "messages", "-f", "-"]
     command = ["runuser", "-u", "postgres", "--", *psql]
     program = _MISSING.format(ids="\n".join(sorted(asked)))

@@ -62,7 +62,7 @@ class Conversation(asyncio.Protocol):
                 self._answer.set_result(frame.removeprefix(START))
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell whoever waits at once that nothing will come: closed or reset."""
+        """Fail a waiting exchange at once: no acknowledgement will come."""
         self.lost = True
         if self._answer and not self._answer.done():
             self._answer.set_exception(error or ConnectionResetError("closed"))
@@ -96,7 +96,7 @@ class Client:
         self._refused_since: float | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send until told to stop, and then finish the message in hand."""
+        """Send until stopped, and then finish the current message."""
         # Not all at the same moment: clients do not know each other.
         await asyncio.sleep(self._options.pause * (self._number % 10) / 10)
         while not stop.is_set():
@@ -145,7 +145,7 @@ class Client:
 async def send(
     address: str, ports: list[int], clients: int, options: SenderOptions
 ) -> None:
-    """Send with many clients until told to stop."""
+    """Send with many clients until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -110,7 +110,7 @@ def table_number(route_table: str) -> int:
 
 
 def render_routes(network: Network) -> tuple[frozenset[Route], frozenset[Lookup]]:
-    """The router's routes: an address leads only to the interface that holds it."""
+    """The router's routes: an address is routed only to the interface that holds it."""
     main = 254
     routes = {Route(main, address, AWS_DEVICE) for address in network.aws_addresses} | {
         Route(main, outsider.address, outsider.device) for outsider in network.outsiders

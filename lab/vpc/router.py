@@ -23,13 +23,13 @@ class Router:
         self._lab = lab
         self._applied: Network | None = None
 
-    def apply(self, network: Network, *, anew: bool = False) -> None:
-        """Bring the kernel to a network; packets flow all the while.
+    def apply(self, network: Network, *, force: bool = False) -> None:
+        """Bring the kernel to a network; packets keep flowing meanwhile.
 
-        Nothing is done for a network that was applied last, unless ``anew``: links
+        Nothing is done for a network that was applied last, unless ``force``: links
         that are removed take their routes with them.
         """
-        if network == self._applied and not anew:
+        if network == self._applied and not force:
             return
         self._applied = None
         routes, lookups = render_routes(network)

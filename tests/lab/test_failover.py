@@ -81,7 +81,7 @@ def broken(settled: System) -> Iterator[System]:
                 ),
             ),
             "haproxy-stopped",
-            "the address leads to lb-2",
+            "the address points to lb-2",
         ),
         (
             (
@@ -92,7 +92,7 @@ def broken(settled: System) -> Iterator[System]:
                 ),
             ),
             "haproxy-stopped",
-            "the address leads to lb-2",
+            "the address points to lb-2",
         ),
         (
             (

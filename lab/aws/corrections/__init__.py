@@ -39,7 +39,7 @@ CORRECTIONS = (
     Correction(addresses.secondary_addresses_are_found),
     Correction(addresses.source_check_is_the_interfaces),
     Correction(addresses.routes_to_interfaces_are_checked),
-    Correction(addresses.routes_tell_what_became_of_their_interface),
+    Correction(addresses.routes_follow_their_interface),
     Correction(addresses.dry_runs_do_nothing),
     Correction(network.public_addresses_can_be_routed, hosts_only=True),
     Correction(network.subnets_keep_their_setting, hosts_only=True),

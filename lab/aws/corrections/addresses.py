@@ -197,7 +197,7 @@ def _refuse_wrong_route(backend: Any, table: Any, destination: str) -> None:
             raise RouteAlreadyExistsError(destination)
 
 
-def routes_tell_what_became_of_their_interface() -> None:
+def routes_follow_their_interface() -> None:
     """Moto calls every route active and does not name the instance of an interface."""
 
     def state(self: Any) -> str:
