@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from portway.clients import Client, Clients
-from portway.cluster import Cluster, build_cluster
-from portway.node.address.places import AddressKind, Place
-from portway.render import HAPROXY_CONFIG, load_balancer
-from portway.settings import Settings
-from portway.stack import Database, Node, Ports, Role, Stack, VirtualAddress
+from portway.contract.address import AddressKind, AddressObject
+from portway.contract.paths import HAPROXY_CONFIG
+from portway.model.build import build_cluster
+from portway.model.clients import Client, Clients
+from portway.model.cluster import Cluster
+from portway.model.settings import Settings
+from portway.model.stack import Database, Node, Ports, Role, Stack, VirtualAddress
+from portway.render.load_balancer import load_balancer
 
 HAPROXY = "/usr/sbin/haproxy"
 
@@ -56,7 +58,7 @@ def sample_cluster(clients: int, nodes: int) -> Cluster:
         ),
         database=Database("db", "postgres", "db", 5432, "messages", "", ""),
         virtual_address=VirtualAddress(
-            AddressKind.ELASTIC_IP, "203.0.113.10", (Place("eipalloc-0"),)
+            AddressKind.ELASTIC_IP, "203.0.113.10", (AddressObject("eipalloc-0"),)
         ),
         ports=Ports(1024, 65535, health=8081, stats=8404),
     )
@@ -71,7 +73,7 @@ def sample_cluster(clients: int, nodes: int) -> Cluster:
 def shared_backends(cluster: Cluster) -> str:
     """The project's own configuration."""
     wanted = load_balancer(cluster, cluster.load_balancers[0], "eth0")
-    return wanted.file(HAPROXY_CONFIG).content
+    return wanted.file(str(HAPROXY_CONFIG)).content
 
 
 def listen_each(cluster: Cluster) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 
 from lab.plan import facts
 
-ELASTIC_IP, PRIVATE, ROUTE, VRRP = "elastic-ip", "private-address", "route", "vrrp"
+ELASTIC_IP, PRIVATE, ROUTE = "elastic-ip", "private-address", "route"
 
-KINDS = (ELASTIC_IP, PRIVATE, ROUTE, VRRP)
+KINDS = (ELASTIC_IP, PRIVATE, ROUTE)
 """What moves on fail-over; the first is the template's default."""
 
 
@@ -60,13 +60,13 @@ def read(ec2: Any, outputs: Mapping[str, str]) -> Address | None:
     if "AddressKind" not in outputs:
         return None
     kind, address = outputs["AddressKind"], outputs["VirtualAddress"]
-    objects = () if kind == VRRP else tuple(outputs["AddressObjects"].split(","))
+    objects = tuple(outputs["AddressObjects"].split(","))
     found = {
         ELASTIC_IP: _elastic_ip_holders,
         PRIVATE: _private_holders,
         ROUTE: _route_holders,
     }
-    holders = found[kind](ec2, address, objects) if kind in found else []
+    holders = found[kind](ec2, address, objects)
     only = holders[0] if len(set(holders)) == 1 else None
     return Address(kind, address, objects, only)
 

@@ -23,9 +23,9 @@ def add_to(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     up.add_argument(
         "--address-kind",
-        choices=("elastic-ip", "private-address", "route", "vrrp"),
+        choices=("elastic-ip", "private-address", "route"),
         help="what moves when a load balancer fails, when the stack is created: "
-        "elastic-ip by default; vrrp alone cannot work in a VPC",
+        "elastic-ip by default",
     )
     add("demo", _demo, "show the main job: a stack, one command, and real traffic")
     add("down", _down, "remove the lab and everything of it but the disk images")

@@ -52,6 +52,9 @@ def from_json(text: str) -> Request:
     """The request that ``to_json`` wrote. ValueError if it did not."""
     try:
         fields: dict[str, Any] = json.loads(text)
-        return _REQUESTS[fields.pop("do")](**fields)
+        kind = _REQUESTS[fields.pop("do")]
+        if "versions" in fields:  # JSON has no tuples
+            fields["versions"] = tuple(fields["versions"])
+        return kind(**fields)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not a request for install-release: {error}") from error

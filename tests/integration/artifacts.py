@@ -10,8 +10,8 @@ import pytest
 
 from lab.artifactory.server import Repositories, serving
 from lab.vendor.build import archive_path, build, sha256
-from portway.releases import Release
-from portway.settings import Settings
+from portway.model.releases import Release
+from portway.model.settings import Settings
 
 TOKEN = "the-token-of-the-repository"
 REPOSITORY = "vendor-releases"

@@ -12,9 +12,9 @@ import requests
 from cfnlint.decode import cfn_yaml
 
 from lab.aws.corrections import correct
-from portway.aws import read_stack
-from portway.node.address.places import AddressKind
-from portway.stack import Stack
+from portway.aws.reading import read_stack
+from portway.contract.address import AddressKind
+from portway.model.stack import Stack
 from tests.integration.artifacts import artifacts
 from tests.integration.aws_server import AwsServer
 
@@ -34,7 +34,6 @@ ADDRESSES: dict[AddressKind, dict[str, str]] = {
     AddressKind.ELASTIC_IP: {},
     AddressKind.PRIVATE: {"VirtualAddress": PRIVATE, "LoadBalancerSubnets": "one"},
     AddressKind.ROUTE: {"VirtualAddress": OVERLAY},
-    AddressKind.VRRP: {"VirtualAddress": PRIVATE},
 }
 """Parameters that each kind of address needs."""
 

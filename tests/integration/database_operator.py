@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from portway.database import POSTGRES
+from portway.database.state import POSTGRES
 from tests.integration.database_places import HOST, MASTER, Place
 from tests.integration.ssh_server import RunningNode
 from tests.unit import samples
@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 REGION = "eu-central-1"
 INVENTORY = """
 import json, os
-from portway import inventory as _inventory
-from portway.stack import Stack as _Stack
+from portway.model.stack import Stack as _Stack
+from portway.run import inventory as _inventory
 
 _stack = _Stack.from_dict(json.loads(os.environ["TEST_STACK"]))
 _inventory.read_stack = lambda *a, **k: _stack
@@ -35,39 +35,43 @@ app_nodes = [
 ]
 """
 IMPATIENT = """
-from portway import database_admin as _admin, database_session as _session
-_admin.ROTATION_PAUSE = _session.PAUSE_SECONDS = 0.0
+from portway.database import admin as _admin, connections as _connections
+_admin.ROTATION_PAUSE = _connections.PAUSE_SECONDS = 0.0
 """
 LEAKS = {
     "into a log": """
 import logging as _logging
-from portway import databases as _databases
-_read = _databases.read_login
+from portway.database import deploy as _deploy
+_read = _deploy.read_login
 def _leaking(*args):
     login = _read(*args)
     _logging.getLogger("pyinfra").debug("%s", login.password.get_secret_value())
     return login
-_databases.read_login = _leaking
+_deploy.read_login = _leaking
 """,
     "from botocore": """
 from contextlib import nullcontext
-from portway import aws as _aws
-_aws._responses_unlogged = nullcontext
+from portway.aws import secrets as _secrets
+_secrets._responses_unlogged = nullcontext
 """,
     "into a statement": """
-from portway import database as _database, databases as _databases
+from portway.database import deploy as _deploy, state as _state
 from dataclasses import replace as _replace
-from portway import database_admin as _admin
-_find = _admin.find_differences
+_seen = []
+_read_access = _deploy._read_access
+def _noting(cluster):
+    _seen.append(_read_access(cluster))
+    return _seen[-1]
+_find = _deploy.find_differences
 def _leaking(wanted, found):
-    password = next(iter(_databases._access.values())).application.password
-    value = password.get_secret_value()
+    value = _seen[-1].application.password.get_secret_value()
     return tuple(
         _replace(d, statements=tuple(
-            s.replace(_database.PASSWORD, f"'{value}'") for s in d.statements
+            s.replace(_state.PASSWORD, f"'{value}'") for s in d.statements
         )) for d in _find(wanted, found)
     )
-_databases.find_differences = _leaking
+_deploy._read_access = _noting
+_deploy.find_differences = _leaking
 """,
 }
 """Code that undoes one guard each."""

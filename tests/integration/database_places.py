@@ -13,9 +13,10 @@ import pymysql
 from pydantic import SecretStr
 
 from lab.machines.certificates import Authority
-from portway.database import POSTGRES, SqlFile, WantedDatabase
-from portway.database_admin import Access
-from portway.database_session import Login, Server
+from portway.database.admin import Access
+from portway.database.session import Server
+from portway.database.state import POSTGRES, SqlFile, WantedDatabase
+from portway.model.login import Login
 
 HOST = "db.test"
 MASTER = "portway"

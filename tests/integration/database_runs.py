@@ -4,10 +4,10 @@ import pg8000.native
 import pymysql
 import pytest
 
-from portway.database import Difference
-from portway.database_admin import Access, find_differences, put_right, read_database
+from portway.database.admin import Access, apply, find_differences, read_database
+from portway.database.sql_files import file_problems
+from portway.database.state import Difference
 from portway.errors import refuse_if_any
-from portway.sql_files import file_problems
 from tests.integration.database_places import Place, sql_file
 
 REFUSED = (pg8000.native.DatabaseError, pymysql.err.MySQLError)
@@ -31,7 +31,7 @@ def deploy(place: Place, access: Access | None = None) -> list[str]:
     access = access or place.access()
     found = look(place, access)
     for difference in found:
-        put_right(access, place.wanted, difference, file_seconds=20)
+        apply(access, place.wanted, difference, file_seconds=20)
     return [str(difference) for difference in found]
 
 

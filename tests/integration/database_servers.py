@@ -18,7 +18,7 @@ import pymysql
 
 from lab.machines.certificates import Authority
 from lab.plan.files import write_whole
-from portway.database import MARIADB, POSTGRES
+from portway.database.state import MARIADB, POSTGRES
 from tests.integration.database_places import HOST, MASTER, RunningServer
 
 

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
-from portway.cluster import build_cluster
-from portway.node.address.config import Config
+from portway.contract.address import AddressKind, Call
+from portway.contract.mover import MoverConfig
+from portway.model.build import build_cluster
+from portway.model.stack import Stack
 from portway.node.address.ec2 import Ec2, Ec2Error, Failure
+from portway.node.address.keepalived import State
 from portway.node.address.mover import Mover
-from portway.node.address.places import AddressKind, Call
-from portway.node.address.vrrp import State
-from portway.render_address import address_config
-from portway.stack import Stack
+from portway.render.address_mover import mover_config
 from tests.integration.aws_server import AwsServer
 from tests.integration.conftest import Account
 from tests.unit.samples import clients, settings
@@ -22,13 +22,13 @@ CLAIMS = ("AssociateAddress", "AssignPrivateIpAddresses", "ReplaceRoute", "Creat
 Discovery = Callable[[], Stack]
 
 
-def configs(discover: Discovery) -> dict[str, Config]:
+def configs(discover: Discovery) -> dict[str, MoverConfig]:
     """What the mover of each load balancer is told."""
     cluster = build_cluster(discover(), settings(), clients())
-    return {lb.name: address_config(cluster, lb, "") for lb in cluster.load_balancers}
+    return {lb.name: mover_config(cluster, lb, "") for lb in cluster.load_balancers}
 
 
-def config(discover: Discovery, node: str) -> Config:
+def config(discover: Discovery, node: str) -> MoverConfig:
     return configs(discover)[node]
 
 
@@ -52,23 +52,25 @@ def test_address_goes_to_each_node_in_turn_and_rehearsing_changes_nothing(
     clouds = {name: Ec2(config) for name, config in wanted.items()}
 
     def holders() -> set[str | None]:
-        return {place.holder for place in clouds["lb-2"].look()}
+        return {place.holder for place in clouds["lb-2"].describe()}
 
-    def rehearse() -> None:
+    def dry_run() -> None:
         before = holders()
         cloud = clouds["lb-2"]
-        assert {cloud.rehearse(call) for call in cloud.claims(cloud.look())} == {""}
+        assert {cloud.dry_run(call) for call in cloud.move_calls(cloud.describe())} == {
+            ""
+        }
         assert holders() == before
 
     assert holders() == {None}
-    rehearse()
+    dry_run()
     for node in ("lb-1", "lb-2", "lb-1"):
         mover = Mover(wanted[node], clouds[node])
         become_master(mover)
         assert mover.memory.arrived, mover.memory.last_failure
         assert holders() == {of_each_kind.interface(node)}
         assert mover.memory.moves == len(wanted[node].objects)
-    rehearse()
+    dry_run()
     aws.forget()
     become_master(Mover(wanted["lb-1"], clouds["lb-1"]))
     assert not set(CLAIMS) & {call.partition(":")[2] for call in aws.calls}
@@ -93,7 +95,7 @@ def test_rehearsal_tells_of_a_missing_permission(
     account.create_with(kind)
     cloud = Ec2(config(discover, "lb-2"))
     aws.refuse(action, "UnauthorizedOperation", "You may not.")
-    texts = {cloud.rehearse(call) for call in cloud.claims(cloud.look())}
+    texts = {cloud.dry_run(call) for call in cloud.move_calls(cloud.describe())}
     assert texts == {f"{action}: UnauthorizedOperation: You may not."}
 
 
@@ -128,7 +130,7 @@ def test_no_answer_is_told_within_the_timeout(
     wanted = config(discover, "lb-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(Ec2Error, match="ec2:DescribeAddresses: ") as caught:
-        Ec2(wanted).look()
+        Ec2(wanted).describe()
     assert caught.value.failure is Failure.UNREACHABLE
 
 
@@ -141,6 +143,6 @@ def test_no_credentials_are_asked_for_again_each_time(
         without.delenv("AWS_ACCESS_KEY_ID")
         without.delenv("AWS_SECRET_ACCESS_KEY")
         with pytest.raises(Ec2Error, match="credentials") as caught:
-            cloud.look()
+            cloud.describe()
         assert caught.value.failure is Failure.UNREACHABLE
-    assert cloud.look()
+    assert cloud.describe()

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from portway.artifactory import ATTEMPTS, find_release
+from portway.application.artifactory import ATTEMPTS, find_release
 from portway.errors import PortwayError
-from portway.releases import Release
-from portway.settings import Settings
+from portway.model.releases import Release
+from portway.model.settings import Settings
 from tests.integration.artifacts import REPOSITORY, TOKEN, Artifacts
 
 PATH = "message-app/1.0.0/message-app-1.0.0.tar.gz"
@@ -91,7 +91,7 @@ def test_server_that_stays_broken_is_given_up(artifacts: Artifacts) -> None:
     assert len(artifacts.served.requests) == ATTEMPTS
 
 
-def test_unreachable_server_is_told_plainly(artifacts: Artifacts) -> None:
+def test_unreachable_server_is_translate_aws_errors(artifacts: Artifacts) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     settings = artifacts.settings(

@@ -5,14 +5,11 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
-from portway.database import POSTGRES
-from portway.database_admin import (
-    ROTATION_ATTEMPTS,
-    put_right,
-)
-from portway.database_errors import LoginRefused
-from portway.database_session import Login
+from portway.database.admin import ROTATION_ATTEMPTS, apply
+from portway.database.errors import LoginRefused
+from portway.database.state import POSTGRES
 from portway.errors import PortwayError
+from portway.model.login import Login
 from tests.integration.database_places import (
     MASTER,
     RunningServer,
@@ -74,7 +71,7 @@ def test_interrupted_run_is_finished_by_the_next(rds: RunningServer) -> None:
     place = rds.new_place(files=(TABLES, MORE))
     found = look(place)
     for difference in found[: len(found) // 2]:
-        put_right(place.access(), place.wanted, difference, file_seconds=20)
+        apply(place.access(), place.wanted, difference, file_seconds=20)
     assert deploy(place)[-1] == "Apply SQL file 002_more.sql"
     assert look(place) == ()
 

@@ -11,14 +11,11 @@ from pathlib import Path
 import pytest
 
 from lab.machines.certificates import Authority
-from portway import database_session
-from portway.database import POSTGRES
-from portway.database_admin import (
-    master_session,
-)
-from portway.database_session import ATTEMPTS, connect
+from portway.database.admin import master_session
+from portway.database.connections import ATTEMPTS, connect
+from portway.database.state import POSTGRES
 from portway.errors import PortwayError
-from portway.tunnel import Unreachable
+from portway.ops.tunnel import Unreachable
 from tests.integration.database_places import (
     HOST,
     MASTER,
@@ -30,14 +27,16 @@ from tests.integration.database_runs import look
 def test_silent_server_is_given_up(
     rds: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_session, "LOGIN_SECONDS", 0.2)
+    for engine in ("mysql", "postgres"):
+        name = f"portway.database.{engine}.session.LOGIN_SECONDS"
+        monkeypatch.setattr(name, 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         access = rds.new_place().access(
             open_stream=lambda: socket.create_connection(("127.0.0.1", port), 5)
         )
         started = time.monotonic()
-        with pytest.raises(PortwayError, match="broke off"):
+        with pytest.raises(PortwayError, match="connection broke"):
             connect(access.server, access.read_master(), "x")
         assert time.monotonic() - started < 5
 
@@ -140,7 +139,7 @@ def test_statement_that_takes_too_long_is_ended(rds: RunningServer) -> None:
     place = rds.new_place()
     sleep = "SELECT pg_sleep(60)" if rds.engine == POSTGRES else "SELECT sleep(60)"
     with (
-        pytest.raises(PortwayError, match=r"statement timeout|broke off"),
+        pytest.raises(PortwayError, match=r"statement timeout|connection broke"),
         master_session(place.access(), place.wanted.database, 0.5) as session,
     ):
         session.run(sleep, "sleeping")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from portway.database import POSTGRES
+from portway.database.state import POSTGRES
 from tests.integration.database_operator import (
     IMPATIENT,
     LEAKS,

@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from portway.database import POSTGRES
-from portway.database_admin import (
-    put_right,
-)
+from portway.database.admin import apply
+from portway.database.state import POSTGRES
 from portway.errors import PortwayError
 from tests.integration.database_places import (
     RunningServer,
@@ -83,13 +81,15 @@ def test_file_that_fails_half_way_is_not_begun_again_in_mariadb(
 ) -> None:
     half = sql_file("001.sql", "CREATE TABLE a (id int);\nCREATE TABLE a (id int);")
     place = mariadb.new_place(files=(half,))
-    with pytest.raises(PortwayError, match="what stands before that is in force") as e:
+    with pytest.raises(
+        PortwayError, match="the statements before it have taken effect"
+    ) as e:
         deploy(place)
     with pytest.raises(PortwayError, match=r"begun on .* and never finished"):
         look(place)
     # The way out that the error tells leads out.
     mariadb.ask("DROP TABLE a", place.wanted.database)
-    mariadb.ask(e.value.message.partition("run ")[2].partition(", mend")[0])
+    mariadb.ask(e.value.message.partition("run ")[2].partition(", fix")[0])
     whole = sql_file("001.sql", "CREATE TABLE a (id int)")
     place.wanted = replace(place.wanted, files=(whole,))
     deploy(place)
@@ -165,14 +165,14 @@ def test_two_runs_at_once_apply_a_file_once(rds: RunningServer) -> None:
     place = rds.new_place()
     deploy(place)
     place.wanted = replace(place.wanted, files=(slow,))
-    *before, apply = look(place)
+    *before, last = look(place)
     for difference in before:
-        put_right(place.access(), place.wanted, difference, file_seconds=20)
+        apply(place.access(), place.wanted, difference, file_seconds=20)
     outcomes: list[Any] = []
 
     def run() -> None:
         try:
-            put_right(place.access(), place.wanted, apply, file_seconds=20)
+            apply(place.access(), place.wanted, last, file_seconds=20)
             outcomes.append("applied")
         except PortwayError as error:
             outcomes.append(error.message)

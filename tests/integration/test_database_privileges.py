@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from portway.database_errors import Busy
+from portway.database.errors import Busy
 from tests.integration.database_places import (
     Place,
     RunningServer,
@@ -191,5 +191,5 @@ def test_table_making_application_makes_tables_and_nothing_else_in_mariadb(
 def test_busy_server_is_told(postgres: RunningServer) -> None:
     place = postgres.new_place()
     postgres.ask(f"ALTER DATABASE {place.wanted.database} CONNECTION LIMIT 0")
-    with pytest.raises(Busy, match="takes no connection just now"):
+    with pytest.raises(Busy, match="takes no connection at the moment"):
         look(place)

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from lab.machines.certificates import Authority
-from portway import database_session
-from portway.database import PASSWORD
-from portway.database_admin import Access, master_session, read_database
-from portway.database_errors import statement_error
-from portway.database_session import connect
+from portway.database.admin import Access, master_session, read_database
+from portway.database.connections import connect
+from portway.database.errors import statement_error
+from portway.database.state import PASSWORD
 from portway.errors import PortwayError
 from tests.integration.database_places import Place, RunningServer
 from tests.integration.database_runs import TABLES, deploy
@@ -64,7 +63,8 @@ def test_hash_that_is_told_on_purpose_is_found(
     def without_guard(*arguments: object, secret: bool) -> PortwayError:
         return statement_error(*arguments, secret=False)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(database_session, "statement_error", without_guard)
+    name = "portway.database.mysql.session.statement_error"
+    monkeypatch.setattr(name, without_guard)
     place = mariadb.new_place()
     text = told(lambda: broken_password_statement(place.access(), place), caplog)
     with pytest.raises(AssertionError):

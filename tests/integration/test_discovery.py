@@ -2,9 +2,9 @@
 
 import pytest
 
+from portway.contract.address import AddressKind
 from portway.errors import PortwayError
-from portway.node.address.places import AddressKind
-from portway.stack import Ports, Role, Stack
+from portway.model.stack import Ports, Role, Stack
 from tests.integration.aws_server import AwsServer, database_status, stack_status
 from tests.integration.conftest import Account, Discovery
 
@@ -238,7 +238,8 @@ def test_an_update_that_was_rolled_back_is_told_and_used(
 
     assert len(discover().nodes) == 4
     assert discover.said == [
-        "stack messages: its last update failed; going on with what was before"
+        "stack messages: its last update failed and was rolled back; going on with "
+        "what was there before"
     ]
 
 

@@ -5,11 +5,11 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from lab.aws import address as lab_address
-from portway.aws import places_reader
-from portway.cluster import build_cluster
+from portway.aws.reading import address_reader
+from portway.contract.address import AddressKind, AddressObject, move_calls
 from portway.errors import PortwayError
-from portway.node.address.places import AddressKind, Place, claims
-from portway.stack import Stack
+from portway.model.build import build_cluster
+from portway.model.stack import Stack
 from tests.integration.conftest import OVERLAY, PRIVATE, Account, Discovery
 from tests.unit import samples
 
@@ -20,8 +20,8 @@ def claim(account: Account, found: Stack, name: str) -> None:
     """Make the address lead to a load balancer, as the load balancer would."""
     (node,) = (n for n in found.nodes if n.name == name)
     virtual = found.virtual_address
-    seen = places_reader(found)()
-    for call in claims(
+    seen = address_reader(found)()
+    for call in move_calls(
         virtual.kind, virtual.address, seen, node.instance_id, node.interface_id
     ):
         getattr(account.client("ec2"), call.operation)(**call.arguments)
@@ -81,21 +81,9 @@ def test_an_address_whose_holder_was_terminated_leads_to_nobody(
     lost = account.load_balancer("lb-1")
     account.client("ec2").terminate_instances(InstanceIds=[lost])
 
-    assert {place.holder for place in places_reader(found)()} == {None}
+    assert {place.holder for place in address_reader(found)()} == {None}
     claim(account, found, "lb-2")
-    assert {p.holder for p in places_reader(found)()} == {account.interface("lb-2")}
-
-
-def test_plain_vrrp_asks_nothing_of_aws(account: Account, discover: Discovery) -> None:
-    account.create_with(AddressKind.VRRP)
-    found = discover()
-
-    assert found.virtual_address.address == PRIVATE
-    assert found.virtual_address.places == ()
-    assert [c for c in account.aws.calls if c.startswith("ec2:")] == [
-        "ec2:DescribeInstances"
-    ]
-    assert places_reader(found)() == ()
+    assert {p.holder for p in address_reader(found)()} == {account.interface("lb-2")}
 
 
 def test_routes_that_differ_have_no_holder(
@@ -111,9 +99,9 @@ def test_routes_that_differ_have_no_holder(
 
     address = discover().virtual_address
 
-    assert address.places == (
-        Place(first, exists=False),
-        Place(second, account.interface("lb-2")),
+    assert address.objects == (
+        AddressObject(first, exists=False),
+        AddressObject(second, account.interface("lb-2")),
     )
     assert address.holder is None
 
@@ -187,8 +175,8 @@ def test_an_address_that_leads_to_a_stranger_is_refused(
 
     message = cluster_refusal(discover())
 
-    assert f"address {found.virtual_address.address}: leads to {old}" in message
-    assert "take it from there first" in message
+    assert f"address {found.virtual_address.address}: points to {old}" in message
+    assert "move it away from there first" in message
 
 
 def test_a_private_address_needs_both_load_balancers_in_its_subnet(
@@ -198,7 +186,7 @@ def test_a_private_address_needs_both_load_balancers_in_its_subnet(
 
     message = cluster_refusal(discover())
 
-    assert "lb-2: stands in subnet-" in message
+    assert "lb-2: is in subnet-" in message
     assert "LoadBalancerSubnets=one" in message
 
 
@@ -233,7 +221,7 @@ def test_the_lab_reads_the_address_as_portway_does(
         assert lab_address.read(ec2, outputs) == lab_address.Address(
             kind=virtual.kind,
             address=virtual.address,
-            objects=tuple(place.id for place in virtual.places),
+            objects=tuple(found.id for found in virtual.objects),
             holder=virtual.holder,
         )
 

@@ -67,7 +67,7 @@ def test_credentials_that_aws_does_not_know(
 
 
 def test_no_region(stack: Account, discover: Discovery) -> None:
-    assert "no AWS region is named; set AWS_REGION" in refusal(discover, region="")
+    assert "no AWS region is set; set AWS_REGION" in refusal(discover, region="")
 
 
 def test_a_region_that_cannot_be_one(
@@ -82,7 +82,7 @@ def test_a_region_that_cannot_be_one(
 
 
 def test_no_stack_name(stack: Account, discover: Discovery) -> None:
-    assert "no stack is named; set PORTWAY_STACK" in refusal(discover, name="")
+    assert "no stack is set; set PORTWAY_STACK" in refusal(discover, name="")
 
 
 def test_an_endpoint_that_does_not_answer(
@@ -257,7 +257,7 @@ def test_three_load_balancers(stack: Account, discover: Discovery) -> None:
 
     assert "3 load balancers are running" in message
     assert f"lb-3 ({third})" in message
-    assert "terminate what is left over" in message
+    assert "terminate the extra one" in message
 
 
 def test_two_preferred_masters(stack: Account, discover: Discovery) -> None:
@@ -269,7 +269,7 @@ def test_two_preferred_masters(stack: Account, discover: Discovery) -> None:
     assert "lb-1" in message
     assert "lb-2" in message
     assert "both have the tag portway:master=true" in message
-    assert "take it from the other" in message
+    assert "remove it from the other" in message
 
 
 def test_a_master_tag_that_says_neither_true_nor_false(
@@ -280,7 +280,7 @@ def test_a_master_tag_that_says_neither_true_nor_false(
     message = refusal(discover)
 
     assert "lb-1" in message
-    assert "portway:master=yes; set it to true or take it away" in message
+    assert "portway:master=yes; set it to true or remove it" in message
 
 
 def test_no_application_nodes(stack: Account, discover: Discovery) -> None:

@@ -2,28 +2,67 @@
 
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
-import portway
 from lab.vendor.build import archive_path, build
 from lab.vendor.hostile import HOSTILE, OUTSIDE, build_hostile
-from portway.releases import Release, fetch_request, remove_request, switch_request
+from portway.contract.paths import PYTHON_FOLDER
+from portway.contract.release_requests import Fetch, Remove, Switch, to_json
+from portway.model.releases import Release
+from portway.render.node_programs import python_files
+from portway.render.templates import render
 from tests.integration.artifacts import TOKEN, Artifacts
 
-PROGRAM = Path(portway.__file__).parent / "node" / "install_release.py"
 Result = subprocess.CompletedProcess[str]
+
+
+def install_program(root: Path, **replaced: str) -> Path:
+    """Write the program and its launcher as a node gets them, below another root."""
+    for file in python_files("node/install_release.py"):
+        path = root / file.path.removeprefix("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = file.content
+        for old, new in replaced.items() if path.name == "install_release.py" else ():
+            assert old in text
+            text = text.replace(old, new)
+        path.write_text(text)
+    launcher = root / "install-release"
+    python_folder = root / str(PYTHON_FOLDER).removeprefix("/")
+    launcher.write_text(render("install-release.j2", python_folder=python_folder))
+    launcher.chmod(0o755)
+    return launcher
+
+
+@cache
+def program() -> Path:
+    return install_program(Path(tempfile.mkdtemp(prefix="portway-installer-")))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def program_is_removed() -> Iterator[None]:
+    yield
+    shutil.rmtree(program().parent)
+    program.cache_clear()
+
+
+def fetch_request(folder: Path, release: Release, token: str | None = TOKEN) -> str:
+    return to_json(
+        Fetch(str(folder), release.version, release.url, release.sha256, token)
+    )
 
 
 def run(request: str) -> Result:
     return subprocess.run(
-        ["/usr/bin/python3", "-IB", str(PROGRAM)],
+        [str(program())],
         input=request + "\n",
         capture_output=True,
         text=True,
@@ -33,12 +72,11 @@ def run(request: str) -> Result:
 
 
 def fetch(folder: Path, release: Release, token: str | None = TOKEN) -> Result:
-    secret = SecretStr(token) if token is not None else None
-    return run(fetch_request(str(folder), release, secret))
+    return run(fetch_request(folder, release, token))
 
 
 def switch(folder: Path, release: Release) -> None:
-    result = run(switch_request(str(folder), release))
+    result = run(to_json(Switch(str(folder), release.version)))
     assert result.returncode == 0, result.stderr
 
 
@@ -232,15 +270,18 @@ def test_full_disk_leaves_nothing_behind(
     folder: Path, artifacts: Artifacts, small_disk: Path
 ) -> None:
     """The reserve is used up by others while the archive is being unpacked."""
-    program = PROGRAM.read_text().replace("RESERVE = 64 * 1024", "RESERVE = 0 * 1024")
-    program = program.replace("need(target, sum", "print(target, sum")
-    changed = folder / "install"
-    changed.write_text(program)
+    changed = install_program(
+        folder / "changed",
+        **{
+            "RESERVE = 64 * 1024": "RESERVE = 0 * 1024",
+            "need(target, sum": "print(target, sum",
+        },
+    )
     (small_disk / "other").write_bytes(bytes(65 * 2**20))
     built = artifacts.build("2.0.0")
     result = subprocess.run(
-        ["/usr/bin/python3", str(changed)],
-        input=fetch_request(str(small_disk), built, SecretStr(TOKEN)),
+        [str(changed)],
+        input=fetch_request(small_disk, built),
         capture_output=True,
         text=True,
         check=False,
@@ -267,23 +308,23 @@ def test_killed_at_any_moment_the_next_run_mends(
     two = artifacts.build("2.0.0")
     for moment in range(12):
         process = subprocess.Popen(
-            ["/usr/bin/python3", "-IB", str(PROGRAM)],
+            [str(program())],
             stdin=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
         assert process.stdin
-        process.stdin.write(fetch_request(str(folder), two, SecretStr(TOKEN)))
+        process.stdin.write(fetch_request(folder, two))
         process.stdin.close()
         time.sleep(0.04 * moment)
         process.kill()
         process.wait()
-        program = folder / "current" / "bin" / "message-app"
-        assert subprocess.check_output([program, "--version"], text=True) == "1.0.0\n"
+        current = folder / "current" / "bin" / "message-app"
+        assert subprocess.check_output([current, "--version"], text=True) == "1.0.0\n"
         release = folder / "releases" / "2.0.0"
         if release.exists():  # then it is whole
-            program = release / "bin" / "message-app"
-            said = subprocess.check_output([program, "--version"], text=True)
+            unpacked = release / "bin" / "message-app"
+            said = subprocess.check_output([unpacked, "--version"], text=True)
             assert said == "2.0.0\n"
             subprocess.run(["rm", "-r", str(release)], check=True)
     assert fetch(folder, two).returncode == 0
@@ -297,7 +338,7 @@ def test_current_and_previous_release_are_never_removed(
         release = artifacts.build(version)
         assert fetch(folder, release).returncode == 0
         switch(folder, release)
-    request = remove_request(str(folder), ("1.0.0", "2.0.0", "3.0.0", "9"))
+    request = to_json(Remove(str(folder), ("1.0.0", "2.0.0", "3.0.0", "9")))
     assert run(request).returncode == 0
     left = {path.name for path in (folder / "releases").iterdir()}
     assert left == {".lock", "2.0.0", "3.0.0"}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from portway.node.address.places import AddressKind
+from portway.contract.address import AddressKind
 from tests.integration.conftest import OVERLAY, PRIVATE, Account
 
 

@@ -9,8 +9,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from portway import aws
-from portway.aws import read_secret
+from portway.aws import secrets
+from portway.aws.secrets import read_secret
 from portway.errors import PortwayError
 
 REGION = "eu-central-1"
@@ -70,7 +70,7 @@ def test_log_that_would_hold_the_answer_is_looked_at(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without its guard the test above fails."""
-    monkeypatch.setattr(aws, "_responses_unlogged", nullcontext)
+    monkeypatch.setattr(secrets, "_responses_unlogged", nullcontext)
     arn = login()
     caplog.clear()
     caplog.set_level(logging.DEBUG)

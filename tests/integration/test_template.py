@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from portway.node.address.places import AddressKind
+from portway.contract.address import AddressKind
 from tests.integration.conftest import TEMPLATE, Account, Discovery, Resource, of_type
 
 EVERYONE = "0.0.0.0/0"
@@ -122,9 +122,7 @@ def test_network_made_for_an_elastic_ip_has_a_way_to_the_ec2_api(
     assert [given["CidrIp"] for given in rule["IpRanges"]] == ["10.60.0.0/16"]
 
 
-@pytest.mark.parametrize(
-    "kind", [AddressKind.PRIVATE, AddressKind.ROUTE, AddressKind.VRRP]
-)
+@pytest.mark.parametrize("kind", [AddressKind.PRIVATE, AddressKind.ROUTE])
 def test_only_an_elastic_ip_needs_such_a_way(
     account: Account, kind: AddressKind
 ) -> None:

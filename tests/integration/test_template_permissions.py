@@ -5,9 +5,10 @@ from typing import Any
 import boto3
 import pytest
 
-from portway.aws import places_reader, read_secret
-from portway.node.address.places import AddressKind, claims, look
-from portway.stack import Role
+from portway.aws.reading import address_reader
+from portway.aws.secrets import read_secret
+from portway.contract.address import AddressKind, describe_call, move_calls
+from portway.model.stack import Role
 from tests.integration.conftest import (
     ADDRESSES,
     OVERLAY,
@@ -24,7 +25,6 @@ LOOKS = {
     AddressKind.ELASTIC_IP: {"ec2:DescribeAddresses"},
     AddressKind.PRIVATE: {"ec2:DescribeNetworkInterfaces"},
     AddressKind.ROUTE: {"ec2:DescribeRouteTables"},
-    AddressKind.VRRP: set[str](),
 }
 
 MOVING = [kind for kind in AddressKind if LOOKS[kind]]
@@ -104,11 +104,11 @@ def test_load_balancers_may_call_exactly_what_moves_their_address(
     account.create_with(moving)
     found = discover()
     virtual, node = found.virtual_address, found.with_role(Role.LOAD_BALANCER)[0]
-    read_places = places_reader(found)
-    ids = [place.id for place in virtual.places]
-    needed = {look(moving, virtual.address, ids)[0].action}
+    read_places = address_reader(found)
+    ids = [found.id for found in virtual.objects]
+    needed = {describe_call(moving, virtual.address, ids)[0].action}
     for _ in range(2):  # made at first, moved from then on
-        for call in claims(
+        for call in move_calls(
             moving, virtual.address, read_places(), node.instance_id, "eni-other"
         ):
             needed.add(call.action)
@@ -119,12 +119,6 @@ def test_load_balancers_may_call_exactly_what_moves_their_address(
             getattr(account.client("ec2"), call.operation)(**asked)
 
     assert actions(load_balancers_may(account)) == needed
-
-
-def test_plain_vrrp_needs_no_permission(account: Account) -> None:
-    account.create_with(AddressKind.VRRP)
-
-    assert load_balancers_may(account) == []
 
 
 def test_an_elastic_ip_moves_between_load_balancers_of_the_stack_only(
@@ -164,8 +158,12 @@ def test_a_private_address_moves_between_interfaces_of_its_subnet_only(
 def routes_of(account: Account) -> list[str]:
     """The route tables in which the load balancers may move routes."""
     (move,) = (s for s in load_balancers_may(account) if s["Resource"] != "*")
-    assert "Condition" not in move
-    return listed(move["Resource"])
+    assert move["Resource"] == arn("route-table", "*")
+    ((operator, keys),) = move["Condition"].items()
+    assert operator == "StringEquals"
+    ((key, tables),) = keys.items()
+    assert key == "ec2:RouteTableID"
+    return listed(tables)
 
 
 def test_routes_move_in_the_stacks_own_tables_only(account: Account) -> None:
@@ -173,10 +171,10 @@ def test_routes_move_in_the_stacks_own_tables_only(account: Account) -> None:
     own = account.address_objects()
 
     assert len(own) == 2
-    assert routes_of(account) == [arn("route-table", table) for table in own]
+    assert routes_of(account) == own
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("count", [1, 2, 7])
 def test_routes_move_in_the_tables_that_are_given_only(
     account: Account, count: int
 ) -> None:
@@ -198,7 +196,7 @@ def test_routes_move_in_the_tables_that_are_given_only(
     )
 
     assert account.address_objects() == tables
-    assert routes_of(account) == [arn("route-table", table) for table in tables]
+    assert routes_of(account) == tables
 
 
 def test_application_nodes_may_call_nothing(template: Resource) -> None:
@@ -215,7 +213,7 @@ def test_operators_may_call_exactly_what_portway_calls(
 ) -> None:
     account.create_with(kind)
     found = discover()
-    places_reader(found)()
+    address_reader(found)()
     for secret in (found.database.master_secret, found.database.application_secret):
         assert read_secret(REGION, secret)["password"]
     called = set(account.aws.calls)
@@ -250,7 +248,6 @@ def test_every_kind_tells_its_address(account: Account, kind: AddressKind) -> No
             AddressKind.ELASTIC_IP: "eipalloc",
             AddressKind.PRIVATE: "subnet",
             AddressKind.ROUTE: "rtb",
-            AddressKind.VRRP: "none",
         }[kind]
     )
     if wanted := ADDRESSES[kind].get("VirtualAddress"):

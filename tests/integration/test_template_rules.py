@@ -57,7 +57,6 @@ def test_each_kind_is_accepted_with_what_it_needs(
     [
         ({"VirtualAddress": "10.255.0.1"}, "leave VirtualAddress empty"),
         ({"AddressKind": "route"}, "needs VirtualAddress"),
-        ({"AddressKind": "vrrp"}, "needs VirtualAddress"),
         (
             {"AddressKind": "private-address", "LoadBalancerSubnets": "one"},
             "needs VirtualAddress",

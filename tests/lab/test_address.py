@@ -181,7 +181,7 @@ def test_address_that_aws_leads_elsewhere_fails_the_deploy_with_the_reason(
     )
     assert result.returncode != 0
     text = output(result)
-    assert re.search(r"AWS leads [0-9.]+ \(eipalloc-\w+\) to lb-1, but VRRP", text)
+    assert re.search(r"in AWS [0-9.]+ \(eipalloc-\w+\) points to lb-1, but VRRP", text)
     assert "lb-2 says: ec2:DescribeAddresses: RequestLimitExceeded" in text
 
 

@@ -4,11 +4,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from portway.clients import Client, Clients
-from portway.cluster import Cluster, build_cluster
-from portway.node.address.places import AddressKind, Place
-from portway.settings import Settings
-from portway.stack import Database, Node, Ports, Role, Stack, VirtualAddress
+from portway.contract.address import AddressKind, AddressObject
+from portway.model.build import build_cluster
+from portway.model.clients import Client, Clients
+from portway.model.cluster import Cluster
+from portway.model.settings import Settings
+from portway.model.stack import Database, Node, Ports, Role, Stack, VirtualAddress
 
 LAUNCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -28,7 +29,7 @@ def node(name: str, role: Role, number: int, **changes: Any) -> Node:
 
 
 def elastic_ip(holder: str | None = None) -> VirtualAddress:
-    place = Place("eipalloc-1", holder)
+    place = AddressObject("eipalloc-1", holder)
     return VirtualAddress(AddressKind.ELASTIC_IP, "203.0.113.9", (place,))
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from portway.node.address import report, vrrp
-from portway.node.address.config import Config
+from portway.contract.address import AddressKind, AddressObject, Call, move_calls
+from portway.contract.mover import MoverConfig
+from portway.node.address import keepalived, report
 from portway.node.address.ec2 import Ec2Error, Failure
+from portway.node.address.keepalived import State
 from portway.node.address.memory import Memory
 from portway.node.address.mover import LONGEST_RETRY, Mover
-from portway.node.address.places import AddressKind, Call, Place, claims
-from portway.node.address.vrrp import State
 
-CONFIG = Config(
+CONFIG = MoverConfig(
     stack="messages",
     node="lb-1",
     peer="lb-2",
@@ -29,7 +29,7 @@ CONFIG = Config(
     interface_id="eni-1",
     peer_instance_id="i-2",
     peer_interface_id="eni-2",
-    insists_from=151,
+    reclaim_priority=151,
 )
 
 
@@ -49,24 +49,24 @@ class FakeCloud:
     """A table that was deleted."""
     _pending: list[tuple[int, str]] = field(default_factory=list)
 
-    def look(self) -> tuple[Place, ...]:
-        self._fail("look")
+    def describe(self) -> tuple[AddressObject, ...]:
+        self._fail("describe")
         if self._pending and self.slow <= 0:
             for index, holder in self._pending:
                 self.holders[index] = holder
             self._pending.clear()
         self.slow -= 1
         return tuple(
-            Place(id_, holder)
+            AddressObject(id_, holder)
             for id_, holder in zip(CONFIG.objects, self.holders, strict=True)
             if id_ != self.gone
         )
 
-    def claims(
-        self, seen: tuple[Place, ...], *, for_peer: bool = False
+    def move_calls(
+        self, seen: tuple[AddressObject, ...], *, for_peer: bool = False
     ) -> Iterator[Call]:
         to = ("i-2", "eni-2") if for_peer else ("i-1", "eni-1")
-        return claims(CONFIG.kind, CONFIG.address, seen, *to)
+        return move_calls(CONFIG.kind, CONFIG.address, seen, *to)
 
     def make(self, call: Call) -> object:
         self._fail(call.operation)
@@ -79,8 +79,8 @@ class FakeCloud:
     def has_arrived(self) -> bool:
         return True
 
-    def rehearse(self, call: Call) -> str:
-        self.calls.append("rehearse")
+    def dry_run(self, call: Call) -> str:
+        self.calls.append("dry_run")
         return self.refuses
 
     def _fail(self, name: str) -> None:
@@ -92,13 +92,13 @@ class FakeCloud:
 class Bench:
     """A mover in time that only moves when told to."""
 
-    def __init__(self, config: Config = CONFIG, **cloud: object) -> None:
+    def __init__(self, config: MoverConfig = CONFIG, **cloud: object) -> None:
         self.now = 1000.0
         self.cloud = FakeCloud(**cloud)  # type: ignore[arg-type]
         self.mover = self.start(config, Memory())
         self.listen: Callable[[], None] = lambda: None
 
-    def start(self, config: Config, memory: Memory) -> Mover:
+    def start(self, config: MoverConfig, memory: Memory) -> Mover:
         return Mover(
             config,
             self.cloud,
@@ -123,7 +123,12 @@ def test_new_master_claims_every_place_at_once_and_verifies() -> None:
     bench = Bench()
     bench.mover.hear(State.MASTER)
     bench.run(0.0)
-    assert bench.cloud.calls == ["look", "replace_route", "replace_route", "look"]
+    assert bench.cloud.calls == [
+        "describe",
+        "replace_route",
+        "replace_route",
+        "describe",
+    ]
     assert bench.cloud.holders == ["eni-1", "eni-1"]
     assert bench.mover.memory.arrived
     assert bench.mover.memory.moves == 2
@@ -153,7 +158,7 @@ def test_standby_looks_more_often_while_its_peer_does_not_have_the_address(
     bench = Bench(holders=[holder, holder])
     bench.mover.hear(State.BACKUP)
     bench.run(3600)
-    assert bench.counted("look") == pytest.approx(3600 / interval, abs=5)
+    assert bench.counted("describe") == pytest.approx(3600 / interval, abs=5)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +176,7 @@ def test_transfer_is_told_as_keepalived_reads_it(
 def test_backup_that_is_left_with_the_address_gives_it_to_its_master() -> None:
     bench = Bench(holders=["eni-1", "eni-1"])
     bench.mover.hear(State.BACKUP)
-    bench.run(CONFIG.left_behind)
+    bench.run(CONFIG.hand_back_after)
     assert bench.counted("replace_route") == 0, "the master has time to take it"
     bench.run(CONFIG.check_interval + 1)
     assert bench.cloud.holders == ["eni-2", "eni-2"]
@@ -197,14 +202,14 @@ def test_node_that_yields_before_a_claim_does_not_make_it(made: int) -> None:
             bench.mover.hear(State.BACKUP)
 
     bench.listen = yields
-    bench.run(CONFIG.left_behind)
+    bench.run(CONFIG.hand_back_after)
     assert bench.counted("replace_route") == made
 
 
 def test_backup_that_becomes_master_meanwhile_gives_nothing_away() -> None:
     bench = Bench(holders=["eni-1", "eni-1"])
     bench.mover.hear(State.BACKUP)
-    bench.run(CONFIG.left_behind)
+    bench.run(CONFIG.hand_back_after)
     bench.listen = lambda: bench.mover.hear(State.MASTER)
     bench.run(60)
     assert bench.counted("replace_route") == 0
@@ -213,7 +218,7 @@ def test_backup_that_becomes_master_meanwhile_gives_nothing_away() -> None:
 def test_gift_that_takes_its_time_is_not_made_again() -> None:
     bench = Bench(holders=["eni-1", "eni-1"])
     bench.mover.hear(State.BACKUP)
-    bench.run(CONFIG.left_behind)
+    bench.run(CONFIG.hand_back_after)
     bench.cloud.slow = 4
     bench.run(8)
     assert bench.counted("replace_route") == 2
@@ -223,7 +228,7 @@ def test_gift_that_takes_its_time_is_not_made_again() -> None:
 def test_mover_that_was_just_started_waits_before_it_gives_anything_away() -> None:
     bench = Bench(holders=["eni-1", "eni-1"])
     bench.mover = bench.start(CONFIG, Memory(State.BACKUP))
-    bench.run(CONFIG.left_behind - 1)
+    bench.run(CONFIG.hand_back_after - 1)
     assert bench.counted("replace_route") == 0
 
 
@@ -256,7 +261,7 @@ def test_steady_hour_makes_no_claim() -> None:
     bench.mover.hear(State.MASTER)
     bench.run(3600)
     assert bench.counted("replace_route") == 0
-    assert 715 <= bench.counted("look") <= 725
+    assert 715 <= bench.counted("describe") <= 725
 
 
 def test_address_taken_away_in_aws_comes_back_at_the_next_look() -> None:
@@ -292,7 +297,7 @@ def test_failing_calls_are_retried_for_ever_and_ever_slower(
     bench = Bench(failure=failure)
     bench.mover.hear(State.MASTER)
     bench.run(10)
-    assert 3 <= bench.counted("look") <= most
+    assert 3 <= bench.counted("describe") <= most
     bench.run(3600)
     assert bench.mover.memory.failures > 3600 / LONGEST_RETRY
     bench.cloud.failure = None
@@ -306,8 +311,8 @@ def test_denied_claim_is_told_by_name(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(failure=Failure.DENIED)
     bench.mover.hear(State.MASTER)
     bench.run(20)
-    assert bench.mover.memory.last_failure == "ec2:look: no"
-    told = [r for r in caplog.records if "ec2:look" in r.message]
+    assert bench.mover.memory.last_failure == "ec2:describe: no"
+    told = [r for r in caplog.records if "ec2:describe" in r.message]
     assert len(told) == 1, "once, not at every retry"
 
 
@@ -325,17 +330,17 @@ def test_other_master_of_lower_priority_is_answered_at_a_bearable_rate() -> None
     bench = Bench(holders=["eni-1", "eni-1"])
     bench.mover.hear(State.MASTER)
     bench.run(0)
-    before = bench.counted("look")
+    before = bench.counted("describe")
     for _ in range(100):
-        bench.mover.doubt()
+        bench.mover.heard_lower_priority()
         bench.run(0.1)
-    assert 5 <= bench.counted("look") - before <= 11
+    assert 5 <= bench.counted("describe") - before <= 11
 
 
 class TestBackupOfRecord:
     """A master that does not insist: the peer has the higher base priority."""
 
-    MEEK = replace(CONFIG, insists_from=None)
+    MEEK = replace(CONFIG, reclaim_priority=None)
 
     def arrived(self) -> Bench:
         bench = Bench(self.MEEK)
@@ -370,7 +375,7 @@ class TestBackupOfRecord:
     def test_takes_it_when_it_hears_that_it_prevails(self) -> None:
         bench = self.arrived()
         bench.cloud.holders = ["eni-2", "eni-2"]
-        bench.mover.doubt()
+        bench.mover.heard_lower_priority()
         bench.run(2)
         assert bench.cloud.holders == ["eni-1", "eni-1"]
 
@@ -409,27 +414,20 @@ class TestBackupOfRecord:
         assert bench.cloud.holders == ["eni-2", "eni-2"]
 
 
-def test_plain_vrrp_asks_nobody() -> None:
-    bench = Bench(replace(CONFIG, kind=AddressKind.VRRP, objects=()))
-    bench.mover.hear(State.MASTER)
-    bench.run(3600)
-    assert bench.cloud.calls == []
-
-
 def test_config_is_read_back_as_it_was_written() -> None:
-    assert Config.from_json(CONFIG.to_json()) == CONFIG
+    assert MoverConfig.from_json(CONFIG.to_json()) == CONFIG
     with pytest.raises(ValueError, match="not a config"):
-        Config.from_json('{"kind": "route"}')
+        MoverConfig.from_json('{"kind": "route"}')
 
 
 def test_memory_survives_a_restart_of_the_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = Memory(State.MASTER, 5.0, arrived=True, holders=("eni-1",), moves=3)
-    monkeypatch.setattr(vrrp, "process_identity", lambda: "7 100")
+    monkeypatch.setattr(keepalived, "process_identity", lambda: "7 100")
     report.save(CONFIG, memory, tmp_path / "status.json")
     assert report.resume(tmp_path / "status.json") == memory
-    monkeypatch.setattr(vrrp, "process_identity", lambda: "8 200")
+    monkeypatch.setattr(keepalived, "process_identity", lambda: "8 200")
     resumed = report.resume(tmp_path / "status.json")
     assert (resumed.vrrp_state, resumed.arrived) == (State.STOP, False)
     assert resumed.priority == 0
@@ -477,7 +475,7 @@ def test_status_says_whether_aws_and_vrrp_agree(
 def test_status_claims_nothing_before_aws_was_asked(tmp_path: Path) -> None:
     path = tmp_path / "status.json"
     report.save(CONFIG, Memory(State.MASTER), path)
-    assert "AWS has not told yet" in report.show(path)
+    assert "EC2 has not said yet" in report.show(path)
     assert "DO NOT AGREE" not in report.show(path)
 
 
@@ -491,8 +489,8 @@ def test_status_of_a_dead_mover_says_so(tmp_path: Path) -> None:
 
 def test_metrics_are_written_where_a_collector_reads_them(tmp_path: Path) -> None:
     memory = Memory(State.MASTER, holders=("eni-1", "eni-1"), moves=2, failures=1)
-    report.save_metrics(CONFIG, memory, tmp_path / "nowhere")
-    report.save_metrics(CONFIG, memory, tmp_path)
+    report.save_metrics(CONFIG, memory, tmp_path / "nowhere" / "a.prom")
+    report.save_metrics(CONFIG, memory, tmp_path / "a.prom")
     (file,) = tmp_path.iterdir()
     lines = file.read_text().splitlines()
     assert 'portway_address_vrrp_master{stack="messages"} 1' in lines

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from portway.node.address.vrrp import (
+from portway.node.address.keepalived import (
     Notifications,
     State,
     has_address,
@@ -52,11 +52,11 @@ def test_lines_tell_the_state_also_in_pieces(fifo: Path) -> None:
     assert notifications.wait(1) == ["BACKUP"]
     os.write(writer, b'tway" MASTER 151\nINSTANCE "portway" MASTER_RX_LOWER_PRI 151\n')
     assert notifications.wait(1) == ["MASTER", "MASTER_RX_LOWER_PRI"]
-    assert notifications.told is State.MASTER
+    assert notifications.state is State.MASTER
     assert notifications.priority == 151
     os.write(writer, b'INSTANCE "portway" MASTER_PRIORITY 131\n')
     assert notifications.wait(1) == ["MASTER_PRIORITY"]
-    assert (notifications.told, notifications.priority) == (State.MASTER, 131)
+    assert (notifications.state, notifications.priority) == (State.MASTER, 131)
     os.close(writer)
 
 
@@ -97,7 +97,7 @@ def test_line_counts_no_more_when_keepalived_has_closed_the_fifo(fifo: Path) -> 
     notifications.wait(1)
     os.close(writer)
     assert notifications.wait(1) == []
-    assert notifications.told is None
+    assert notifications.state is None
     assert notifications.wait(0.05) == [], "and it does not spin"
 
 
@@ -109,7 +109,7 @@ def test_fifo_that_was_replaced_is_read(fifo: Path) -> None:
     fifo.unlink()
     os.mkfifo(fifo)
     notifications.wait(0)
-    assert notifications.told is None, "what was said there counts no more"
+    assert notifications.state is None, "what was said there counts no more"
     writer = keepalived(fifo)
     os.write(writer, b'INSTANCE "portway" MASTER 151\n')
     assert notifications.wait(1) == ["MASTER"]
@@ -154,7 +154,7 @@ def test_state_is_what_kernel_and_line_agree_on(
     address: str,
     expected: State,
 ) -> None:
-    monkeypatch.setattr("portway.node.address.vrrp.is_running", lambda _: True)
+    monkeypatch.setattr("portway.node.address.keepalived.is_running", lambda _: True)
     assert present_state(address, told, kernel=kernel) is expected
 
 

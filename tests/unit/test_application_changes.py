@@ -6,13 +6,14 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from portway.application_changes import Pending, pending
-from portway.changes import FoundFile, FoundNode, FoundService
-from portway.cluster import Cluster, build_cluster
-from portway.database_session import Login
-from portway.releases import FoundReleases, Release
-from portway.render_application import Application, Inputs, application
-from portway.templates import unit_escaped
+from portway.application.pending import Pending, pending
+from portway.model.build import build_cluster
+from portway.model.cluster import Cluster
+from portway.model.login import Login
+from portway.model.releases import FoundReleases, Release
+from portway.ops.differences import FoundFile, FoundNode, FoundService
+from portway.render.application import Application, Inputs, application
+from portway.render.templates import unit_escaped
 from tests.unit.samples import clients, settings, stack
 
 RELEASE = Release("1.0.0", "https://artifacts.test/a", "a" * 64)

@@ -3,7 +3,7 @@
 import pytest
 
 from portway.errors import PortwayError
-from portway.settings import settings_from
+from portway.model.settings import settings_from
 
 
 def refusal(**given: object) -> str:

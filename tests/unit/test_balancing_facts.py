@@ -1,13 +1,9 @@
 """What HAProxy says of its servers, read from what it really printed."""
 
-from portway.application_facts import (
-    ApplicationHealth,
-    Balancing,
-    BalancingFacts,
-    ReleaseFacts,
-)
-from portway.balancing import is_drained, serves
-from portway.stack import Role
+from portway.application.draining import is_drained, serves
+from portway.application.facts import ApplicationHealth, ReleaseFacts
+from portway.load_balancers.haproxy import Balancing, BalancingFacts
+from portway.model.stack import Role
 from tests.unit.samples import node
 
 SAID = """\

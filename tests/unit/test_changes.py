@@ -2,18 +2,16 @@
 
 import pytest
 
-from portway.changes import (
+from portway.ops.differences import (
     FoundFile,
     FoundNode,
     FoundService,
-    ManagedFile,
-    Service,
-    WantedNode,
     file_differs,
     missing_packages,
     service_steps,
     sysctls_differ,
 )
+from portway.render.files import ManagedFile, Service, WantedNode
 
 FILE = ManagedFile("/etc/a.conf", "content\n")
 OVERRIDE = "/etc/systemd/system/a.service.d/portway.conf"

@@ -166,6 +166,6 @@ def test_process_that_is_replaced_by_a_reload_passes(path: Path) -> None:
 
 
 def test_full_frontend_serves() -> None:
-    shortcoming = runpy.run_path(str(CHECK))["shortcoming"]
+    problem_in = runpy.run_path(str(CHECK))["problem_in"]
     rows = ["client_one,FRONTEND,,FULL,", "tcp,BACKEND,0,UP,"]
-    assert shortcoming(answer(rows), "stats") == ""
+    assert problem_in(answer(rows), "stats") == ""

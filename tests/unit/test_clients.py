@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from portway.clients import parse_clients, read_clients
 from portway.errors import PortwayError, refuse_if_any
+from portway.model.clients import parse_clients, read_clients
 
 GOOD = {"client_name": "one", "client_port": 9001}
 
@@ -119,7 +119,7 @@ def test_each_mistake_is_named(changes: dict[str, Any], expected: str) -> None:
     [
         ("{", "clients.json: is not valid JSON: "),
         ("", "clients.json: is not valid JSON: "),
-        ('{"clients": [{"client_name": "a", "client_name": "b"}]}', "stands twice"),
+        ('{"clients": [{"client_name": "a", "client_name": "b"}]}', "appears twice"),
         ("[" * 100_000, "clients.json: is nested too deeply"),
         ([], "clients.json: must be an object"),
         ({}, 'clients.json: "clients": is missing'),

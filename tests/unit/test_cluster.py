@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from portway.clients import AppNode, parse_clients
-from portway.cluster import build_cluster, master_of_record
+from portway.contract.address import AddressKind, AddressObject
 from portway.errors import PortwayError
-from portway.node.address.places import AddressKind, Place
-from portway.settings import settings_from
-from portway.stack import Ports, Role, VirtualAddress
+from portway.model.build import build_cluster, master_of_record
+from portway.model.clients import AppNode, parse_clients
+from portway.model.settings import settings_from
+from portway.model.stack import Ports, Role, VirtualAddress
 from tests.unit.samples import (
     LAUNCH,
     clients,
@@ -160,8 +160,8 @@ def test_priorities_that_cannot_work_are_refused() -> None:
 
 def test_address_held_by_a_stranger_is_refused() -> None:
     message = refusal(virtual_address=elastic_ip("eni-stranger"))
-    assert "address 203.0.113.9: leads to eni-stranger" in message
-    assert "take it from there first" in message
+    assert "address 203.0.113.9: points to eni-stranger" in message
+    assert "move it away from there first" in message
 
 
 def test_routes_that_lead_to_strangers_are_each_named() -> None:
@@ -170,18 +170,20 @@ def test_routes_that_lead_to_strangers_are_each_named() -> None:
     held = VirtualAddress(
         AddressKind.ROUTE,
         "10.255.0.1",
-        tuple(Place(f"rtb-{n}", holder) for n, holder in enumerate(holders)),
+        tuple(AddressObject(f"rtb-{n}", holder) for n, holder in enumerate(holders)),
     )
     message = refusal(virtual_address=held)
-    assert message.count("leads to eni-stranger") == 1
-    assert message.count("leads to eni-other") == 1
+    assert message.count("points to eni-stranger") == 1
+    assert message.count("points to eni-other") == 1
     assert own not in message
 
 
 def test_address_that_leads_to_both_or_to_nobody_has_the_master_as_holder() -> None:
     first, second = (n.interface_id for n in stack().nodes[:2])
     for holders in ((first, second), (None, None), (second, None)):
-        places = tuple(Place(f"rtb-{n}", holder) for n, holder in enumerate(holders))
+        places = tuple(
+            AddressObject(f"rtb-{n}", holder) for n, holder in enumerate(holders)
+        )
         held = VirtualAddress(AddressKind.ELASTIC_IP, "203.0.113.9", places)
         found = build_cluster(stack(virtual_address=held), settings(), clients())
         assert held.holder is None
@@ -190,11 +192,13 @@ def test_address_that_leads_to_both_or_to_nobody_has_the_master_as_holder() -> N
 
 
 def test_private_address_needs_both_load_balancers_in_its_subnet() -> None:
-    address = VirtualAddress(AddressKind.PRIVATE, "10.60.0.250", (Place("subnet-1"),))
+    address = VirtualAddress(
+        AddressKind.PRIVATE, "10.60.0.250", (AddressObject("subnet-1"),)
+    )
     first, second, *others = stack().nodes
     apart = (first, replace(second, subnet_id="subnet-2"), *others)
     message = refusal(virtual_address=address, nodes=apart)
-    assert "lb-2: stands in subnet-2" in message
+    assert "lb-2: is in subnet-2" in message
     assert "10.60.0.250 cannot leave subnet-1" in message
     assert "LoadBalancerSubnets=one" in message
     assert "lb-1: stands" not in message
@@ -202,22 +206,13 @@ def test_private_address_needs_both_load_balancers_in_its_subnet() -> None:
 
 
 def test_route_needs_load_balancers_without_source_check() -> None:
-    address = VirtualAddress(AddressKind.ROUTE, "10.255.0.1", (Place("rtb-1"),))
+    address = VirtualAddress(AddressKind.ROUTE, "10.255.0.1", (AddressObject("rtb-1"),))
     first, second, *others = stack().nodes
     open_ = replace(first, source_dest_check=False)
     message = refusal(virtual_address=address, nodes=(open_, second, *others))
     assert "lb-2: has its source/destination check on" in message
     assert f"--no-source-dest-check --instance-id {second.instance_id}" in message
     assert "lb-1" not in message
-
-
-def test_plain_vrrp_moves_nothing_in_aws() -> None:
-    address = VirtualAddress(AddressKind.VRRP, "10.60.0.250", ())
-    pair = build_cluster(
-        stack(virtual_address=address), settings(), clients()
-    ).load_balancers
-    assert pair[1].is_master
-    assert pair[1].holds_address
 
 
 @pytest.mark.parametrize("names", [(), ("lb-1",), ("lb-1", "lb-2", "lb-3")])

@@ -4,23 +4,22 @@ from dataclasses import replace
 
 import pytest
 
-from portway.database import (
+from portway.database.differences import Dialect, differences
+from portway.database.mysql.dialect import MySql
+from portway.database.postgres.catalog import found_database
+from portway.database.postgres.dialect import Postgres
+from portway.database.state import (
     MARIADB,
     MYSQL,
     PASSWORD,
     POSTGRES,
-    Dialect,
     FoundDatabase,
     FoundUser,
     Kind,
     Scope,
     SqlFile,
     WantedDatabase,
-    differences,
 )
-from portway.mysql import MySql
-from portway.postgres import Postgres
-from portway.postgres_catalog import found_database
 
 FILES = SqlFile("001.sql", "1" * 64, "SELECT 1"), SqlFile("002.sql", "2" * 64, "…")
 WANTED = WantedDatabase(POSTGRES, "main", "messages", "application", files=FILES)
@@ -173,7 +172,7 @@ def test_usage_of_schema_public_is_left_to_everyone() -> None:
     public = {Scope(Kind.SCHEMA, ("public",)): frozenset({"USAGE", "CREATE"})}
     found = replace(complete(), public=public)
     assert texts(Postgres(), replace(WANTED, files=()), found) == [
-        "Revoke CREATE on schema public from everyone"
+        "Revoke CREATE on schema public from PUBLIC"
     ]
 
 
@@ -197,8 +196,8 @@ def test_what_a_new_database_gives_everyone_is_known_beforehand(
     answer |= {"user": None, "rights": []}
     found = found_database(WANTED, answer, None, password_works=False)
     told = texts(Postgres(), WANTED, found)
-    assert "Revoke CONNECT, TEMPORARY on database main from everyone" in told
-    assert ("Revoke CREATE on schema public from everyone" in told) == open_schema
+    assert "Revoke CONNECT, TEMPORARY on database main from PUBLIC" in told
+    assert ("Revoke CREATE on schema public from PUBLIC" in told) == open_schema
 
 
 def test_difference_prints_as_what_is_done_and_never_shows_a_file() -> None:

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portway.aws_errors import one_line
-from portway.discovery import Answers, NotReady, Outputs, assemble, read_outputs
+from portway.aws.discovery import Answers, NotReady, Outputs, assemble, read_outputs
+from portway.aws.errors import one_line
+from portway.aws.instances import name_nodes
+from portway.contract.address import AddressKind, AddressObject
 from portway.errors import PortwayError
-from portway.instances import name_nodes
-from portway.node.address.places import AddressKind, Place
-from portway.stack import Ports, Role, Stack
+from portway.model.stack import Ports, Role, Stack
 
 LAUNCH = datetime(2026, 1, 1, tzinfo=UTC)
 PORTS = Ports(9000, 10999, 8081, 8404)
@@ -165,7 +165,7 @@ def test_a_private_address_that_is_primary_is_refused() -> None:
         assembled(AddressKind.PRIVATE, "10.60.0.5", "subnet-1", found=found)
 
     stack = assembled(AddressKind.PRIVATE, "10.60.0.250", "subnet-1", found=found)
-    assert stack.virtual_address.places == (Place("subnet-1", "eni-9"),)
+    assert stack.virtual_address.objects == (AddressObject("subnet-1", "eni-9"),)
 
 
 def table(id_: str, **routes: str) -> dict[str, Any]:
@@ -205,14 +205,10 @@ def test_routes_are_places_in_the_order_of_the_outputs() -> None:
         AddressKind.ROUTE, "10.255.0.1", "rtb-1", "rtb-2", found=found
     ).virtual_address
 
-    assert address.places == (Place("rtb-1", exists=False), Place("rtb-2", "eni"))
-    assert address.holder is None
-
-
-def test_plain_vrrp_has_no_places() -> None:
-    address = assembled(AddressKind.VRRP, "10.60.0.250", found=[]).virtual_address
-
-    assert address.places == ()
+    assert address.objects == (
+        AddressObject("rtb-1", exists=False),
+        AddressObject("rtb-2", "eni"),
+    )
     assert address.holder is None
 
 
@@ -237,7 +233,7 @@ def test_outputs_name_the_objects_of_the_address(
 
 
 def test_an_output_that_is_no_kind_of_address_is_named() -> None:
-    with pytest.raises(PortwayError, match="AddressKind unfit in its outputs"):
+    with pytest.raises(PortwayError, match="AddressKind invalid in its outputs"):
         read_outputs(described(AddressKind="anycast"))
 
 
@@ -285,7 +281,7 @@ def test_outputs_that_are_missing_are_all_named() -> None:
 
 
 def test_an_output_that_is_no_port_is_named() -> None:
-    with pytest.raises(PortwayError, match="HealthPort unfit in its outputs"):
+    with pytest.raises(PortwayError, match="HealthPort invalid in its outputs"):
         read_outputs(described(HealthPort="http"))
 
 

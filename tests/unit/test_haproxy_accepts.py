@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from portway.clients import parse_clients
-from portway.cluster import build_cluster
+from portway.contract.paths import HAPROXY_CONFIG
 from portway.errors import PortwayError
-from portway.render import HAPROXY_CONFIG, load_balancer
+from portway.model.build import build_cluster
+from portway.model.clients import parse_clients
+from portway.render.load_balancer import load_balancer
 from tests.unit.samples import settings, stack
 
 NAMES = st.one_of(
@@ -61,7 +62,7 @@ def rendered(document: dict[str, Any]) -> str:
     clients = parse_clients(json.dumps(document), "clients.json")
     cluster = build_cluster(stack(), settings(), clients)
     wanted = load_balancer(cluster, cluster.load_balancers[0], "eth0")
-    return wanted.file(HAPROXY_CONFIG).content
+    return wanted.file(str(HAPROXY_CONFIG)).content
 
 
 @hypothesis_settings(

@@ -1,18 +1,21 @@
 """Which nodes a run connects to, by the deploys that it was given."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
 import pytest
+from pyinfra.api.state import State
+from pyinfra.context import ctx_state
 
-from portway import inventory
-from portway.errors import PortwayError
+from portway.ops.pyinfra_errors import RunStopped
+from portway.run import inventory
 from tests.unit import samples
 
 
 @pytest.fixture(autouse=True)
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The stacks that were read from AWS."""
+def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The stacks that were read from AWS in this run."""
     names: list[str] = []
 
     def read(name: str, region: str, **options: Any) -> Any:
@@ -20,8 +23,8 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return samples.stack(name=name, region=region)
 
     monkeypatch.setattr(inventory, "read_stack", read)
-    monkeypatch.setattr(inventory, "_stack", [])
-    return names
+    with ctx_state.use(State()):
+        yield names
 
 
 def names(*deploys: str, **options: Any) -> list[list[str]]:
@@ -61,13 +64,20 @@ def test_stack_is_read_once_for_all_groups(reads: list[str]) -> None:
     assert reads == ["one"]
 
 
+def test_next_run_reads_its_stack_again(reads: list[str]) -> None:
+    names("deploys/site.py")
+    with ctx_state.use(State()):
+        names("deploys/site.py")
+    assert reads == ["one", "one"]
+
+
 def test_limit_may_name_any_node_or_group_of_the_run() -> None:
     for pattern in ("app-1", "app_nodes", "app-*"):
         assert names("deploys/db.py", limit=(pattern,))
 
 
 def test_limit_to_a_node_that_the_run_does_not_touch_is_refused() -> None:
-    with pytest.raises(PortwayError, match="--limit lb-1 matches no node"):
+    with pytest.raises(RunStopped, match="--limit lb-1 matches no node"):
         names("deploys/db.py", limit=("lb-1",))
 
 
@@ -81,25 +91,25 @@ def test_limit_to_a_node_that_the_run_does_not_touch_is_refused() -> None:
 )
 def test_run_that_would_do_nothing_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(
-        PortwayError, match="no node that this would change; there are lb"
+        RunStopped, match="no node that this would change; there are lb"
     ):
         names("deploys/lb.py", **options)
 
 
 @pytest.mark.parametrize("option", ["limit", "exclude"])
 def test_name_that_pyinfra_does_not_know_is_refused(option: str) -> None:
-    with pytest.raises(PortwayError, match=f"--{option} all matches no node"):
+    with pytest.raises(RunStopped, match=f"--{option} all matches no node"):
         names("deploys/lb.py", **{option: ("all",)})
 
 
 @pytest.mark.parametrize("option", ["no_wait", "serial", "fail_percent"])
 def test_options_that_undo_the_order_are_refused(option: str) -> None:
-    with pytest.raises(PortwayError, match="cannot be used here"):
+    with pytest.raises(RunStopped, match="cannot be used here"):
         names("deploys/lb.py", **{option: 1})
 
 
 def test_dry_run_that_could_show_nothing_is_refused() -> None:
-    with pytest.raises(PortwayError, match="leave -y out"):
+    with pytest.raises(RunStopped, match="leave -y out"):
         names("deploys/lb.py", dry=True, yes=True)
 
 
@@ -108,6 +118,6 @@ def test_excluding_one_of_two_leaves_the_other() -> None:
 
 
 def test_application_cannot_be_limited_to_load_balancers() -> None:
-    with pytest.raises(PortwayError, match="there are app-1, app-2"):
+    with pytest.raises(RunStopped, match="there are app-1, app-2"):
         names("deploys/app.py", limit=("lb-1",))
     assert names("deploys/app.py", limit=("app-1",))

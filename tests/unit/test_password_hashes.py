@@ -5,7 +5,7 @@ import base64
 import pytest
 from scramp import ScramMechanism
 
-from portway.password_hashes import caching_sha2, mysql_native, scram_sha_256
+from portway.database.password_hashes import caching_sha2, mysql_native, scram_sha_256
 
 
 def test_scram_verifier_is_what_another_implementation_makes() -> None:

@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from portway.node.address.places import AddressKind, Place, claims, look, places
+from portway.contract.address import (
+    AddressKind,
+    AddressObject,
+    address_objects,
+    describe_call,
+    move_calls,
+)
 
 ALLOCATION, SUBNET, TABLES = ("eipalloc-1",), ("subnet-1",), ("rtb-1", "rtb-2")
 PUBLIC, PRIVATE, OVERLAY = "203.0.113.9", "10.60.0.250", "10.255.0.1"
@@ -21,37 +27,34 @@ def table(id_: str, **route: Any) -> dict[str, Any]:
     return {"RouteTableId": id_, "Routes": routes}
 
 
-def routes_to(*tables: dict[str, Any]) -> tuple[Place, ...]:
-    return places(AddressKind.ROUTE, OVERLAY, TABLES, tables)
+def routes_to(*tables: dict[str, Any]) -> tuple[AddressObject, ...]:
+    return address_objects(AddressKind.ROUTE, OVERLAY, TABLES, tables)
 
 
-def made(kind: AddressKind, address: str, *seen: Place) -> list[tuple[str, Any]]:
-    calls = claims(kind, address, seen, "i-own", "eni-own")
+def made(
+    kind: AddressKind, address: str, *seen: AddressObject
+) -> list[tuple[str, Any]]:
+    calls = move_calls(kind, address, seen, "i-own", "eni-own")
     return [(call.action, call.arguments) for call in calls]
 
 
 def test_each_kind_is_looked_for_by_its_objects() -> None:
-    call, key = look(AddressKind.ELASTIC_IP, PUBLIC, ALLOCATION)
+    call, key = describe_call(AddressKind.ELASTIC_IP, PUBLIC, ALLOCATION)
     assert (call.action, key) == ("ec2:DescribeAddresses", "Addresses")
     assert call.arguments == {"AllocationIds": ["eipalloc-1"]}
-    call, key = look(AddressKind.PRIVATE, PRIVATE, SUBNET)
+    call, key = describe_call(AddressKind.PRIVATE, PRIVATE, SUBNET)
     assert (call.action, key) == ("ec2:DescribeNetworkInterfaces", "NetworkInterfaces")
     filters = {f["Name"]: f["Values"] for f in call.arguments["Filters"]}
     assert filters == {
         "addresses.private-ip-address": [PRIVATE],
         "subnet-id": ["subnet-1"],
     }
-    call, key = look(AddressKind.ROUTE, OVERLAY, TABLES)
+    call, key = describe_call(AddressKind.ROUTE, OVERLAY, TABLES)
     assert (call.action, key) == ("ec2:DescribeRouteTables", "RouteTables")
     wanted = {"Name": "route-table-id", "Values": ["rtb-1", "rtb-2"]}
     assert call.arguments == {"Filters": [wanted]}, (
         "so that one that is gone is left out"
     )
-
-
-def test_plain_vrrp_has_nothing_to_look_for() -> None:
-    with pytest.raises(ValueError, match="no place in AWS"):
-        look(AddressKind.VRRP, PRIVATE, ())
 
 
 @pytest.mark.parametrize("eni", ["eni-1", None])
@@ -61,20 +64,22 @@ def test_elastic_ip_leads_to_the_interface_it_is_associated_with(
     found: dict[str, Any] = {"AllocationId": "eipalloc-1", "PublicIp": PUBLIC}
     if eni:
         found |= {"NetworkInterfaceId": eni, "InstanceId": "i-1"}
-    seen = places(AddressKind.ELASTIC_IP, PUBLIC, ALLOCATION, [found])
-    assert seen == (Place("eipalloc-1", eni),)
+    seen = address_objects(AddressKind.ELASTIC_IP, PUBLIC, ALLOCATION, [found])
+    assert seen == (AddressObject("eipalloc-1", eni),)
 
 
 def test_elastic_ip_that_was_released_is_no_place() -> None:
-    assert places(AddressKind.ELASTIC_IP, PUBLIC, ALLOCATION, []) == ()
+    assert address_objects(AddressKind.ELASTIC_IP, PUBLIC, ALLOCATION, []) == ()
 
 
 def test_private_address_leads_to_the_interface_that_has_it() -> None:
     found = [{"NetworkInterfaceId": "eni-1", "PrivateIpAddress": "10.60.0.4"}]
-    assert places(AddressKind.PRIVATE, PRIVATE, SUBNET, found) == (
-        Place("subnet-1", "eni-1"),
+    assert address_objects(AddressKind.PRIVATE, PRIVATE, SUBNET, found) == (
+        AddressObject("subnet-1", "eni-1"),
     )
-    assert places(AddressKind.PRIVATE, PRIVATE, SUBNET, []) == (Place("subnet-1"),)
+    assert address_objects(AddressKind.PRIVATE, PRIVATE, SUBNET, []) == (
+        AddressObject("subnet-1"),
+    )
 
 
 def test_route_leads_to_its_interface() -> None:
@@ -82,25 +87,25 @@ def test_route_leads_to_its_interface() -> None:
         table("rtb-2", NetworkInterfaceId="eni-2", State="active"),
         table("rtb-1", NetworkInterfaceId="eni-1", State="active"),
     )
-    assert seen == (Place("rtb-1", "eni-1"), Place("rtb-2", "eni-2"))
+    assert seen == (AddressObject("rtb-1", "eni-1"), AddressObject("rtb-2", "eni-2"))
 
 
 def test_black_hole_leads_to_nobody_but_can_be_replaced() -> None:
     dead = table("rtb-1", NetworkInterfaceId="eni-1", State="blackhole")
-    assert routes_to(dead)[0] == Place("rtb-1", None, exists=True)
+    assert routes_to(dead)[0] == AddressObject("rtb-1", None, exists=True)
 
 
 def test_only_the_exact_route_counts() -> None:
-    assert routes_to(table("rtb-1"))[0] == Place("rtb-1", exists=False)
+    assert routes_to(table("rtb-1"))[0] == AddressObject("rtb-1", exists=False)
 
 
 def test_table_that_is_gone_is_no_place() -> None:
     seen = routes_to(table("rtb-2", NetworkInterfaceId="eni-1"))
-    assert seen == (Place("rtb-2", "eni-1"),)
+    assert seen == (AddressObject("rtb-2", "eni-1"),)
 
 
 def test_holder_claims_nothing() -> None:
-    own = Place("any", "eni-own")
+    own = AddressObject("any", "eni-own")
     for kind in AddressKind:
         assert made(kind, OVERLAY, own, own) == []
 
@@ -108,7 +113,7 @@ def test_holder_claims_nothing() -> None:
 def test_elastic_ip_is_taken_from_whoever_has_it() -> None:
     for holder in (None, "eni-other"):
         ((action, arguments),) = made(
-            AddressKind.ELASTIC_IP, PUBLIC, Place("eipalloc-1", holder)
+            AddressKind.ELASTIC_IP, PUBLIC, AddressObject("eipalloc-1", holder)
         )
         assert action == "ec2:AssociateAddress"
         assert arguments == {
@@ -120,7 +125,7 @@ def test_elastic_ip_is_taken_from_whoever_has_it() -> None:
 
 def test_private_address_is_taken_from_whoever_has_it() -> None:
     ((action, arguments),) = made(
-        AddressKind.PRIVATE, PRIVATE, Place("subnet-1", "eni-other")
+        AddressKind.PRIVATE, PRIVATE, AddressObject("subnet-1", "eni-other")
     )
     assert action == "ec2:AssignPrivateIpAddresses"
     assert arguments == {
@@ -134,10 +139,10 @@ def test_only_routes_that_lead_elsewhere_are_changed() -> None:
     calls = made(
         AddressKind.ROUTE,
         OVERLAY,
-        Place("rtb-1", "eni-own"),
-        Place("rtb-2", "eni-other"),
-        Place("rtb-3"),
-        Place("rtb-4", exists=False),
+        AddressObject("rtb-1", "eni-own"),
+        AddressObject("rtb-2", "eni-other"),
+        AddressObject("rtb-3"),
+        AddressObject("rtb-4", exists=False),
     )
     assert [(action, args["RouteTableId"]) for action, args in calls] == [
         ("ec2:ReplaceRoute", "rtb-2"),

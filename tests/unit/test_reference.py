@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from portway.reference import updated
+from portway.cli.reference import updated
 
 README = Path(__file__).parents[2] / "README.md"
 
 
 def test_reference_in_the_readme_is_current() -> None:
     text = README.read_text()
-    assert updated(text) == text, "run: python -m portway.reference README.md"
+    assert updated(text) == text, "run: python -m portway.cli.reference README.md"
 
 
 def test_stale_reference_is_found() -> None:

@@ -6,15 +6,21 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
-from portway.releases import (
+from portway.contract.release_requests import (
+    Fetch,
+    Remove,
+    Request,
+    Switch,
+    from_json,
+    to_json,
+)
+from portway.model.releases import (
     FoundReleases,
     Release,
-    fetch_request,
     is_current,
     is_fetched,
-    superfluous,
+    prunable,
 )
 
 RELEASE = Release("2.0.0", "https://artifacts.test/a", "b" * 64)
@@ -51,7 +57,7 @@ def test_oldest_releases_beyond_the_number_go(
 ) -> None:
     sums = dict.fromkeys("12345", "a" * 64)
     found = FoundReleases(sums=sums, current="4", previous="3")
-    assert superfluous(replace(RELEASE, version="5"), found, keep) == removed
+    assert prunable(replace(RELEASE, version="5"), found, keep) == removed
 
 
 @given(
@@ -69,7 +75,7 @@ def test_wanted_release_and_the_one_before_always_stay(
     keep: int,
 ) -> None:
     found = FoundReleases(dict.fromkeys(versions, "a" * 64), current, previous)
-    removed = superfluous(replace(RELEASE, version=wanted), found, keep)
+    removed = prunable(replace(RELEASE, version=wanted), found, keep)
     before = current if current != wanted else previous
     assert wanted not in removed
     assert before not in removed
@@ -77,8 +83,25 @@ def test_wanted_release_and_the_one_before_always_stay(
     assert len({*versions, wanted} - set(removed)) <= keep
 
 
-def test_token_stands_in_the_request_and_in_no_text_of_values() -> None:
-    token = SecretStr("very-secret")
-    request = json.loads(fetch_request("/opt/app", RELEASE, token))
-    assert request["token"] == "very-secret"
-    assert "very-secret" not in f"{token} {token!r} {RELEASE!r}"
+def test_token_is_in_the_request_and_in_no_text_of_values() -> None:
+    request = Fetch("/opt/app", "1.0.0", "https://a.example", "0" * 64, "very-secret")
+    assert json.loads(to_json(request))["token"] == "very-secret"
+    assert "very-secret" not in f"{request} {request!r}"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Fetch("/opt/app", "1.0.0", "https://a.example", "0" * 64, None),
+        Switch("/opt/app", "1.0.0"),
+        Remove("/opt/app", ("1.0.0", "2.0.0")),
+    ],
+)
+def test_node_reads_the_request_that_was_written(request_: Request) -> None:
+    assert from_json(to_json(request_)) == request_
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"do": "fetch"}', '{"do": "x"}'])
+def test_anything_else_is_no_request(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not a request|Expecting value"):
+        from_json(text)

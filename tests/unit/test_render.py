@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from portway import render, templates
+from portway.contract.paths import HAPROXY_CONFIG, KEEPALIVED_CONFIG
 from portway.errors import PortwayError
-from portway.render import HAPROXY_CONFIG, KEEPALIVED_CONFIG, load_balancer
+from portway.render import templates
+from portway.render.load_balancer import (
+    LONGEST_SYSCTL,
+    load_balancer,
+    load_balancer_survey,
+    reserved_ports,
+)
 from tests.unit.samples import cluster
 
 ENTRIES = [
@@ -20,7 +26,7 @@ def haproxy(*entries: dict[str, object], app_nodes: int = 2) -> str:
     found = cluster(*entries, app_nodes=app_nodes)
     return (
         load_balancer(found, found.load_balancers[0], "ens5")
-        .file(HAPROXY_CONFIG)
+        .file(str(HAPROXY_CONFIG))
         .content
     )
 
@@ -54,7 +60,7 @@ def test_order_of_the_file_does_not_matter() -> None:
 def test_files_of_a_pair_mirror_each_other() -> None:
     found = cluster()
     texts = [
-        load_balancer(found, lb, "ens5").file(KEEPALIVED_CONFIG).content
+        load_balancer(found, lb, "ens5").file(str(KEEPALIVED_CONFIG)).content
         for lb in found.load_balancers
     ]
     mirror = {
@@ -72,7 +78,7 @@ def test_files_of_a_pair_mirror_each_other() -> None:
 def test_keepalived_is_never_told_nopreempt_or_a_fixed_master() -> None:
     found = cluster()
     for lb in found.load_balancers:
-        text = load_balancer(found, lb, "ens5").file(KEEPALIVED_CONFIG).content
+        text = load_balancer(found, lb, "ens5").file(str(KEEPALIVED_CONFIG)).content
         assert "nopreempt" not in text
         assert "state BACKUP" in text
         assert "unicast_peer" in text
@@ -123,12 +129,12 @@ def test_broken_template_is_named_with_its_line(
     ],
 )
 def test_high_client_ports_are_reserved(ports: list[int], expected: str) -> None:
-    assert render.reserved_ports(ports) == expected
+    assert reserved_ports(ports) == expected
 
 
 def test_long_port_lists_are_widened_until_the_kernel_takes_them() -> None:
-    text = render.reserved_ports(range(33_000, 65_000, 7))
-    assert len(text) <= render.LONGEST_SYSCTL
+    text = reserved_ports(range(33_000, 65_000, 7))
+    assert len(text) <= LONGEST_SYSCTL
     assert text.startswith("33000-")
 
 
@@ -136,3 +142,9 @@ def test_every_file_ends_with_a_newline() -> None:
     found = cluster()
     wanted = load_balancer(found, found.load_balancers[0], "ens5")
     assert all(file.content.endswith("\n") for file in wanted.files)
+
+
+def test_survey_of_a_load_balancer_is_known_before_it_is_rendered() -> None:
+    found = cluster(*ENTRIES)
+    for lb in found.load_balancers:
+        assert load_balancer(found, lb, "ens5").survey == load_balancer_survey()

@@ -3,7 +3,7 @@
 import pytest
 
 from portway.errors import PortwayError
-from portway.settings import settings_from
+from portway.model.settings import settings_from
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ def test_schema_name_that_would_need_care_is_refused(name: str) -> None:
 
 
 def test_schema_that_portway_keeps_its_record_in_is_refused() -> None:
-    with pytest.raises(PortwayError, match="kept for the database"):
+    with pytest.raises(PortwayError, match="reserved by the database"):
         settings_from({"clients_file": "c.json", "database_schema": "portway"})
 
 

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from portway.database import (
+from portway.database.mysql.files import batches
+from portway.database.postgres.files import file_problem
+from portway.database.sql_files import file_problems, read_sql_files
+from portway.database.state import (
     MARIADB,
     POSTGRES,
     AppliedFile,
@@ -14,8 +17,6 @@ from portway.database import (
     WantedDatabase,
 )
 from portway.errors import PortwayError
-from portway.mysql import batches
-from portway.sql_files import file_problems, postgres_problem, read_sql_files
 
 
 def test_files_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_folder_without_files_is_refused(tmp_path: Path, folder: str) -> None:
     ],
 )
 def test_what_only_looks_like_a_transaction_is_let_through(text: str) -> None:
-    assert postgres_problem(SqlFile("a.sql", "", text)) is None
+    assert file_problem(SqlFile("a.sql", "", text)) is None
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_what_only_looks_like_a_transaction_is_let_through(text: str) -> None:
     ],
 )
 def test_what_would_leave_its_transaction_is_refused(text: str) -> None:
-    assert postgres_problem(SqlFile("a.sql", "", text))
+    assert file_problem(SqlFile("a.sql", "", text))
 
 
 def problems(engine: str, *files: SqlFile, **applied: AppliedFile) -> list[str]:

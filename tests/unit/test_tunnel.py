@@ -13,7 +13,7 @@ import pytest
 from pyinfra.api.host import Host
 
 from portway.errors import PortwayError
-from portway.tunnel import Unreachable, open_stream, stream_through
+from portway.ops.tunnel import Unreachable, open_stream, stream_through
 
 
 @dataclass

@@ -4,14 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from portway.facts import LoadBalancerFacts
-from portway.node.address.places import Place
-from portway.verify import (
-    LoadBalancerStatus,
-    node_shortcomings,
-    pair_shortcomings,
-    unserved,
-)
+from portway.contract.address import AddressObject
+from portway.load_balancers.status import LoadBalancerFacts, LoadBalancerStatus
+from portway.load_balancers.verify import node_problems, pair_problems, unserved
 from tests.unit.samples import cluster
 
 CLUSTER = cluster()
@@ -25,7 +20,7 @@ MASTER = replace(GOOD, holds_vrrp_address=True)
 
 
 def test_node_that_serves_has_no_shortcomings() -> None:
-    assert node_shortcomings(CLUSTER, GOOD, GOOD) == ()
+    assert node_problems(CLUSTER, GOOD, GOOD) == ()
 
 
 @pytest.mark.parametrize(
@@ -49,7 +44,7 @@ def test_node_that_serves_has_no_shortcomings() -> None:
 def test_each_shortcoming_of_a_node_is_named(
     status: LoadBalancerStatus, expected: str
 ) -> None:
-    assert expected in "; ".join(node_shortcomings(CLUSTER, status, GOOD))
+    assert expected in "; ".join(node_problems(CLUSTER, status, GOOD))
 
 
 @pytest.mark.parametrize("peer", [None, replace(GOOD, backends=frozenset())])
@@ -57,7 +52,7 @@ def test_backend_that_the_peer_does_not_serve_either_is_no_shortcoming_of_a_node
     peer: LoadBalancerStatus | None,
 ) -> None:
     status = replace(GOOD, backends=frozenset())
-    assert node_shortcomings(CLUSTER, status, peer) == ()
+    assert node_problems(CLUSTER, status, peer) == ()
     assert unserved(CLUSTER, {"lb-1": status, "lb-2": peer}) == (
         "no load balancer finds a healthy server for: tcp_leastconn",
     )
@@ -71,7 +66,7 @@ def test_backend_that_one_node_serves_is_served() -> None:
 def test_long_lists_are_cut() -> None:
     entries = [{"client_name": f"c{n}", "client_port": 9000 + n} for n in range(9)]
     status = replace(GOOD, frontends=frozenset({"stats"}))
-    (text,) = node_shortcomings(cluster(*entries), status, GOOD)
+    (text,) = node_problems(cluster(*entries), status, GOOD)
     assert text.endswith("c0, c1, c2, c3, c4 and 4 more")
 
 
@@ -84,8 +79,8 @@ def test_long_lists_are_cut() -> None:
         (GOOD, MASTER, "lb-1 serves and is the master of record"),
         (LoadBalancerStatus(keepalived_active=True, mover_active=True), MASTER, None),
         (replace(GOOD, handed_over=True), MASTER, None),
-        (replace(MASTER, handed_over=True), GOOD, "lb-2 serves and is the one to be"),
-        (replace(MASTER, frontends=frozenset()), GOOD, "lb-2 serves and is the one"),
+        (replace(MASTER, handed_over=True), GOOD, "lb-2 serves and should be"),
+        (replace(MASTER, frontends=frozenset()), GOOD, "lb-2 serves and should be"),
         (
             replace(MASTER, handed_over=True),
             replace(GOOD, frontends=frozenset()),
@@ -106,13 +101,13 @@ def test_pair_has_exactly_the_right_master(
 ) -> None:
     statuses = {"lb-1": lb_1, "lb-2": lb_2}
     masters = [n for n, s in statuses.items() if s and s.is_vrrp_master]
-    place = Place("eipalloc-1", interface(masters[0]) if masters else None)
+    place = AddressObject("eipalloc-1", interface(masters[0]) if masters else None)
     if not masters:
-        place = Place(
+        place = AddressObject(
             "eipalloc-1",
             next((interface(n) for n, s in statuses.items() if s is None), None),
         )
-    found = pair_shortcomings(CLUSTER, statuses, [place])
+    found = pair_problems(CLUSTER, statuses, [place])
     assert (expected is None) == (found == ())
     assert expected is None or expected in found[0]
 
@@ -127,17 +122,17 @@ def test_address_that_is_not_the_masters_is_told_with_the_reason(
 ) -> None:
     id_ = interface(holder) if holder == "lb-2" else holder
     statuses = {"lb-1": replace(MASTER, mover_failure="ec2:X: denied"), "lb-2": GOOD}
-    places = [Place("rtb-1", interface("lb-1")), Place("rtb-2", id_)]
-    (text,) = pair_shortcomings(CLUSTER, statuses, places)
-    assert f"AWS leads 203.0.113.9 (rtb-2) to {holder or 'no one'}, but" in text
+    places = [AddressObject("rtb-1", interface("lb-1")), AddressObject("rtb-2", id_)]
+    (text,) = pair_problems(CLUSTER, statuses, places)
+    assert f"in AWS 203.0.113.9 (rtb-2) points to {holder or 'no one'}, but" in text
     assert "VRRP master is lb-1; lb-1 says: ec2:X: denied" in text
 
 
 def test_standby_that_may_not_take_the_address_fails_the_pair() -> None:
     refused = "ec2:AssociateAddress: UnauthorizedOperation"
     statuses = {"lb-1": MASTER, "lb-2": replace(GOOD, mover_failure=refused)}
-    places = [Place("eipalloc-1", interface("lb-1"))]
-    (text,) = pair_shortcomings(CLUSTER, statuses, places)
+    places = [AddressObject("eipalloc-1", interface("lb-1"))]
+    (text,) = pair_problems(CLUSTER, statuses, places)
     assert text.startswith("lb-2 could not take the address: ec2:AssociateAddress")
 
 

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from portway.vrrp import Priorities, violations
+from portway.model.priorities import Priorities, violations
 
 BASES = st.integers(-5, 260)
 WEIGHTS = st.integers(-300, 300)

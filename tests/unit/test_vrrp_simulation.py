@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from portway.node.address.vrrp import State
-from portway.vrrp import Priorities, violations
+from portway.model.priorities import Priorities, violations
+from portway.node.address.keepalived import State
 from tests.unit.vrrp_simulation import INTERFACES, Pair
 
 SETTLED = 20.0
@@ -156,7 +156,7 @@ def test_deaf_master_that_does_not_prevail_does_not_fight(what: str) -> None:
 def test_two_masters_that_both_insist_would_fight() -> None:
     pair = Pair(USUAL)
     mover = pair.nodes[1].mover
-    mover.config = replace(mover.config, insists_from=150)
+    mover.config = replace(mover.config, reclaim_priority=150)
     pair.connect(False)
     pair.run(60)
     assert len(pair.aws.moves) > 10

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from portway.changes import ManagedFile
-from portway.operations import write_script
+from portway.ops.operations import write_script
+from portway.render.files import ManagedFile
 
 OLD, NEW = "old\n", "new first line\nnew second line\n"
 

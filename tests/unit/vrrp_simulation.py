@@ -7,13 +7,13 @@ real ones.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from portway.node.address.config import Config
+from portway.contract.address import AddressKind, AddressObject, Call, move_calls
+from portway.contract.mover import MoverConfig
+from portway.model.priorities import Priorities
 from portway.node.address.ec2 import Ec2Error, Failure
+from portway.node.address.keepalived import State
 from portway.node.address.memory import Memory
 from portway.node.address.mover import Mover
-from portway.node.address.places import AddressKind, Call, Place, claims
-from portway.node.address.vrrp import State
-from portway.vrrp import Priorities
 
 TICK = 0.1
 """Seconds."""
@@ -46,16 +46,16 @@ class Cloud:
     interface: str
     time: "Time"
 
-    def look(self) -> tuple[Place, ...]:
+    def describe(self) -> tuple[AddressObject, ...]:
         self._fail()
-        return (Place("eipalloc-1", self.aws.holder),)
+        return (AddressObject("eipalloc-1", self.aws.holder),)
 
-    def claims(
-        self, seen: tuple[Place, ...], *, for_peer: bool = False
+    def move_calls(
+        self, seen: tuple[AddressObject, ...], *, for_peer: bool = False
     ) -> Iterator[Call]:
         (other,) = set(INTERFACES) - {self.interface}
         to = other if for_peer else self.interface
-        return claims(AddressKind.ELASTIC_IP, "203.0.113.9", seen, to, to)
+        return move_calls(AddressKind.ELASTIC_IP, "203.0.113.9", seen, to, to)
 
     def make(self, call: Call) -> object:
         self._fail()
@@ -72,7 +72,7 @@ class Cloud:
     def has_arrived(self) -> bool:
         return True
 
-    def rehearse(self, call: Call) -> str:
+    def dry_run(self, call: Call) -> str:
         return ""
 
 
@@ -130,7 +130,7 @@ class Pair:
 
     def _mover(self, number: int, memory: Memory) -> Mover:
         own, peer = INTERFACES[number], INTERFACES[1 - number]
-        config = Config(
+        config = MoverConfig(
             stack="messages",
             node="ab"[number],
             peer="ba"[number],
@@ -142,7 +142,7 @@ class Pair:
             interface_id=own,
             peer_instance_id="i-1",
             peer_interface_id=peer,
-            insists_from=self.healthy if number == 0 else None,
+            reclaim_priority=self.healthy if number == 0 else None,
         )
 
         def clock() -> float:
@@ -210,7 +210,7 @@ class Pair:
 
     def _doubt(self, node: Node) -> None:
         if node.has_mover and node.state is State.MASTER:
-            node.mover.doubt()
+            node.mover.heard_lower_priority()
 
     @property
     def masters(self) -> list[int]:
