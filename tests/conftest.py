@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.integration.database_fixtures"]
+pytest_plugins = ["tests.integration.database.fixtures"]
 
 LEVELS = ("unit", "integration", "lab")
 

@@ -8,6 +8,7 @@ from pyinfra import host, inventory, logger
 from portway.errors import PortwayError
 from portway.load_balancers.status import LoadBalancerFacts, LoadBalancerStatus
 from portway.model.cluster import Cluster
+from portway.ops.pyinfra_errors import for_pyinfra
 from portway.ops.reading import once_per_run
 from portway.ops.remote import ask, node_of_run
 
@@ -52,6 +53,7 @@ def wait_until_none(
     return found
 
 
+@for_pyinfra
 def is_last(cluster: Cluster, name: str) -> bool:
     """Whether no other load balancer of this run comes after this one."""
     active = {member.name for member in inventory.get_active_hosts()}

@@ -62,9 +62,7 @@ def readings() -> Readings:
     """The readings of the pyinfra run that this code is part of."""
     run = ctx_state.get()  # type: ignore[no-untyped-call]
     if run is None:
-        raise PortwayError(
-            "this works inside a run of pyinfra only; run it with pyinfra"
-        )
+        raise PortwayError("this works only inside a pyinfra run; use pyinfra")
     return _runs.setdefault(run, Readings())
 
 

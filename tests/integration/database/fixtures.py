@@ -1,0 +1,73 @@
+"""Database servers that run as long as the tests do, each started when first needed."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from tests.integration.database.operator import REGION, Operator
+from tests.integration.database.places import MASTER, RunningServer
+from tests.integration.database.servers import running_mariadb, running_postgres
+from tests.integration.database.ssh_server import running_node
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[RunningServer]:
+    """PostgreSQL."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[RunningServer]:
+    """MariaDB."""
+    with running_mariadb() as server:
+        yield server
+
+
+@pytest.fixture(params=["postgres", "mariadb"])
+def rds(request: pytest.FixtureRequest) -> RunningServer:
+    """A server as RDS gives one, of each engine in turn."""
+    chosen: RunningServer = request.getfixturevalue(request.param)
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def secrets_manager() -> Iterator[str]:
+    """Where moto answers."""
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture(params=["postgres"])
+def operator(
+    request: pytest.FixtureRequest,
+    secrets_manager: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Operator]:
+    """An operator of a stack with PostgreSQL, or what the test asks for."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": secrets_manager,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+    }.items():
+        monkeypatch.setenv(name, value)
+    server: RunningServer = request.getfixturevalue(request.param)
+    place = server.new_place()
+    secrets = boto3.client("secretsmanager", REGION)
+    with running_node(tmp_path / "home", server.port) as node:
+        someone = Operator(place, node, secrets, tmp_path)
+        for name in ("master", "application"):
+            with suppress(secrets.exceptions.ResourceExistsException):
+                secrets.create_secret(Name=name)
+        someone.set_secret("master", MASTER, server.master_password)
+        password = someone.remember(place.password)
+        someone.set_secret("application", place.wanted.user, password)
+        yield someone

@@ -1,0 +1,160 @@
+"""`deploys/db.py` as users run it: pyinfra, boto3, SSH and PostgreSQL, all for real."""
+
+from dataclasses import replace
+
+import pytest
+
+from portway.database.state import POSTGRES
+from tests.integration.database.operator import (
+    IMPATIENT,
+    LEAKS,
+    LOUD,
+    Operator,
+    changes,
+    secrets_in,
+)
+from tests.integration.database.places import HOST, MASTER
+from tests.integration.database.runs import REFUSED
+
+BOTH = pytest.mark.parametrize("operator", ["postgres", "mariadb"], indirect=True)
+
+
+@BOTH
+def test_dry_run_lists_what_the_run_does_and_the_second_does_nothing(
+    operator: Operator,
+) -> None:
+    user = operator.place.wanted.user
+    planned = operator.run("--dry")
+    assert planned.returncode == 0
+    assert f"Create the user {user}" in changes(planned.stdout)
+    if operator.place.wanted.engine == POSTGRES:
+        assert "Create the schema messages" in changes(planned.stdout)
+    done = operator.run("-y")
+    assert done.returncode == 0, done.stdout
+    assert changes(done.stdout)[:-1] == changes(planned.stdout)
+    operator.place.as_application("SELECT 1")
+    for again in (operator.run("-y"), operator.run("--dry")):
+        assert again.returncode == 0
+        assert changes(again.stdout) == []
+    assert operator.node.server.commands == [], "nothing needs to run on the node"
+    assert set(operator.node.server.asked) == {(HOST, operator.place.server.port)}
+
+
+def test_run_that_is_confirmed_does_the_same(operator: Operator) -> None:
+    done = operator.run(answer="\n")
+    assert done.returncode == 0, done.stdout
+    operator.place.as_application("SELECT 1")
+    assert changes(operator.run("--dry").stdout) == []
+
+
+@BOTH
+def test_rotated_secret_is_one_change_and_the_old_password_stops_working(
+    operator: Operator,
+) -> None:
+    operator.run("-y")
+    old = replace(operator.place)
+    operator.rotate_application_secret()
+    expected = f"Set the password of the user {old.wanted.user}"
+    assert changes(operator.run("--dry").stdout) == [expected]
+    assert changes(operator.run("-y").stdout)[0] == expected
+    operator.place.as_application("SELECT 1")
+    with pytest.raises(REFUSED):
+        old.as_application("SELECT 1")
+
+
+@BOTH
+def test_no_secret_is_in_anything_printed_however_loud(operator: Operator) -> None:
+    operator.inventory_code = IMPATIENT
+    for options in (("--dry", *LOUD), ("-y", *LOUD), ("-y", *LOUD)):
+        assert operator.run(*options).returncode == 0
+    operator.rotate_application_secret()
+    operator.run("-y", *LOUD)
+    operator.run("--dry", "--debug-operations", *LOUD)
+    operator.set_secret("master", MASTER, operator.remember("wrong" * 8))
+    failed = operator.run("-y", *LOUD)
+    assert failed.returncode != 0
+    assert secrets_in(operator.said, operator) == []
+    assert "botocore" in failed.stdout, "debug logs of all packages are on"
+
+
+@pytest.mark.parametrize("leak", LEAKS)
+def test_secret_that_is_leaked_on_purpose_is_found(
+    operator: Operator, leak: str
+) -> None:
+    operator.inventory_code = LEAKS[leak]
+    operator.run("-y", *LOUD)
+    assert secrets_in(operator.said, operator) != []
+
+
+def failure(operator: Operator) -> str:
+    """What a failing run says after connecting."""
+    result = operator.run("-y")
+    assert result.returncode != 0
+    assert "Traceback" not in result.stdout
+    return result.stdout.partition("--> Connecting")[2]
+
+
+def test_wrong_master_password_is_told_in_one_paragraph(operator: Operator) -> None:
+    operator.inventory_code = IMPATIENT
+    operator.set_secret("master", MASTER, "wrong")
+    said = failure(operator)
+    assert f"{MASTER} cannot log in" in said
+    assert "RDS may be rotating it" in said
+
+
+def test_unreachable_database_is_told_with_the_node_that_tried(
+    operator: Operator,
+) -> None:
+    operator.inventory_code = IMPATIENT
+    operator.node.server.target = 1
+    said = failure(operator)
+    assert "app-1 does not reach the database at " + HOST in said
+    assert "security group" in said
+
+
+def test_node_that_forwards_nothing_is_told(operator: Operator) -> None:
+    operator.node.server.forwards = False
+    assert "AllowTcpForwarding" in failure(operator)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("no JSON, but pass-word", "is not a JSON object"),
+        ('{"username": "application"}', 'has no "password"'),
+        ('{"username": "a b", "password": "pass-word"}', '"username" must be'),
+        ('{"username": "a", "password": "pass-w\\u00f6rd"}', "printable ASCII"),
+    ],
+)
+def test_unfit_secret_is_told_without_its_content(
+    operator: Operator, value: str, told: str
+) -> None:
+    operator.secrets.put_secret_value(SecretId="application", SecretString=value)
+    said = failure(operator)
+    assert told in said
+    assert "secret application" in said
+    assert "pass-w" not in said
+
+
+@BOTH
+def test_sql_files_are_applied_once_and_a_changed_one_stops_the_run(
+    operator: Operator,
+) -> None:
+    folder = operator.folder / "sql"
+    folder.mkdir()
+    (folder / "001.sql").write_text("CREATE TABLE received (id int);")
+    (folder / "002.sql").write_text("CREATE TABLE broken;")
+    option = ("--data", f"database_sql_dir={folder}")
+    said = operator.run("-y", *option)
+    assert said.returncode != 0
+    assert "SQL file 002.sql: refused" in said.stdout
+    assert "Traceback" not in said.stdout
+    (folder / "002.sql").write_text("CREATE TABLE mended (id int);")
+    assert changes(operator.run("-y", *option).stdout)[0] == "Apply SQL file 002.sql"
+    assert changes(operator.run("-y", *option).stdout) == []
+    operator.place.as_application("SELECT * FROM received, mended")
+    (folder / "001.sql").write_text("CREATE TABLE other (id int);")
+    changed = operator.run("-y", *option)
+    assert changed.returncode != 0
+    assert "001.sql: was changed after it had been applied" in changed.stdout
+    assert "Starting operation" not in changed.stdout

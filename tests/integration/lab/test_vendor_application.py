@@ -1,0 +1,202 @@
+"""What the lab's vendor application promises: no message is acknowledged unstored."""
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from hl7.client import MLLPClient
+
+from lab.vendor import SQL
+from tests.integration.database.places import Place, RunningServer, sql_file
+from tests.integration.database.runs import deploy
+from tests.integration.lab.vendor_application import (
+    Running,
+    answer,
+    message,
+    running,
+    wait_until,
+)
+
+
+@pytest.fixture
+def place(rds: RunningServer) -> Place:
+    """A database that the database deploy made, with the vendor's own SQL file."""
+    file = SQL[rds.engine] / "001_messages.sql"
+    place = rds.new_place(files=(sql_file(file.name, file.read_text()),))
+    deploy(place)
+    return place
+
+
+@pytest.fixture
+def app(place: Place, tmp_path: Path) -> Iterator[Running]:
+    with running(tmp_path, place) as application:
+        yield application
+
+
+def test_acknowledged_message_is_stored(app: Running) -> None:
+    assert app.send("one") == ("AA", "one")
+    assert app.stored() == ["one"]
+
+
+def test_many_messages_over_many_connections_are_all_stored(app: Running) -> None:
+    def client(number: int) -> None:
+        with MLLPClient("127.0.0.1", app.tcp) as connection:
+            for count in range(20):
+                said = connection.send_message(message(f"{number}-{count}"))
+                assert answer(said) == ("AA", f"{number}-{count}")
+
+    threads = [threading.Thread(target=client, args=(n,)) for n in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(app.stored()) == 200
+
+
+def test_message_sent_again_is_stored_once(app: Running) -> None:
+    assert app.send("one") == ("AA", "one")
+    assert app.send("one") == ("AA", "one")
+    assert app.stored() == ["one"]
+
+
+def test_other_message_under_a_used_control_id_is_refused(app: Running) -> None:
+    assert app.send("one", "PID|1") == ("AA", "one")
+    assert app.send("one", "PID|2") == ("AR", "one")
+
+
+def test_what_is_not_hl7_is_refused(app: Running) -> None:
+    with MLLPClient("127.0.0.1", app.tcp) as client:
+        assert b"MSA|AR" in client.send_message("hello")
+
+
+def send_in_background(app: Running, control_id: str) -> list[tuple[str, str]]:
+    """Send a message; the list gets its answer if one ever comes."""
+    answers: list[tuple[str, str]] = []
+
+    def send() -> None:
+        with MLLPClient("127.0.0.1", app.tcp) as client:
+            client.socket.settimeout(20)
+            try:
+                received = client.send_message(message(control_id))
+            except OSError:
+                return
+            if received:
+                answers.append(answer(received))
+
+    threading.Thread(target=send).start()
+    return answers
+
+
+def test_killed_between_commit_and_acknowledgement_it_has_the_message(
+    app: Running,
+) -> None:
+    app.faults('{"before_ack": 30}')
+    answers = send_in_background(app, "one")
+    wait_until(lambda: app.stored() == ["one"])
+    app.kill()
+    assert answers == []
+    app.faults("{}")
+    app.start()
+    assert app.send("one") == ("AA", "one")
+    assert app.stored() == ["one"]
+
+
+def test_killed_before_commit_it_has_neither_message_nor_acknowledged_it(
+    app: Running,
+) -> None:
+    app.faults('{"crash": "before_commit"}')
+    answers = send_in_background(app, "one")
+    assert app.process
+    app.process.wait(20)
+    assert answers == []
+    assert app.stored() == []
+
+
+def test_database_that_is_gone_means_no_acknowledgement_and_no_health(
+    app: Running,
+) -> None:
+    assert app.send("one") == ("AA", "one")
+    app.close_way()
+    assert app.send("two") == ("AE", "two")
+    wait_until(lambda: app.status() == 503)
+    app.open_way()
+    wait_until(lambda: app.status() == 200)
+    assert app.send("two") == ("AA", "two")
+    assert app.stored() == ["one", "two"]
+
+
+def test_told_to_stop_it_finishes_what_it_has_in_hand(app: Running) -> None:
+    app.faults('{"before_commit": 2}')
+    idle = socket.create_connection(("127.0.0.1", app.tcp))
+    answers = send_in_background(app, "one")
+    time.sleep(0.5)
+    assert app.stop() == 0
+    wait_until(lambda: answers == [("AA", "one")])
+    assert app.stored() == ["one"]
+    assert idle.recv(1) == b""
+    idle.close()
+
+
+def test_slow_start_listens_only_when_it_is_over(app: Running) -> None:
+    assert app.stop() == 0
+    app.faults('{"start_delay": 2}')
+    began = time.monotonic()
+    app.start()
+    assert time.monotonic() - began >= 2
+
+
+def test_told_to_refuse_it_stores_nothing(app: Running) -> None:
+    app.faults('{"refuse": true}')
+    assert app.send("one") == ("AE", "one")
+    assert app.stored() == []
+
+
+def test_http_client_gets_its_acknowledgement_in_the_answer(app: Running) -> None:
+    url = f"http://127.0.0.1:{app.web}/messages"
+    with requests.Session() as session:
+        for control_id in ("one", "two"):
+            said = session.post(url, data=message(control_id).encode(), timeout=10)
+            assert said.status_code == 200
+            assert answer(said.content) == ("AA", control_id)
+        assert session.post(url, data=b"hello", timeout=10).status_code == 400
+        app.close_way()
+        said = session.post(url, data=message("three").encode(), timeout=20)
+        assert said.status_code == 503
+    assert app.stored() == ["one", "two"]
+
+
+def test_proxy_header_is_read_over(app: Running) -> None:
+    header = b"\r\n\r\n\x00\r\nQUIT\n" + b"\x21\x11\x00\x0c" + bytes(12)
+    with MLLPClient("127.0.0.1", app.proxied) as client:
+        client.socket.sendall(header)
+        assert answer(client.send_message(message("one"))) == ("AA", "one")
+
+
+def test_broken_release_fails_its_health_check_and_nothing_else(
+    place: Place, tmp_path: Path
+) -> None:
+    with running(tmp_path, place, "2.0.1") as app:
+        wait_until(lambda: app.status() == 503)
+        assert app.send("one") == ("AA", "one")
+
+
+def test_test_message_succeeds_only_if_it_is_acknowledged(app: Running) -> None:
+    program = app.folder / "message-app-1.0.0" / "bin" / "send-test"
+    command = [str(program), "--port", str(app.tcp)]
+    assert subprocess.run(command, check=False).returncode == 0
+    app.faults('{"refuse": true}')
+    assert subprocess.run(command, check=False).returncode != 0
+
+
+def test_password_is_in_no_output(app: Running) -> None:
+    app.close_way()
+    app.send("one")
+    app.stop()
+    assert app.process
+    assert app.process.stdout
+    assert app.password not in app.process.stdout.read()

@@ -1,0 +1,370 @@
+"""The lab's own promises: what it stands for behaves as AWS does."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lab.ground import processes
+from lab.plan.names import Lab
+from tests.lab.conftest import NAME
+from tests.lab.deploys.web_servers import fetch, served, until, wait_for_port
+from tests.lab.system import PROJECT, System
+
+ASSOCIATE = """
+import boto3, sys
+boto3.client("ec2").associate_address(
+    AllocationId=sys.argv[1], InstanceId=sys.argv[2], AllowReassociation=True)
+"""
+
+DISASSOCIATE = """
+import boto3, sys
+ec2 = boto3.client("ec2")
+for address in ec2.describe_addresses(AllocationIds=[sys.argv[1]])["Addresses"]:
+    ec2.disassociate_address(AssociationId=address["AssociationId"])
+"""
+
+BLOB = """
+import socket, sys
+server = socket.create_server(("", int(sys.argv[1])))
+while True:
+    connection, _ = server.accept()
+    connection.sendall(bytes(range(256)) * 40960)
+    connection.close()
+"""
+
+
+@pytest.fixture(scope="module")
+def web(lab: System) -> Iterator[None]:
+    """Each load balancer answers on ports 9001 and 7001 with its name."""
+    with served(lab, "9001", "7001"):
+        yield
+
+
+@pytest.fixture
+def elastic_ip(lab: System) -> Iterator[str]:
+    """The Elastic IP, held by lb-1 at first and by nobody at the end."""
+    address = lab.status()["address"]
+    (allocation,) = address["objects"]
+    lab.python(ASSOCIATE, allocation, lab.nodes()["lb-1"]["instance_id"])
+    yield address["address"]
+    lab.python(DISASSOCIATE, allocation)
+
+
+def test_operator_logs_in_as_admin_and_becomes_root_without_a_question(
+    lab: System,
+) -> None:
+    for node in lab.nodes().values():
+        if node["role"] == "database":
+            continue
+        for name in (node["node"], node["address"]):
+            done = lab.run("ssh", "-o", "BatchMode=yes", name, "id -un; sudo -n id -un")
+            assert done.split() == ["admin", "root"]
+
+
+def test_root_cannot_log_in(lab: System) -> None:
+    done = lab.call(
+        "run", "--", "ssh", "-o", "BatchMode=yes", "root@lb-1", "true", check=False
+    )
+    assert done.returncode == 255
+
+
+def test_host_with_another_key_is_refused(lab: System) -> None:
+    known = Path(lab.status()["home"]) / ".ssh" / "known_hosts"
+    right = known.read_text()
+    lines = right.splitlines()
+    swapped = [
+        " ".join([a.split()[0], *b.split()[1:]])
+        for a, b in zip(lines, lines[1:] + lines[:1], strict=True)
+    ]
+    try:
+        known.write_text("\n".join(swapped) + "\n")
+        done = lab.call("run", "--", "ssh", "lb-1", "true", check=False)
+    finally:
+        known.write_text(right)
+    assert done.returncode == 255
+    assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in done.stderr
+
+
+def test_every_host_starts_all_of_its_units(lab: System) -> None:
+    for node in lab.nodes():
+        assert lab.execute(node, "systemctl", "is-system-running").strip() == "running"
+
+
+def test_security_group_refuses_what_the_stack_does_not_allow(
+    lab: System, web: None, elastic_ip: str
+) -> None:
+    assert fetch(lab, f"http://{elastic_ip}:9001").startswith("lb-1")
+    assert fetch(lab, f"http://{elastic_ip}:7001") == ""
+    application = lab.nodes()["app-1"]["address"]
+    assert fetch(lab, f"http://{application}:9000") == ""
+
+
+ASK_FOR_TLS = """
+import socket, sys
+with socket.create_connection((sys.argv[1], 5432), 2) as s:
+    s.sendall(bytes.fromhex("0000000804d2162f"))  # PostgreSQL's SSLRequest
+    print(s.recv(1).decode())
+"""
+
+
+def test_database_is_reached_from_application_nodes_only(lab: System) -> None:
+    name = next(
+        line.split()[1]
+        for line in lab.execute("app-1", "cat", "/etc/hosts").splitlines()
+        if ".rds." in line
+    )
+    ask = ["python3", "-c", ASK_FOR_TLS, name]
+    assert lab.execute("app-1", *ask) == "S\n"
+    assert lab.execute("lb-1", *ask, check=False) == ""
+
+
+def test_elastic_ip_follows_its_association(
+    lab: System, web: None, elastic_ip: str
+) -> None:
+    customer = lab.status()["customers"][0]
+    url = f"http://{elastic_ip}:9001"
+    assert fetch(lab, url) == f"lb-1 sees {customer}"
+    (allocation,) = lab.status()["address"]["objects"]
+    lab.python(ASSOCIATE, allocation, lab.nodes()["lb-2"]["instance_id"])
+    assert fetch(lab, url) == f"lb-2 sees {customer}"
+    assert lab.holder == "lb-2"
+    assert [n["node"] for n in lab.nodes().values() if n["holds_address"]] == ["lb-2"]
+
+
+def test_elastic_ip_of_nobody_leads_nowhere(lab: System, web: None) -> None:
+    assert lab.holder == ""
+    assert fetch(lab, f"http://{lab.address}:9001") == ""
+
+
+def test_much_data_passes_the_elastic_ip_unharmed(lab: System, elastic_ip: str) -> None:
+    start = ["systemd-run", "--quiet", "--collect", "--unit=blob"]
+    lab.execute("lb-1", *start, "python3", "-c", BLOB, "9005")
+    wait_for_port(lab, "lb-1", 9005)
+    read = f"""
+import socket, hashlib
+with socket.create_connection(("{elastic_ip}", 9005), 5) as s, s.makefile("rb") as f:
+    data = f.read()
+print(len(data), data == bytes(range(256)) * 40960)
+"""
+    try:
+        assert lab.client("python", "-c", read).split() == [str(256 * 40960), "True"]
+    finally:
+        lab.execute("lb-1", "systemctl", "stop", "blob.service")
+
+
+def test_customers_differ_by_source_address(
+    lab: System, web: None, elastic_ip: str
+) -> None:
+    for source in lab.status()["customers"]:
+        said = fetch(lab, f"http://{elastic_ip}:9001", source=source)
+        assert said == f"lb-1 sees {source}"
+
+
+def test_spoofed_source_is_dropped(lab: System, web: None) -> None:
+    nodes = lab.nodes()
+    other = "10.60.0.77"
+    ask = ["curl", "-s", "-m", "2", "--interface", other]
+    url = f"http://{nodes['app-1']['address']}:{lab.status()['client_ports'][0]}"
+    lab.execute("lb-1", "ip", "address", "add", f"{other}/32", "dev", "lo")
+    try:
+        assert lab.execute("lb-1", *ask, url, check=False) == ""
+    finally:
+        lab.execute("lb-1", "ip", "address", "delete", f"{other}/32", "dev", "lo")
+
+
+def test_metadata_needs_a_token_and_knows_who_asks(lab: System) -> None:
+    ask = """
+set -u
+url=http://169.254.169.254/latest
+curl -s -m 2 -o /dev/null -w '%{http_code}\\n' $url/meta-data/instance-id
+ttl='X-aws-ec2-metadata-token-ttl-seconds: 60'
+token=$(curl -s -m 2 -X PUT -H "$ttl" $url/api/token)
+get() { curl -s -m 2 -H "X-aws-ec2-metadata-token: $token" $url/$1; echo; }
+get meta-data/instance-id
+get meta-data/tags/instance/Name
+"""
+    for name in ("lb-1", "app-1"):
+        node = lab.nodes()[name]
+        said = lab.execute(name, "bash", "-c", ask).split()
+        assert said == ["401", node["instance_id"], name]
+
+
+def test_node_acts_as_its_role(lab: System) -> None:
+    ask = """
+import boto3
+print(boto3.client("sts").get_caller_identity()["Arn"])
+"""
+    status = lab.status()
+    said = lab.execute(
+        "lb-1",
+        "env",
+        f"AWS_ENDPOINT_URL={status['endpoint']}",
+        f"AWS_DEFAULT_REGION={status['region']}",
+        "python3",
+        "-c",
+        ask,
+    )
+    assert "LoadBalancerRole" in said
+    assert said.strip().endswith(lab.nodes()["lb-1"]["instance_id"])
+
+
+def test_nothing_leads_to_the_world(lab: System) -> None:
+    connect = """
+import socket
+s = socket.socket()
+s.settimeout(2)
+try:
+    s.connect(("192.88.99.99", 443))
+    print("reached")
+except OSError:
+    print("nowhere")
+"""
+    for node in lab.nodes():
+        assert lab.execute(node, "python3", "-c", connect).strip() == "nowhere"
+    assert lab.python(connect).strip() == "nowhere"
+    assert lab.client("python", "-c", connect).strip() == "nowhere"
+
+
+def test_broadcast_and_multicast_reach_nobody(lab: System) -> None:
+    shout = ["ping", "-c", "2", "-W", "1"]
+    said = lab.execute("lb-1", *shout, "224.0.0.18", check=False)
+    assert "0 received" in said
+    said = lab.execute("lb-1", *shout, "-b", "10.60.0.255", check=False)
+    assert "0 received" in said
+
+
+def test_customer_has_no_credentials(lab: System) -> None:
+    assert "AWS_" not in lab.client("env")
+
+
+def test_command_keeps_its_directory_status_and_input(
+    lab: System, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lab", "run", "--", "sh", "-c", "pwd; cat; exit 7"],
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PORTWAY_LAB": lab.name, "PYTHONPATH": str(PROJECT)},
+        input="through\n",
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.stdout, done.returncode) == (f"{tmp_path}\nthrough\n", 7)
+    inside = lab.call(
+        "exec", "lb-1", "--", "sh", "-c", "cat; exit 9", check=False, stdin="x"
+    )
+    assert (inside.stdout, inside.returncode) == ("x", 9)
+
+
+def test_rebooted_host_comes_back_with_its_disk(lab: System) -> None:
+    lab.execute("app-2", "touch", "/etc/kept")
+    before = lab.nodes()["app-2"]["pid"]
+    lab.execute("app-2", "systemctl", "reboot", check=False)
+    until(lambda: lab.nodes()["app-2"]["pid"] not in (None, before))
+    until(
+        lambda: (
+            "running"
+            in lab.execute("app-2", "systemctl", "is-system-running", check=False)
+        )
+    )
+    assert lab.execute("app-2", "ls", "/etc/kept").strip() == "/etc/kept"
+    assert lab.run("ssh", "app-2", "hostname").strip() == "app-2"
+
+
+def test_hosts_install_packages_without_a_network_and_set_their_kernel(
+    lab: System,
+) -> None:
+    node = "lb-2"
+    lab.execute(node, "apt-get", "update", "-q")
+    lab.execute(node, "apt-get", "install", "-qy", "haproxy", "keepalived", "socat")
+    assert lab.execute(node, "systemctl", "is-active", "haproxy").strip() == "active"
+    lab.execute(node, "sysctl", "-w", "net.ipv4.ip_nonlocal_bind=1")
+    limit = ["systemd-run", "--quiet", "--pipe", "--wait", "-p", "LimitNOFILE=1048576"]
+    said = lab.execute(node, *limit, "sh", "-c", "ulimit -n")
+    # Not even root raises limits on a machine that was denied CAP_SYS_RESOURCE.
+    _, here = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert int(said) >= min(1048576, here)
+
+
+def test_up_again_changes_nothing(lab: System) -> None:
+    before = lab.status()
+    lab.call("up")
+    after = lab.status()
+    assert json.dumps(before) == json.dumps(after)
+
+
+def test_group_grows_and_shrinks_without_touching_the_others(lab: System) -> None:
+    before = lab.nodes()
+    lab.call("up", "--app-nodes", "3")
+    grown = lab.nodes()
+    assert set(grown) - set(before) == {"app-3"}
+    lab.call("up", "--app-nodes", "2")
+    assert lab.nodes() == before
+    assert {name: grown[name] for name in before} == before
+
+
+def test_up_starts_a_host_that_lost_its_power(lab: System) -> None:
+    before = lab.nodes()["app-1"]["pid"]
+    lab.execute("app-1", "sh", "-c", "systemctl poweroff --force --force", check=False)
+    until(lambda: lab.nodes()["app-1"]["state"] == "off")
+    lab.call("up")
+    assert lab.nodes()["app-1"]["pid"] not in (None, before)
+
+
+def test_down_leaves_nothing_and_up_recovers_from_a_killed_up() -> None:
+    other = System(f"{NAME[:11]}gone")
+    environment = {**os.environ, "PORTWAY_LAB": other.name}
+    up = [sys.executable, "-m", "lab", "up", "--app-nodes", "1"]
+
+    @contextmanager
+    def killed() -> Iterator[None]:
+        process = subprocess.Popen(
+            up, cwd=PROJECT, env=environment, stderr=subprocess.DEVNULL
+        )
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+    def boots() -> bool:
+        return processes.init_of(processes.cgroup(Lab(other.name), "db-1")) is not None
+
+    try:
+        for seconds in (0.3, 1.0, 3.0):
+            with killed():
+                time.sleep(seconds)
+        with killed():
+            until(boots)
+        other.call("up", "--app-nodes", "1")
+        assert set(other.nodes()) == {"app-1", "db-1", "lb-1", "lb-2"}
+        assert other.run("ssh", "lb-1", "hostname").strip() == "lb-1"
+    finally:
+        other.call("down")
+    for directory in ("netns", "systemd/nspawn/propagate"):
+        assert not list(Path("/run", directory).glob(f"{other.name}-*"))
+    assert other.name not in Path("/proc/self/mounts").read_text()
+    assert not Path(other.status()["home"]).exists()
+    assert other.name not in subprocess.check_output(["ps", "-eo", "args"], text=True)
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/portway-lab/{other.name}"))
+
+
+def test_commands_say_what_is_wrong(lab: System) -> None:
+    for arguments, words in (
+        (["exec", "lb-9", "--", "true"], "lb-1"),
+        (["run", "--", "no-such-command"], "no-such-command"),
+        (["client", "--from", "192.0.2.99", "--", "true"], "198.51.100.10"),
+    ):
+        done = lab.call(*arguments, check=False)
+        assert done.returncode == 1
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr

@@ -1,0 +1,290 @@
+"""Discovery's pure part: names, what is awaited and what cannot be waited for."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portway.aws.discovery import Answers, NotReady, Outputs, assemble, read_outputs
+from portway.aws.errors import one_line
+from portway.aws.instances import name_nodes
+from portway.contract.address import AddressKind, AddressObject
+from portway.errors import PortwayError
+from portway.model.stack import Ports, Role, Stack
+
+LAUNCH = datetime(2026, 1, 1, tzinfo=UTC)
+PORTS = Ports(9000, 10999, 8081, 8404)
+VALUES = {
+    "AddressKind": "elastic-ip",
+    "VirtualAddress": "192.0.2.1",
+    "AddressObjects": "eipalloc-1",
+    "DatabaseIdentifier": "db",
+    "ApplicationSecretArn": "arn:a",
+    "ApplicationGroupName": "group",
+    "ClientPortFrom": "9000",
+    "ClientPortTo": "10999",
+    "HealthPort": "8081",
+    "StatsPort": "8404",
+}
+
+
+OUTPUTS = Outputs(
+    AddressKind.ELASTIC_IP, "192.0.2.1", ("eipalloc-1",), "db", "arn:a", "group", PORTS
+)
+
+
+def described(**values: str) -> dict[str, Any]:
+    """A stack with these outputs, the others as usual."""
+    outputs = [{"OutputKey": k, "OutputValue": v} for k, v in (VALUES | values).items()]
+    return {"StackName": "messages", "Outputs": outputs}
+
+
+def instance(number: int, role: Role, name: str, **changes: Any) -> dict[str, Any]:
+    tags = {"Name": name, "portway:stack": "messages", "portway:role": role.value}
+    attachment = {"DeviceIndex": 0, "AttachTime": LAUNCH + timedelta(seconds=number)}
+    plain = {
+        "InstanceId": f"i-{number:017x}",
+        "State": {"Name": "running"},
+        "PrivateIpAddress": f"10.60.0.{number}",
+        "Placement": {"AvailabilityZone": "eu-central-1a"},
+        "SubnetId": "subnet-1",
+        "NetworkInterfaces": [
+            {"NetworkInterfaceId": f"eni-{number}", "Attachment": attachment}
+        ],
+        "LaunchTime": LAUNCH + timedelta(seconds=number),
+        "Tags": [{"Key": key, "Value": value} for key, value in tags.items() if value],
+    }
+    return plain | changes
+
+
+def answers(**changes: Any) -> Answers:
+    plain: dict[str, Any] = {
+        "instances": [
+            instance(1, Role.LOAD_BALANCER, "lb-1"),
+            instance(2, Role.LOAD_BALANCER, "lb-2"),
+            instance(3, Role.APPLICATION, "app"),
+        ],
+        "groups": [
+            {
+                "AutoScalingGroupName": "group",
+                "DesiredCapacity": 1,
+                "Instances": [
+                    {"InstanceId": f"i-{3:017x}", "LifecycleState": "InService"}
+                ],
+            }
+        ],
+        "databases": [
+            {
+                "DBInstanceStatus": "available",
+                "Engine": "postgres",
+                "DBName": "messages",
+                "Endpoint": {"Address": "db.test", "Port": 5432},
+                "MasterUserSecret": {"SecretArn": "arn:m"},
+            }
+        ],
+        "address": [{"AllocationId": "eipalloc-1", "PublicIp": "192.0.2.1"}],
+    }
+    return Answers(**plain | changes)
+
+
+@given(
+    st.lists(
+        st.text(alphabet="aBb-.1", min_size=1, max_size=20).filter(
+            lambda name: name[0].isalnum() and name[-1].isalnum()
+        )
+        | st.just(""),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_nodes_get_distinct_names_that_are_host_names(names: list[str]) -> None:
+    instances = [
+        instance(number, Role.APPLICATION, name) for number, name in enumerate(names, 1)
+    ]
+
+    given_names = [node.name for node in name_nodes("messages", instances)]
+
+    assert len({name.casefold() for name in given_names}) == len(names)
+    for name in given_names:
+        assert re.fullmatch(r"[A-Za-z0-9.-]{1,63}", name)
+
+
+def test_an_instance_without_a_name_is_known_by_its_id() -> None:
+    (node,) = name_nodes("messages", [instance(7, Role.APPLICATION, "")])
+
+    assert node.name == node.instance_id
+
+
+def test_a_restart_does_not_make_a_node_younger() -> None:
+    restarted = LAUNCH + timedelta(days=30)
+    first, second = (
+        instance(1, Role.LOAD_BALANCER, "lb-1", LaunchTime=restarted),
+        instance(2, Role.LOAD_BALANCER, "lb-2"),
+    )
+
+    nodes = {node.name: node for node in name_nodes("messages", [first, second])}
+
+    assert nodes["lb-1"].launched_at < nodes["lb-2"].launched_at
+
+
+def assembled(kind: AddressKind, address: str, *objects: str, found: Any) -> Stack:
+    outputs = replace(
+        OUTPUTS, address_kind=kind, address=address, address_objects=objects
+    )
+    return assemble("messages", "eu-central-1", outputs, answers(address=found))
+
+
+def test_the_holder_of_an_elastic_ip_is_told_by_its_interface() -> None:
+    held = [
+        {
+            "AllocationId": "eipalloc-1",
+            "PublicIp": "192.0.2.1",
+            "InstanceId": "i-9",
+            "NetworkInterfaceId": "eni-9",
+        }
+    ]
+
+    found = assemble("messages", "eu-central-1", OUTPUTS, answers(address=held))
+
+    assert found.virtual_address.holder == "eni-9"
+
+
+def test_an_elastic_ip_that_was_released_is_refused() -> None:
+    with pytest.raises(PortwayError, match=r"192\.0\.2\.1 \(eipalloc-1\) was released"):
+        assemble("messages", "eu-central-1", OUTPUTS, answers(address=[]))
+
+
+def test_a_private_address_that_is_primary_is_refused() -> None:
+    found = [{"NetworkInterfaceId": "eni-9", "PrivateIpAddress": "10.60.0.5"}]
+
+    with pytest.raises(PortwayError, match="is the primary address of eni-9"):
+        assembled(AddressKind.PRIVATE, "10.60.0.5", "subnet-1", found=found)
+
+    stack = assembled(AddressKind.PRIVATE, "10.60.0.250", "subnet-1", found=found)
+    assert stack.virtual_address.objects == (AddressObject("subnet-1", "eni-9"),)
+
+
+def table(id_: str, **routes: str) -> dict[str, Any]:
+    """A route table of a VPC 10.60.0.0/16, with routes to interfaces."""
+    local = {"DestinationCidrBlock": "10.60.0.0/16", "GatewayId": "local"}
+    others = [
+        {"DestinationCidrBlock": to, "NetworkInterfaceId": eni, "State": "active"}
+        for eni, to in routes.items()
+    ]
+    return {"RouteTableId": id_, "Routes": [local, *others]}
+
+
+def test_route_tables_that_do_not_exist_are_named() -> None:
+    found = [table("rtb-2")]
+
+    with pytest.raises(PortwayError) as caught:
+        assembled(
+            AddressKind.ROUTE, "10.255.0.1", "rtb-3", "rtb-2", "rtb-1", found=found
+        )
+
+    assert "its route tables rtb-1 and rtb-3 do not exist" in caught.value.message
+    assert "RouteTableIds" in caught.value.message
+
+
+def test_an_address_that_the_vpc_routes_itself_is_refused() -> None:
+    with pytest.raises(PortwayError) as caught:
+        assembled(AddressKind.ROUTE, "10.60.9.9", "rtb-1", found=[table("rtb-1")])
+
+    assert "10.60.9.9 is inside the VPC's range 10.60.0.0/16" in caught.value.message
+    assert "such as 10.255.0.1" in caught.value.message
+
+
+def test_routes_are_places_in_the_order_of_the_outputs() -> None:
+    found = [table("rtb-2", eni="10.255.0.1/32"), table("rtb-1")]
+
+    address = assembled(
+        AddressKind.ROUTE, "10.255.0.1", "rtb-1", "rtb-2", found=found
+    ).virtual_address
+
+    assert address.objects == (
+        AddressObject("rtb-1", exists=False),
+        AddressObject("rtb-2", "eni"),
+    )
+    assert address.holder is None
+
+
+@pytest.mark.parametrize(
+    ("values", "objects"),
+    [
+        ({"AddressKind": "route", "AddressObjects": "rtb-1,rtb-2"}, ("rtb-1", "rtb-2")),
+        (
+            {"AddressKind": "private-address", "AddressObjects": "subnet-1"},
+            ("subnet-1",),
+        ),
+    ],
+)
+def test_outputs_name_the_objects_of_the_address(
+    values: dict[str, str], objects: tuple[str, ...]
+) -> None:
+    outputs = read_outputs(described(**values))
+
+    assert outputs.address_kind == values["AddressKind"]
+    assert outputs.address_objects == objects
+
+
+def test_an_output_that_is_no_kind_of_address_is_named() -> None:
+    with pytest.raises(PortwayError, match="AddressKind invalid in its outputs"):
+        read_outputs(described(AddressKind="anycast"))
+
+
+def test_everything_that_is_awaited_is_told_at_once() -> None:
+    creating = [{"DBInstanceStatus": "creating", "Engine": "postgres"}]
+    group = {"AutoScalingGroupName": "group", "DesiredCapacity": 2, "Instances": []}
+
+    with pytest.raises(NotReady) as caught:
+        assemble(
+            "messages",
+            "eu-central-1",
+            OUTPUTS,
+            answers(databases=creating, groups=[group]),
+        )
+
+    assert "2 of 2 application nodes of group" in str(caught.value)
+    assert "an endpoint for database db (creating)" in str(caught.value)
+
+
+def test_what_waiting_cannot_mend_is_told_while_other_things_are_awaited() -> None:
+    creating = [{"DBInstanceStatus": "creating", "Engine": "postgres"}]
+    lone = answers().instances[:1]
+
+    with pytest.raises(PortwayError, match="only lb-1"):
+        assemble(
+            "messages",
+            "eu-central-1",
+            OUTPUTS,
+            answers(databases=creating, instances=lone),
+        )
+
+
+def test_outputs_that_are_missing_are_all_named() -> None:
+    with pytest.raises(PortwayError, match="DatabaseIdentifier and StatsPort missing"):
+        read_outputs(
+            {
+                "StackName": "messages",
+                "Outputs": [
+                    {"OutputKey": key, "OutputValue": value}
+                    for key, value in VALUES.items()
+                    if key not in ("DatabaseIdentifier", "StatsPort")
+                ],
+            }
+        )
+
+
+def test_an_output_that_is_no_port_is_named() -> None:
+    with pytest.raises(PortwayError, match="HealthPort invalid in its outputs"):
+        read_outputs(described(HealthPort="http"))
+
+
+def test_what_aws_says_is_put_on_one_line_without_its_appendix() -> None:
+    said = "You are\nnot authorized. Encoded authorization failure message: x9"
+
+    assert one_line(said) == "You are not authorized."

@@ -1,0 +1,190 @@
+"""Imports go down: each package's floor is in its tree's docstring, and holds."""
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TREES = ("portway", "lab")
+
+OUTSIDE: dict[str, set[str]] = {
+    "portway.contract": set(),
+    "portway.errors": set(),
+    "portway.model": {"pydantic", "pydantic_core"},
+    "portway.aws": {"boto3", "botocore", "pydantic"},
+    "portway.render": {"jinja2", "pydantic"},
+    "portway.ops": {"gevent", "paramiko", "pyinfra"},
+    "portway.load_balancers": {"gevent", "pyinfra"},
+    "portway.database": {"pg8000", "pydantic", "pymysql", "pyinfra", "scramp"},
+    "portway.application": {"gevent", "pydantic", "pyinfra", "requests"},
+    "portway.run": {"click", "pyinfra"},
+    "portway.cli": {"pydantic", "pydantic_core"},
+    "portway.node": {"boto3", "botocore"},
+}
+"""What each package may import besides the standard library and this project."""
+
+FORBIDDEN = {
+    ("portway.ops", "portway.aws"): "an operation changes a node and asks nobody else",
+    ("lab", "portway"): "the lab judges Portway, so it must not share its mistakes",
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import of one module."""
+
+    where: str
+    """File and line."""
+    module: str
+    target: str
+
+
+def floors(tree: str, root: Path) -> dict[str, int]:
+    """The floor of each package of a tree, the lowest being 0, from its docstring."""
+    docstring = ast.get_docstring(ast.parse((root / tree / "__init__.py").read_text()))
+    lines = re.findall(r"^    ([a-z_, ]+)$", docstring or "", re.MULTILINE)
+    return {
+        f"{tree}.{name.strip()}": floor
+        for floor, line in enumerate(reversed(lines))
+        for name in line.split(",")
+    }
+
+
+def imports(tree: str, root: Path) -> Iterator[Import]:
+    """Every import in a tree, wherever in a module it is."""
+    for path in sorted((root / tree).rglob("*.py")):
+        relative = path.relative_to(root)
+        parts = relative.with_suffix("").parts
+        module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                targets = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                targets = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                inside = parts[: -node.level]
+                targets = [".".join((*inside, node.module or "", "x"))]
+            else:
+                continue
+            for target in targets:
+                yield Import(f"{relative}:{node.lineno}", module, target)
+
+
+def package_of(module: str) -> str:
+    """The package on a floor that a module is in: the first two parts of its name."""
+    return ".".join(module.split(".")[:2])
+
+
+def complaints(tree: str, root: Path) -> list[str]:
+    """A sentence for each import that goes up, sideways or where it must not."""
+    known = floors(tree, root)
+    found = []
+    for item in imports(tree, root):
+        package, target = package_of(item.module), package_of(item.target)
+        if package not in known:
+            if item.module not in (tree, f"{tree}.__main__"):
+                found.append(f"{item.where}: {package} has no floor in {tree}/__init__")
+            continue
+        reason = why_not(package, target, known)
+        if reason:
+            found.append(f"{item.where}: {package} imports {item.target}: {reason}")
+    return found
+
+
+def why_not(package: str, target: str, known: dict[str, int]) -> str:
+    """Why a package must not import another; empty if it may."""
+    for (who, what), reason in FORBIDDEN.items():
+        if f"{package}.".startswith(f"{who}.") and f"{target}.".startswith(f"{what}."):
+            return reason
+    top, tree = target.split(".", maxsplit=1)[0], package.split(".", maxsplit=1)[0]
+    if top in sys.stdlib_module_names or target == package:
+        return ""
+    if top != tree:
+        allowed = OUTSIDE.get(package, {top})
+        few = ", ".join(sorted(allowed)) or "nothing from outside"
+        return "" if top in allowed else f"it may import {few}"
+    rules = {
+        "import from a package, not from the whole tree": target not in known,
+        "node programs run on nodes; what both sides need is in contract": target
+        == "portway.node",
+        "a node has nothing of Portway but node and contract": package == "portway.node"
+        and target != "portway.contract",
+        "its floor is not below that of the importing package": known.get(target, 0)
+        >= known[package],
+    }
+    return next((reason for reason, broken in rules.items() if broken), "")
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_imports_go_down(tree: str) -> None:
+    assert complaints(tree, ROOT) == []
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_every_module_is_in_a_package(tree: str) -> None:
+    modules = {path.name for path in (ROOT / tree).glob("*.py")}
+    assert modules - {"__main__.py"} == {"__init__.py", "errors.py"}
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_every_package_says_what_it_is_for(tree: str) -> None:
+    for path in (ROOT / tree).rglob("__init__.py"):
+        text = ast.get_docstring(ast.parse(path.read_text()))
+        assert text, f"{path.relative_to(ROOT)} does not say what the package is for"
+
+
+@pytest.mark.parametrize(
+    ("module", "statement", "expected"),
+    [
+        ("model/stack.py", "import pyinfra", "may import pydantic"),
+        ("model/build.py", "from portway.ops import facts", "floor is not below"),
+        ("render/files.py", "from portway.aws import client", "floor is not below"),
+        ("contract/paths.py", "import requests", "nothing from outside"),
+        ("node/address/mover.py", "from portway import errors", "nothing of Portway"),
+        ("ops/facts.py", "from portway.aws import reading", "asks nobody else"),
+        ("run/run.py", "from portway.node import check_haproxy", "run on nodes"),
+        ("errors.py", "from portway.model import stack", "floor is not below"),
+        ("model/login.py", "from portway import Stack", "from a package"),
+    ],
+)
+def test_import_that_goes_up_is_named_with_the_reason(
+    module: str, statement: str, expected: str, tmp_path: Path
+) -> None:
+    for source in (ROOT / "portway").rglob("*.py"):
+        copy = tmp_path / source.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(source.read_text())
+    planted = tmp_path / "portway" / module
+    planted.write_text(f"{planted.read_text()}\n\ndef _() -> None:\n    {statement}\n")
+    (sentence,) = complaints("portway", tmp_path)
+    assert sentence.startswith(f"portway/{module}:")
+    assert expected in sentence
+
+
+def test_import_of_portway_by_the_lab_is_named(tmp_path: Path) -> None:
+    (tmp_path / "lab" / "plan").mkdir(parents=True)
+    docstring = "The lab.\n\nIts floors:\n\n    plan\n"
+    (tmp_path / "lab" / "__init__.py").write_text(f'"""{docstring}"""\n')
+    planted = tmp_path / "lab" / "plan" / "names.py"
+    planted.write_text("from portway.model.stack import Stack\n")
+    (sentence,) = complaints("lab", tmp_path)
+    assert "judges Portway" in sentence
+
+
+@pytest.mark.parametrize(
+    "module", ["portway.model.build", "portway.render.application"]
+)
+def test_pure_packages_load_no_framework(module: str) -> None:
+    """Also not through something that they import."""
+    importlib.import_module(module)  # a clear error if it does not exist
+    program = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT)
+    tops = {name.split(".")[0] for name in loaded.decode().split()}
+    assert not tops & {"pyinfra", "boto3", "botocore", "pg8000", "pymysql", "gevent"}
