@@ -15,19 +15,19 @@ NAME = os.environ.get("PORTWAY_LAB") or "pwtest"
 @pytest.fixture(scope="module")
 def lab() -> Iterator[System]:
     """A lab of its own for the tests of the lab itself; nothing is deployed to it."""
-    yield from _brought_up(NAME, "trixie")
+    yield from brought_up("", "trixie")
 
 
 @pytest.fixture(scope="session")
 def trixie() -> Iterator[System]:
     """Debian 13 hosts: two load balancers, two application nodes, nothing deployed."""
-    yield from _brought_up(f"{NAME}13", "trixie")
+    yield from brought_up("13", "trixie")
 
 
 @pytest.fixture(scope="module")
 def bookworm() -> Iterator[System]:
     """The same with Debian 12."""
-    yield from _brought_up(f"{NAME}12", "bookworm")
+    yield from brought_up("12", "bookworm")
 
 
 @pytest.fixture(scope="session")
@@ -82,17 +82,18 @@ def clients_file(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def private_address() -> Iterator[System]:
     """Both load balancers in one subnet, whose address they share; nothing deployed."""
-    yield from _brought_up(f"{NAME}priv", "trixie", "--address-kind", "private-address")
+    yield from brought_up("priv", "trixie", "--address-kind", "private-address")
 
 
 @pytest.fixture(scope="module")
 def route() -> Iterator[System]:
     """An address outside the VPC, and two route tables; nothing deployed."""
-    yield from _brought_up(f"{NAME}route", "trixie", "--address-kind", "route")
+    yield from brought_up("route", "trixie", "--address-kind", "route")
 
 
-def _brought_up(name: str, suite: str, *kind: str) -> Iterator[System]:
-    system = System(name)
+def brought_up(suffix: str, suite: str, *kind: str) -> Iterator[System]:
+    """A lab of its own, told from the others by the end of its name."""
+    system = System(f"{NAME}{suffix}")
     system.down()
     system.up("--app-nodes", "1" if kind else "2", "--suite", suite, *kind)
     yield system

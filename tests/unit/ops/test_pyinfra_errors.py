@@ -46,7 +46,7 @@ def test_operation_that_refuses_raises_pyinfras_error() -> None:
     def refusing() -> Any:
         yield refuse()
 
-    guarded = operation(refusing)._inner  # type: ignore[attr-defined]
+    guarded = operation(refusing)._inner
     with pytest.raises(RunStopped, match="wrong; fix it"):
         list(guarded())
 

@@ -24,7 +24,7 @@ from portway.ops.reading import (
 
 
 def new_run(*names: str) -> State:
-    hosts = [(name, {}) for name in names or ("lb-1",)]
+    hosts: list[Any] = [(name, {}) for name in names or ("lb-1",)]
     return State(Inventory((hosts, {})), Config())
 
 
@@ -139,9 +139,10 @@ def test_different_things_are_read_side_by_side() -> None:
 
 
 def test_failed_reading_is_tried_again() -> None:
-    known, answers = Readings(), iter([PortwayError("no"), "yes"])
+    known = Readings()
+    answers: Iterator[Any] = iter([PortwayError("no"), "yes"])
 
-    def read() -> str:
+    def read() -> Any:
         answer = next(answers)
         if isinstance(answer, PortwayError):
             raise answer
