@@ -1,7 +1,4 @@
-"""The error for what users can fix, and how its text is put together.
-
-A text of more than one line says what is wrong, then why, then what to do.
-"""
+"""The error for what users can fix, and how its text is put together."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,11 +9,14 @@ MOST_SHOWN = 50
 
 
 class PortwayError(Exception):
-    """A refusal or failure in words: what is wrong, where, and what to do."""
+    """A refusal or failure in words: what is wrong and where, why, and what to do.
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+    Each has a line of its own; ``do`` may be several, such as a command.
+    """
+
+    def __init__(self, what: str, *, why: str = "", do: str = "") -> None:
+        self.message = "\n  ".join(filter(None, (what, why, *do.splitlines())))
+        super().__init__(self.message)
 
 
 @dataclass(frozen=True, slots=True)

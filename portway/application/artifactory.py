@@ -64,13 +64,13 @@ def find_release(
     if pinned is not None and stated is not None and pinned != stated:
         raise PortwayError(
             f"{about}: artifact_sha256 in {SOURCE} is {pinned}, but Artifactory gives "
-            f"{stated} for {place}; set the right one, or find out who changed the "
-            "archive"
+            f"{stated} for {place}",
+            do="set the right one, or find out who changed the archive",
         )
     if (sha256 := pinned or stated) is None:
         raise PortwayError(
-            f"{about}: Artifactory gives no SHA-256 for {place}; have it calculate "
-            f"one, or set artifact_sha256 in {SOURCE}"
+            f"{about}: Artifactory gives no SHA-256 for {place}",
+            do=f"have it calculate one, or set artifact_sha256 in {SOURCE}",
         )
     return Release(str(settings.app_version), f"{base}/{place}", sha256)
 
@@ -104,8 +104,8 @@ def _ask(
             if last:
                 raise PortwayError(
                     f"{about}: Artifactory cannot be reached at {url} "
-                    f"({_reason(error)}); check artifactory_url in {SOURCE} and the "
-                    "network from here"
+                    f"({_reason(error)})",
+                    do=f"check artifactory_url in {SOURCE} and the network from here",
                 ) from error
         sleep(2.0**attempt / 2)
     raise AssertionError("unreachable")
@@ -119,17 +119,19 @@ def _refuse_status(
     if status in (401, 403) and secret is not None:
         raise PortwayError(
             f"{about}: Artifactory refuses the token in the secret {secret} for "
-            f"{place} (HTTP {status}); put a token there that may read the repository"
+            f"{place} (HTTP {status})",
+            do="put a token there that may read the repository",
         )
     if status in (401, 403):
         raise PortwayError(
-            f"{about}: Artifactory asks for a token for {place} (HTTP {status}); name "
-            f"a secret that holds one in artifactory_token_secret in {SOURCE}"
+            f"{about}: Artifactory asks for a token for {place} (HTTP {status})",
+            do=f"name a secret that holds one in artifactory_token_secret in {SOURCE}",
         )
     if status == 404:
         raise PortwayError(
-            f"{about}: Artifactory has no {place}; check app_version, "
-            f"artifactory_repository and artifact_path in {SOURCE}"
+            f"{about}: Artifactory has no {place}",
+            do=f"check app_version, "
+            f"artifactory_repository and artifact_path in {SOURCE}",
         )
     if status != 200:
         raise PortwayError(
@@ -145,7 +147,8 @@ def _checksum(answer: requests.Response, about: str, place: str) -> str | None:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise PortwayError(
             f"{about}: what answers for {place} is not Artifactory's storage API, or "
-            f"it is a folder there; check artifactory_url and artifact_path in {SOURCE}"
+            f"it is a folder there",
+            do=f"check artifactory_url and artifact_path in {SOURCE}",
         ) from None
     return str(stated).lower() if stated else None
 

@@ -75,8 +75,8 @@ def put_back(cluster: Cluster, node: Node) -> None:
         close_streams(lb, _relieved_standbys(cluster, balancing, drained))
     if not _wait_until(lambda: all(server.serves for server in servers()), PATIENCE):
         raise PortwayError(
-            f"{node.name} is healthy, but its load balancers see it as down; check "
-            "that the application nodes' security group admits both of them"
+            f"{node.name} is healthy, but its load balancers see it as down",
+            do="check that the application nodes' security group admits both of them",
         )
 
 

@@ -32,8 +32,8 @@ def _read_token(cluster: Cluster) -> SecretStr | None:
     token = read_secret(cluster.stack.region, secret).get("token", "")
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise PortwayError(
-            f'secret {secret}: it has no usable "token"; set it to an access token of '
-            "Artifactory, without spaces"
+            f'secret {secret}: it has no usable "token"',
+            do="set it to an access token of Artifactory, without spaces",
         )
     return SecretStr(token)
 
@@ -45,7 +45,8 @@ def _read_login(cluster: Cluster) -> Login:
     if password != password.strip():
         raise PortwayError(
             f'secret {secret}: "password" begins or ends with a space, which the '
-            "application's configuration file cannot hold; rotate it"
+            "application's configuration file cannot hold",
+            do="rotate it",
         )
     return login
 
@@ -54,8 +55,9 @@ def _read_authority(file: str | None) -> str:
     if file is None:
         raise PortwayError(
             f"{SOURCE}: database_ca_file is not set, so the application could not "
-            "verify its database; set it to the file with the database's certificate "
-            "authorities, for RDS global-bundle.pem"
+            "verify its database",
+            do="set it to the file with the database's certificate "
+            "authorities, for RDS global-bundle.pem",
         )
     try:
         return Path(file).read_text(encoding="ascii")

@@ -22,8 +22,8 @@ class Aws:
     def __init__(self, region: str) -> None:
         if not region:
             raise PortwayError(
-                "no AWS region is set; set AWS_REGION, or the region at the top of the "
-                "inventory"
+                "no AWS region is set",
+                do="set AWS_REGION, or the region at the top of the inventory",
             )
         self.region = region
         self._session: Any = None

@@ -94,8 +94,8 @@ def read_outputs(stack: Answer) -> Outputs:
     if missing or wrong:
         raise PortwayError(
             f"stack {name}: {listed(missing or wrong)} "
-            f"{'missing from' if missing else 'invalid in'} its outputs; "
-            "update the stack with this version's cloudformation/stack.yaml"
+            f"{'missing from' if missing else 'invalid in'} its outputs",
+            do="update the stack with this version's cloudformation/stack.yaml",
         )
     kind = AddressKind(values["AddressKind"])
     objects = tuple(filter(None, values["AddressObjects"].split(",")))
@@ -140,8 +140,8 @@ def _group(name: str, outputs: Outputs, answers: Answers) -> Answer:
     if answers.groups:
         return answers.groups[0]
     raise PortwayError(
-        f"stack {name}: its auto scaling group {outputs.application_group} is gone; "
-        f"{RECREATE}"
+        f"stack {name}: its auto scaling group {outputs.application_group} is gone",
+        do=RECREATE,
     )
 
 
@@ -152,13 +152,13 @@ def _database(
     where = f"stack {name}: its database {outputs.database}"
     if not databases:
         raise PortwayError(
-            f"{where} does not exist; restore its last snapshot under that name"
+            f"{where} does not exist", do="restore its last snapshot under that name"
         )
     found = databases[0]
     status = found["DBInstanceStatus"]
     if status in LOST_DATABASE:
         fix = "start it" if status.startswith("stop") else "see its events in RDS"
-        raise PortwayError(f"{where} is {status}; {fix} and run again")
+        raise PortwayError(f"{where} is {status}", do=f"{fix} and run again")
     endpoint = found.get("Endpoint") or {}
     secret = (found.get("MasterUserSecret") or {}).get("SecretArn")
     if not endpoint.get("Address") or (not secret and status == "creating"):
@@ -166,9 +166,10 @@ def _database(
         return None
     if not secret:
         raise PortwayError(
-            f"{where} has no master password managed by RDS; turn "
+            f"{where} has no master password managed by RDS",
+            do="turn "
             "ManageMasterUserPassword on by updating the stack with this version's "
-            "cloudformation/stack.yaml"
+            "cloudformation/stack.yaml",
         )
     return Database(
         identifier=outputs.database,
@@ -192,8 +193,8 @@ def _virtual_address(
     seen = address_objects(kind, address, objects, found)
     if kind is AddressKind.ELASTIC_IP and not found:
         raise PortwayError(
-            f"stack {name}: its Elastic IP {address} ({listed(objects)}) was released; "
-            f"{RECREATE}, and give the clients the new address"
+            f"stack {name}: its Elastic IP {address} ({listed(objects)}) was released",
+            do=f"{RECREATE}, and give the clients the new address",
         )
     if kind is AddressKind.PRIVATE:
         _refuse_primary_address(name, address, found)
@@ -208,8 +209,9 @@ def _refuse_primary_address(name: str, address: str, found: Sequence[Answer]) ->
         if interface.get("PrivateIpAddress") == address:
             raise PortwayError(
                 f"stack {name}: its address {address} is the primary address of "
-                f"{interface['NetworkInterfaceId']} and cannot move; update the stack "
-                "with a VirtualAddress of the subnet that no one uses"
+                f"{interface['NetworkInterfaceId']} and cannot move",
+                do="update the stack "
+                "with a VirtualAddress of the subnet that no one uses",
             )
 
 
@@ -219,8 +221,8 @@ def _refuse_missing_tables(
     gone = sorted(set(objects) - {table["RouteTableId"] for table in found})
     if gone:
         raise PortwayError(
-            f"stack {name}: its route tables {listed(gone)} do not exist; update the "
-            "stack with RouteTableIds of tables that exist"
+            f"stack {name}: its route tables {listed(gone)} do not exist",
+            do="update the stack with RouteTableIds of tables that exist",
         )
 
 
@@ -233,6 +235,7 @@ def _refuse_address_inside(name: str, address: str, found: Sequence[Answer]) -> 
         if ip_address(address) in ip_network(inside):
             raise PortwayError(
                 f"stack {name}: its address {address} is inside the VPC's range "
-                f"{inside}, where no route can point to a load balancer; update the "
-                "stack with a VirtualAddress outside of it, such as 10.255.0.1"
+                f"{inside}, where no route can point to a load balancer",
+                do="update the "
+                "stack with a VirtualAddress outside of it, such as 10.255.0.1",
             )

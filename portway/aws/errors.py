@@ -52,8 +52,8 @@ LOG_IN = (
 class AwsCallError(PortwayError):
     """AWS answered a call with an error; ``code`` is AWS's own name for it."""
 
-    def __init__(self, message: str, code: str) -> None:
-        super().__init__(message)
+    def __init__(self, code: str, what: str, do: str = "") -> None:
+        super().__init__(what, do=do)
         self.code = code
 
 
@@ -77,9 +77,9 @@ def translate_aws_errors(call: Call) -> Iterator[None]:
         details = error.response.get("Error", {})
         code = details.get("Code", "Unknown")
         message = one_line(details.get("Message", ""))
-        raise AwsCallError(_answer(call, code, message), code) from error
+        raise _answer(call, code, message) from error
     except (raised.BotoCoreError, ValueError) as error:
-        raise PortwayError(_failure(call, error)) from error
+        raise _failure(call, error) from error
 
 
 def one_line(text: str) -> str:
@@ -87,43 +87,48 @@ def one_line(text: str) -> str:
     return " ".join(text.partition("Encoded authorization failure message")[0].split())
 
 
-def _answer(call: Call, code: str, message: str) -> str:
-    """What to say when AWS answers with an error."""
+def _answer(call: Call, code: str, message: str) -> AwsCallError:
+    """The error for an answer that is an error."""
     if code in DENIED:
-        return (
+        return AwsCallError(
+            code,
             f"{call.about}: access denied: these credentials may not call "
-            f"{call.action} in {call.region}; attach the policy in the stack's output "
-            f"OperatorPolicyArn, or use other credentials (AWS says: {message})"
+            f"{call.action} in {call.region} (AWS says: {message})",
+            "attach the policy in the stack's output OperatorPolicyArn, or use other "
+            "credentials",
         )
     if code in EXPIRED:
-        return f"{call.about}: the AWS credentials have expired ({code}); {LOG_IN}"
+        what = f"{call.about}: the AWS credentials have expired ({code})"
+        return AwsCallError(code, what, LOG_IN)
     if code in REJECTED:
-        return (
-            f"{call.about}: AWS does not accept the credentials ({code}: {message}); "
-            f"{LOG_IN}"
-        )
+        what = f"{call.about}: AWS does not accept the credentials ({code}: {message})"
+        return AwsCallError(code, what, LOG_IN)
     if code in THROTTLED:
-        return (
-            f"{call.about}: AWS throttles {call.action} in this account ({code}); "
-            "run again in a minute"
-        )
-    return f"{call.about}: {call.action} failed in {call.region}: {code}: {message}"
+        what = f"{call.about}: AWS throttles {call.action} in this account ({code})"
+        return AwsCallError(code, what, "run again in a minute")
+    what = f"{call.about}: {call.action} failed in {call.region}: {code}: {message}"
+    return AwsCallError(code, what)
 
 
-def _failure(call: Call, error: Exception) -> str:
-    """What to say when there was no answer at all."""
-    said = one_line(str(error))
+def _failure(call: Call, error: Exception) -> PortwayError:
+    """The error for no answer at all."""
+    reason = one_line(str(error))
     if isinstance(error, NO_CREDENTIALS):
-        return f"{call.about}: there are no usable AWS credentials ({said}); {LOG_IN}"
+        return PortwayError(
+            f"{call.about}: there are no usable AWS credentials ({reason})", do=LOG_IN
+        )
     if isinstance(error, WRONG_REGION):
-        return (
-            f'{call.about}: "{call.region}" is not a region ({said}); set AWS_REGION '
-            "to one such as eu-central-1"
+        return PortwayError(
+            f'{call.about}: "{call.region}" is not a region ({reason})',
+            do="set AWS_REGION to one such as eu-central-1",
         )
     if isinstance(error, UNREACHABLE):
-        return (
-            f"{call.about}: {call.action} did not reach AWS ({said}); check the "
-            f"network, that {call.region} is the region that was meant, and "
-            "AWS_ENDPOINT_URL and HTTPS_PROXY if they are set"
+        return PortwayError(
+            f"{call.about}: {call.action} did not reach AWS ({reason})",
+            do=f"check the network, that {call.region} is the right region, and "
+            "AWS_ENDPOINT_URL and HTTPS_PROXY if they are set",
         )
-    return f"{call.about}: {call.action} failed: {said}; check the AWS configuration"
+    return PortwayError(
+        f"{call.about}: {call.action} failed: {reason}",
+        do="check the AWS configuration",
+    )

@@ -41,8 +41,8 @@ def check_load_balancers(
     if len(found) > 2:
         raise PortwayError(
             f"stack {name}: {len(found)} load balancers are running "
-            f"({listed(map(label, found))}) and there must be two; terminate the extra "
-            "one, or remove its tag portway:role"
+            f"({listed(map(label, found))}) and there must be two",
+            do="terminate the extra one, or remove its tag portway:role",
         )
     ended = [
         i for i in instances if _role(i) == Role.LOAD_BALANCER and state(i) not in ALIVE
@@ -52,8 +52,9 @@ def check_load_balancers(
     # A stack update does not recreate an instance that somebody terminated.
     fix = "start it" if ended else "launch another like those of the template"
     raise PortwayError(
-        f"stack {name}: two load balancers are needed and {seen}{stopped}; {fix}, with "
-        f"the tags portway:stack={name} and portway:role=load-balancer, and run again"
+        f"stack {name}: two load balancers are needed and {seen}{stopped}",
+        do=f"{fix}, with the tags portway:stack={name} and "
+        "portway:role=load-balancer, and run again",
     )
 
 
@@ -63,15 +64,16 @@ def _check_preferred_masters(name: str, found: Iterable[Answer]) -> None:
         value = _tags(instance).get("portway:master")
         if value not in (None, "true", "false"):
             raise PortwayError(
-                f"stack {name}: {label(instance)} has the tag portway:master={value}; "
-                "set it to true or remove it"
+                f"stack {name}: {label(instance)} has the tag portway:master={value}",
+                do="set it to true or remove it",
             )
         if value == "true":
             preferred.append(instance)
     if len(preferred) > 1:
         raise PortwayError(
             f"stack {name}: {listed(map(label, preferred))} both have the tag "
-            "portway:master=true and only one can be master; remove it from the other"
+            "portway:master=true and only one can be master",
+            do="remove it from the other",
         )
 
 
@@ -89,8 +91,8 @@ def check_application_nodes(
     elif not found:
         raise PortwayError(
             f"stack {name}: it has no application nodes, because the desired "
-            f"capacity of {group_name} is 0; update the stack with ApplicationNodes "
-            "of at least 1"
+            f"capacity of {group_name} is 0",
+            do="update the stack with ApplicationNodes of at least 1",
         )
 
 
@@ -106,8 +108,8 @@ def name_nodes(name: str, instances: Sequence[Answer]) -> tuple[Node, ...]:
         if not HOST_NAME.fullmatch(given):
             raise PortwayError(
                 f'stack {name}: {instance["InstanceId"]} has the Name tag "{tag}", '
-                "which cannot be a host name; use letters, digits, - and . only, at "
-                "most 63 in all"
+                "which cannot be a host name",
+                do="use letters, digits, - and . only, at most 63 in all",
             )
         nodes.append(_node(instance, given))
     return tuple(sorted(nodes, key=lambda n: (n.role, n.launched_at, n.instance_id)))

@@ -66,8 +66,8 @@ def read_stack(
     """
     if not name:
         raise PortwayError(
-            "no stack is set; set PORTWAY_STACK, or its name at the top of the "
-            "inventory"
+            "no stack is set",
+            do="set PORTWAY_STACK, or its name at the top of the inventory",
         )
     aws = Aws(region)
     waited = 0.0
@@ -77,9 +77,9 @@ def read_stack(
         except NotReady as awaited:
             if waited >= wait_seconds:
                 raise PortwayError(
-                    f"stack {name}: gave up after waiting {waited:.0f} s for "
-                    f"{awaited}; look for the reason in the events of the stack and "
-                    "the activity of its auto scaling group, then run again"
+                    f"stack {name}: gave up after waiting {waited:.0f} s for {awaited}",
+                    do="look for the reason in the events of the stack and "
+                    "the activity of its auto scaling group, then run again",
                 ) from None
             progress(
                 f"stack {name}: waiting for {awaited} "
@@ -110,7 +110,7 @@ def _read_once(aws: Aws, name: str, progress: Callable[[str], None]) -> Stack:
     if status not in USABLE:
         remedy = REMEDIES.get(status, "fix the cause, delete it and create it again")
         raise PortwayError(
-            f"stack {name}: it is {status}{_first_failure(aws, stack)}; {remedy}"
+            f"stack {name}: it is {status}{_first_failure(aws, stack)}", do=remedy
         )
     if status == "UPDATE_ROLLBACK_COMPLETE":
         progress(
@@ -134,9 +134,10 @@ def _read_description(aws: Aws, name: str) -> Answer:
         if error.code != "ValidationError" or "does not exist" not in error.message:
             raise
     raise PortwayError(
-        f"stack {name}: there is no such stack in {aws.region}; check PORTWAY_STACK "
+        f"stack {name}: there is no such stack in {aws.region}",
+        do="check PORTWAY_STACK "
         "and AWS_REGION, that the credentials are for the right account, and that the "
-        "stack was created"
+        "stack was created",
     )
 
 

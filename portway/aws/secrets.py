@@ -27,8 +27,9 @@ def read_secret(region: str, secret_id: str) -> dict[str, str]:
             if error.code != "ResourceNotFoundException":
                 raise
             raise PortwayError(
-                f"{about}: there is no such secret in {region}; if it was deleted, "
-                "restore it (aws secretsmanager restore-secret) or update the stack"
+                f"{about}: there is no such secret in {region}",
+                do="update the stack, or, if somebody deleted the secret, restore it:\n"
+                f"  aws secretsmanager restore-secret --secret-id {secret_id}",
             ) from None
     try:
         fields = json.loads(answer.get("SecretString") or "")
@@ -36,8 +37,8 @@ def read_secret(region: str, secret_id: str) -> dict[str, str]:
         fields = None
     if not isinstance(fields, dict):
         raise PortwayError(
-            f"{about}: its value is not a JSON object; give it one with the keys "
-            '"username" and "password"'
+            f"{about}: its value is not a JSON object",
+            do='give it one with the keys "username" and "password"',
         )
     return {key: value for key, value in fields.items() if isinstance(value, str)}
 

@@ -75,8 +75,8 @@ def master_session(
         if master.user == access.application.user:
             raise PortwayError(
                 f"{access.server}: the application's secret names the master user "
-                f"{master.user}, who may do anything; give the application a user of "
-                "its own"
+                f"{master.user}, who may do anything",
+                do="give the application a user of its own",
             )
         try:
             session = connect(access.server, master, database, seconds)
@@ -84,11 +84,12 @@ def master_session(
         except LoginRefused as refused:
             if attempt == ROTATION_ATTEMPTS:
                 raise LoginRefused(
-                    f"{refused.message}, also after {attempt} attempts with its "
-                    "secret read each time; if RDS is rotating it, run again in a "
-                    "minute; otherwise the master password was changed outside RDS: "
-                    "have RDS rotate it (aws rds modify-db-instance "
-                    "--rotate-master-user-password)"
+                    f"{refused.message}, also after {attempt} attempts",
+                    why="RDS is rotating its password, or somebody changed it outside "
+                    "RDS",
+                    do="run again in a minute; if it stays so, have RDS rotate it:\n"
+                    "  aws rds modify-db-instance --db-instance-identifier NAME "
+                    "--rotate-master-user-password --apply-immediately",
                 ) from None
             access.progress(
                 "the database refuses the master password; RDS may be rotating it; "

@@ -76,8 +76,9 @@ def _read_access(cluster: Cluster) -> Access:
     if settings.database_ca_file is None:
         raise PortwayError(
             f"{SOURCE}: database_ca_file is not set, so the database's certificate "
-            "could not be verified; set it to the file with the database's certificate "
-            "authorities, for RDS global-bundle.pem"
+            "could not be verified",
+            do="set it to the file with the database's certificate "
+            "authorities, for RDS global-bundle.pem",
         )
 
     def stream() -> socket.socket:
@@ -142,8 +143,8 @@ def _verify(access: Access, wanted: WantedDatabase) -> None:
     left = find_differences(wanted, read_database(access, wanted))
     if left:
         raise PortwayError(
-            f"the database still differs: {'; '.join(map(str, left))}; if it stays so "
-            "when run again, the owner of these objects must do it"
+            f"the database still differs: {'; '.join(map(str, left))}",
+            do="run again; if it stays so, have the owner of these objects do it",
         )
 
 

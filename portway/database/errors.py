@@ -91,13 +91,14 @@ def connection_error(  # noqa: PLR0911 - one answer for each thing that goes wro
     if certificate := _certificate_error(error):
         return PortwayError(
             f"{where}: its TLS certificate cannot be trusted ({certificate}), so no "
-            f"password was sent; it must be for that address and from {authority}; "
-            "check database_ca_file in group_data, for RDS the bundle of its region"
+            f"password was sent; it must be for that address and from {authority}",
+            do="check database_ca_file in group_data, for RDS the bundle of its region",
         )
     report = report_of(error)
     if report.code == NO_TLS or "refuses SSL" in report.text:
         return PortwayError(
-            f"{where}: the server offers no TLS, so no password was sent; turn TLS on"
+            f"{where}: the server offers no TLS, so no password was sent",
+            do="turn TLS on",
         )
     if report.code in WRONG_LOGIN:
         return LoginRefused(f"{where}: {user} cannot log in ({report.text})")
@@ -107,13 +108,13 @@ def connection_error(  # noqa: PLR0911 - one answer for each thing that goes wro
         return PermissionDenied(f"{where}: {user} may not connect ({report.text})")
     if report.code in BUSY:
         return Busy(
-            f"{where}: it takes no connection at the moment ({report.text}); check how "
-            "many connections it has, and run again"
+            f"{where}: it takes no connection at the moment ({report.text})",
+            do="check how many connections it has, and run again",
         )
     if not report.code or report.code in LOST:
         return Busy(
-            f"{where}: the connection broke ({report.text}); run again; if it goes on, "
-            "look at the events of the database in RDS"
+            f"{where}: the connection broke ({report.text})",
+            do="run again; if it goes on, look at the database's events in RDS",
         )
     return PortwayError(
         f"{where}: {user} cannot connect ({report.code}: {report.text})"
@@ -134,11 +135,13 @@ def statement_error(
     failed: StatementFailed
     if report.code in DENIED or report.code in WRONG_LOGIN:  # MySQL says both of both
         failed = PermissionDenied(
-            f"{what}: {user} lacks the permission ({reason}); the master user that RDS "
-            "created must do it, or the object's owner"
+            f"{what}: {user} lacks the permission ({reason})",
+            do="have the object's owner do it, or the master user that RDS created",
         )
     elif not report.code or report.code in LOST:
-        failed = StatementFailed(f"{what}: the connection broke ({reason}); run again")
+        failed = StatementFailed(
+            f"{what}: the connection broke ({reason})", do="run again"
+        )
     else:
         code = "" if secret else f"{report.code}: "
         failed = StatementFailed(f"{what}: refused ({code}{reason})")

@@ -60,9 +60,9 @@ def tls_context(ca_file: Path) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         reason = error.strerror or "it has no certificates in PEM form"
         raise PortwayError(
-            f"group_data: database_ca_file: {ca_file} cannot be read ({reason}); set "
-            "it to the file with the certificates of the database's authorities; for "
-            "RDS it is global-bundle.pem, which AWS's documentation on TLS links to"
+            f"group_data: database_ca_file: {ca_file} cannot be read ({reason})",
+            do="set it to the file with the certificates of the database's "
+            "authorities, for RDS global-bundle.pem",
         ) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # RDS's authorities lack an extension that Python 3.13 requires.

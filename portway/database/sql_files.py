@@ -27,13 +27,13 @@ def read_sql_files(folder: Path) -> tuple[SqlFile, ...]:
         paths = sorted(path for path in folder.iterdir() if path.suffix == ".sql")
     except OSError as error:
         raise PortwayError(
-            f"group_data: database_sql_dir: {folder} cannot be read "
-            f"({error.strerror}); name the folder of the SQL files, or leave it out"
+            f"group_data: database_sql_dir: {folder} cannot be read ({error.strerror})",
+            do="name the folder of the SQL files, or leave it out",
         ) from None
     if not paths:
         raise PortwayError(
-            f"group_data: database_sql_dir: {folder} has no *.sql file; name the "
-            "folder of the SQL files, or leave it out"
+            f"group_data: database_sql_dir: {folder} has no *.sql file",
+            do="name the folder of the SQL files, or leave it out",
         )
     return tuple(map(_read, paths))
 

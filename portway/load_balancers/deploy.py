@@ -116,7 +116,7 @@ def try_permissions(wanted: WantedNode) -> Commands:
     if not state.is_executing or is_settled(wanted, read_node(wanted.survey)):
         return
     if refused := ask(host, AddressPermissions):
-        yield failure(f"could not move the address: {refusal_text(refused)}")
+        yield failure("could not move the address", [refusal_text(refused)])
 
 
 @operation
@@ -148,7 +148,7 @@ def _verify_host(cluster: Cluster) -> Commands:
         return node_problems(cluster, own, other)
 
     if missing := wait_until_none(cluster, look):
-        yield failure(f"does not serve: {'; '.join(missing)}")
+        yield failure("does not serve", missing)
 
 
 @operation
@@ -168,7 +168,7 @@ def verify_pair(cluster: Cluster) -> Commands:
         return wrong or unserved(cluster, statuses)
 
     if problems := wait_until_none(cluster, look):
-        yield failure(f"verification failed: {'; '.join(problems)}")
+        yield failure("verification failed", problems)
     for name, status in statuses.items():
         if status and status.handed_over:
             logger.warning(

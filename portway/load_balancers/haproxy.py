@@ -119,13 +119,15 @@ def ask_load_balancers(cluster: Cluster) -> dict[str, Balancing]:
             balancing = ask(node, BalancingFacts)
         except PortwayError as error:
             raise PortwayError(
-                f"{error}; while {lb.name} cannot be asked what it does with "
-                "application nodes, no node is taken out of service"
+                error.message,
+                why=f"{lb.name} may be sending clients to an application node, so none "
+                "is taken out of service",
+                do=f"bring {lb.name} back, or terminate it, and run again",
             ) from error
         if balancing.runs and not balancing.answers:
             raise PortwayError(
-                f"{lb.name}: HAProxy runs but does not answer on its socket; run "
-                "deploys/lb.py first"
+                f"{lb.name}: HAProxy runs but does not answer on its socket",
+                do="run deploys/lb.py first",
             )
         found[lb.name] = balancing
     return found

@@ -40,7 +40,8 @@ def transfer_target(cluster: Cluster) -> LoadBalancer:
     if left_out := sorted(set(names) - active):
         raise PortwayError(
             "a transfer needs both load balancers, and this run leaves out "
-            f"{', '.join(left_out)}; run it without --limit and --exclude"
+            f"{', '.join(left_out)}",
+            do="run it without --limit and --exclude",
         )
     return cluster.load_balancer(wanted)
 
@@ -64,10 +65,8 @@ def verify_target(cluster: Cluster, target: LoadBalancer) -> Commands:
     if refused := ask(host, AddressPermissions):
         problems += (refusal_text(refused),)
     if problems:
-        yield failure(
-            f"{target.name} cannot take the address: {'; '.join(problems)}; the "
-            "address stays where it is"
-        )
+        what = f"{target.name} cannot take the address, which stays where it is"
+        yield failure(what, problems)
 
 
 @for_pyinfra
@@ -100,4 +99,4 @@ def verify_transfer(cluster: Cluster, target: LoadBalancer) -> Commands:
         return ()
 
     if problems := wait_until_none(cluster, look):
-        yield failure(f"the address was not handed over: {'; '.join(problems)}")
+        yield failure("the address was not handed over", problems)

@@ -70,7 +70,7 @@ def fetch(folder: Path, version: str, url: str, sha256: str, token: str | None) 
         (root / SUM_FILE).unlink(missing_ok=True)
         (root / SUM_FILE).write_text(f"{sha256}\n")
         subprocess.run(["sync", "-f", str(releases)], check=True)  # noqa: S603, S607
-        if target.exists():  # the same version, published anew
+        if target.exists():  # the same version, published again
             target.rename(releases / ".replaced")
         root.rename(target)
     finally:

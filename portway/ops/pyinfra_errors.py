@@ -6,7 +6,7 @@ passes through here: operations through ``operation``, other functions that depl
 inventories call through ``for_pyinfra``. Below the seam there are only PortwayErrors.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -91,10 +91,10 @@ def reported(work: Callable[[], None]) -> FunctionCommand:
     return FunctionCommand(run, (), {})
 
 
-def failure(text: str) -> FunctionCommand:
-    """A command that fails with a text and so stops the run."""
+def failure(what: str, problems: Iterable[str], do: str = "") -> FunctionCommand:
+    """A command that fails, with a line for each problem, and so stops the run."""
 
     def fail() -> None:
-        raise PortwayError(text)
+        raise PortwayError(f"{what}:", why="\n  ".join(problems), do=do)
 
     return reported(fail)

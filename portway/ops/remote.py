@@ -27,8 +27,9 @@ def node_of_run(name: str) -> Host:
         return inventory.get_host(name)
     except NoHostError:
         raise PortwayError(
-            f"{name} is not in this inventory; use one with the load balancers and the "
-            "application nodes, such as inventories/prod.py"
+            f"{name} is not in this inventory",
+            do="use one with the load balancers and the "
+            "application nodes, such as inventories/prod.py",
         ) from None
 
 

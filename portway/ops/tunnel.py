@@ -52,7 +52,8 @@ def open_stream(node: Host, address: str, port: int, seconds: float) -> socket.s
         if error.code == FORBIDDEN:
             raise PortwayError(
                 f"{node.name}: its SSH server forwards no connection to "
-                f"{address}:{port}; set AllowTcpForwarding yes in its sshd_config"
+                f"{address}:{port}",
+                do="set AllowTcpForwarding yes in its sshd_config",
             ) from None
         raise _unreachable(node.name, address, port, error.text) from None
     except (SSHException, OSError, EOFError, AttributeError) as error:
@@ -63,8 +64,9 @@ def open_stream(node: Host, address: str, port: int, seconds: float) -> socket.s
 def _unreachable(who: str, address: str, port: int, text: str) -> Unreachable:
     return Unreachable(
         f"{who} does not reach the database at {address}:{port} "
-        f"({text.rstrip('.') or 'no answer'}); check that the database runs, that its "
-        "security group admits the application nodes, and their routes"
+        f"({text.rstrip('.') or 'no answer'})",
+        do="check that the database runs, that its "
+        "security group admits the application nodes, and their routes",
     )
 
 

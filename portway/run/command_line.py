@@ -61,7 +61,8 @@ def refuse_unsafe_options(
     if options.get("dry") and options.get("yes"):
         raise PortwayError(
             "--dry shows nothing together with -y, with which pyinfra does not look "
-            "for changes; leave -y out"
+            "for changes",
+            do="leave -y out",
         )
     everyone = {name for names in groups.values() for name in names}
     limit, exclude = options.get("limit") or (), options.get("exclude") or ()

@@ -88,8 +88,9 @@ def current_cluster() -> Cluster:
     run: Run | None = readings().get(RUN)
     if run is None:
         raise PortwayError(
-            "this inventory did not read a stack; use one that calls "
-            "portway.run.inventory.load_balancers, such as inventories/prod.py"
+            "this inventory did not read a stack",
+            do="use one that calls "
+            "portway.run.inventory.load_balancers, such as inventories/prod.py",
         )
     settings = settings_from(host.data.dict())  # type: ignore[no-untyped-call]
     is_new = not run.has_cluster(settings)

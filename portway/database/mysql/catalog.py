@@ -19,7 +19,7 @@ GRANT_OPTION = "GRANT OPTION"
 
 
 def names_question(wanted: WantedDatabase) -> str:
-    """A statement whose rows tell who asks, and which of our databases there are."""
+    """A statement whose rows say who asks, and which of our databases exist."""
     names = f"{literal(wanted.database)}, {literal(RECORD)}"
     return (
         "SELECT 'login', CURRENT_USER() UNION ALL "

@@ -35,7 +35,8 @@ def apply_file(session: Session, wanted: WantedDatabase, file: SqlFile) -> None:
     if session.rows(transaction, about) != before:
         raise PortwayError(
             f"{about}: it ended the transaction it was applied in, so part of it may "
-            "have taken effect; undo that part, remove its COMMIT and run again"
+            "have taken effect",
+            do="undo that part, remove its COMMIT and run again",
         )
     session.run(record(wanted).finish(file), about)
     session.run("COMMIT", about)

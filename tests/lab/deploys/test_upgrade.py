@@ -29,7 +29,8 @@ NODES = ("lb-1", "lb-2", "app-1", "app-2")
 FOLDERS = "/etc/haproxy /etc/keepalived /etc/message-app /etc/portway /etc/sysctl.d \
 /etc/systemd/system /usr/local /opt/message-app"
 FILES = rf"""
-find $(ls -d {FOLDERS} 2>/dev/null) -type f -printf '%i %m %u %g ' -exec sha256sum {{}} \;
+find $(ls -d {FOLDERS} 2>/dev/null) -type f -printf '%i %m %u %g ' \
+    -exec sha256sum {{}} \;
 """
 PROCESSES = """
 for unit in haproxy keepalived message-app; do

@@ -62,13 +62,13 @@ def test_what_pyinfra_raises_is_named_after_the_node(error: Exception) -> None:
 
 def test_failed_command_prints_its_text_and_stops_the_run() -> None:
     host = FakeHost()
-    command = failure("lb-1: does not serve")
+    command = failure("does not serve", ["a is down", "b is down"])
     assert command.execute(None, host, {}) is False  # type: ignore[arg-type]
-    assert host.printed == ["lb-1: does not serve"]
+    assert host.printed == ["does not serve:\n  a is down\n  b is down"]
 
 
 def test_commands_show_none_of_what_they_work_with() -> None:
-    assert "secret" not in repr(failure("the secret"))
+    assert "secret" not in repr(failure("the secret", ["secret"]))
 
 
 def imported(path: Path) -> list[tuple[str, str]]:
