@@ -19,14 +19,14 @@ help:
 	@echo "make test      lint, types and every test: unit, integration, lab"
 	@echo "make check     lint and types only"
 	@echo "make format    put the code in its standard form"
-	@echo "make lock      resolve the dependencies anew into requirements*.txt"
+	@echo "make lock      resolve the dependencies again into requirements*.txt"
 	@echo "make clean     take the lab down and remove the virtual environment"
 
 demo: setup
 	$(BIN)/python -m lab demo
 
 failover: setup
-	$(BIN)/python -m lab failover --every-kind --readme
+	$(BIN)/python -m lab failover --every-kind --document
 
 test: setup check
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 tests/unit tests/integration

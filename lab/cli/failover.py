@@ -24,7 +24,9 @@ def add_to(add: Callable[..., argparse.ArgumentParser]) -> None:
         "--json", type=Path, metavar="FILE", help="keep the outcomes there, with others"
     )
     failover.add_argument(
-        "--readme", action="store_true", help="write table and picture for README.md"
+        "--document",
+        action="store_true",
+        help="write tables and picture of docs/failover.md",
     )
     failover.add_argument(
         "--redraw", action="store_true", help="write them from FILE; run nothing"
@@ -50,7 +52,7 @@ def _failover(lab: Lab, options: argparse.Namespace) -> None:
     if options.json:
         outcomes = command.merged(options.json, outcomes)
         command.save(options.json, outcomes)
-    if options.readme:
+    if options.document:
         command.write_report(outcomes)
     if failed:
         raise LabError("scenarios failed")

@@ -20,7 +20,7 @@ from lab.lifecycle.up import up
 from lab.plan.names import Lab
 from lab.plan.project import PROJECT
 
-README = PROJECT / "README.md"
+DOCUMENT = PROJECT / "docs" / "failover.md"
 
 
 def show() -> None:
@@ -110,12 +110,12 @@ def save(file: Path, outcomes: Sequence[Outcome]) -> None:
 
 
 def write_report(outcomes: Sequence[Outcome]) -> None:
-    """Write the table into README.md, and the picture that it shows."""
+    """Write the tables into the document, and the picture that it shows."""
     from lab.failover import drawing  # noqa: PLC0415 - slow, and only for this
 
     try:
-        text = table.updated(README.read_text(), outcomes)
+        text = table.updated(DOCUMENT.read_text(), outcomes)
     except ValueError as error:
-        raise LabError(f"README.md: {error}") from error
-    README.write_text(text)
-    drawing.draw(outcomes, PROJECT / table.PICTURE)
+        raise LabError(f"{DOCUMENT.name}: {error}") from error
+    DOCUMENT.write_text(text)
+    drawing.draw(outcomes, DOCUMENT.with_name(table.PICTURE))

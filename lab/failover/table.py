@@ -1,4 +1,4 @@
-"""Outcomes as tables: for a terminal as they come, and for README.md. Pure."""
+"""Outcomes as tables: for a terminal as they come, and for a document. Pure."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from lab.failover.outcome import Outcome
 
 START, END = "<!-- failover -->", "<!-- end of failover -->"
-PICTURE = "docs/failover.svg"
+PICTURE = "failover.svg"
+"""Beside the document that shows it."""
 
 _WIDTHS = (26, 7, 7, 7, 6, 5, 5, 7, 7, 8, 8)
 _HEADS = (
@@ -52,7 +53,7 @@ def summary(outcomes: list[Outcome]) -> str:
 
 
 def markdown(outcomes: Iterable[Outcome]) -> str:
-    """The outcomes as README.md shows them: one table for each kind of address."""
+    """The outcomes as the document shows them: one table for each kind of address."""
     by_kind: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         by_kind.setdefault(outcome.kind, []).append(outcome)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from lab.failover import table
+from lab.failover.command import DOCUMENT
 from lab.failover.drawing import draw
 from tests.unit.lab.failover.test_outcome import GOOD
 
-README = Path(__file__).parents[4] / "README.md"
 BAD = replace(GOOD, name="worse", problems=["too long"])
 ROUTE = replace(GOOD, kind="route")
 
@@ -27,7 +27,7 @@ def test_summary_names_what_failed() -> None:
     assert table.summary([GOOD, BAD]) == "1 of 2 scenarios passed; failed: worse"
 
 
-def test_readme_has_a_table_for_each_kind_of_address() -> None:
+def test_document_has_a_table_for_each_kind_of_address() -> None:
     text = table.markdown([GOOD, BAD, ROUTE])
     assert text.count("| scenario |") == 2
     assert "| worse | what happens | 2.00 | 3.00 | 3.00 | < 5 |" in text
@@ -35,7 +35,7 @@ def test_readme_has_a_table_for_each_kind_of_address() -> None:
     assert len(widths) == 1
 
 
-def test_readme_is_changed_between_the_marks_only() -> None:
+def test_document_is_changed_between_the_marks_only() -> None:
     text = f"before\n{table.START}\nold\n{table.END}\nafter\n"
     new = table.updated(text, [GOOD])
     assert new.startswith("before\n")
@@ -49,8 +49,9 @@ def test_missing_mark_is_an_error() -> None:
         table.updated("no marks", [GOOD])
 
 
-def test_readme_has_the_marks() -> None:
-    table.updated(README.read_text(), [GOOD])
+def test_document_has_the_marks_and_the_picture_beside_it() -> None:
+    table.updated(DOCUMENT.read_text(), [GOOD])
+    assert DOCUMENT.with_name(table.PICTURE).is_file()
 
 
 def test_same_outcomes_make_the_same_picture(tmp_path: Path) -> None:
