@@ -1,4 +1,4 @@
-"""The reference tables, generated from where settings and fields are declared.
+"""The reference tables, generated from where settings, fields and metrics are declared.
 
 ``python -m portway.cli.reference docs/reference.md`` replaces the tables between their
 marks.
@@ -7,31 +7,51 @@ marks.
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from portway.contract.metrics import COUNTERS, METRICS, PREFIX
 from portway.model.clients import Client
 from portway.model.settings import Settings
 
-TABLES: dict[str, tuple[type[BaseModel], Callable[[object], str]]] = {
-    "settings": (Settings, repr),
-    "client fields": (Client, json.dumps),
-}
-"""Models by the name of their mark, and how their users write a value."""
 
-
-def table(model: type[BaseModel], written: Callable[[object], str]) -> str:
-    """A Markdown table of a model's fields: name, default, meaning."""
-    lines = ["| name | default | meaning |", "| --- | --- | --- |"]
+def fields(
+    model: type[BaseModel], written: Callable[[object], str]
+) -> Iterator[tuple[str, ...]]:
+    """Rows for a model's fields; ``written`` is how its users write a value."""
+    yield "name", "default", "meaning"
     for name, field in model.model_fields.items():
         default = "required"
         if field.default is not PydanticUndefined:
             default = f"`{written(field.default)}`" if field.default is not None else ""
-        lines.append(f"| `{name}` | {default} | {field.description} |")
-    return "\n".join(lines)
+        yield f"`{name}`", default, str(field.description)
+
+
+def metrics() -> Iterator[tuple[str, ...]]:
+    """Rows for the metrics of the address mover."""
+    yield "name", "type", "meaning"
+    for name, help_ in METRICS.items():
+        kind = "counter" if name in COUNTERS else "gauge"
+        yield f"`{PREFIX}{name}`", kind, help_
+
+
+TABLES: dict[str, Callable[[], Iterator[tuple[str, ...]]]] = {
+    "settings": partial(fields, Settings, repr),
+    "client fields": partial(fields, Client, json.dumps),
+    "metrics": metrics,
+}
+"""Rows by the name of their mark, the heading first."""
+
+
+def table(rows: Iterator[tuple[str, ...]]) -> str:
+    """The rows as a Markdown table."""
+    head = next(rows)
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def updated(text: str) -> str:
@@ -39,12 +59,12 @@ def updated(text: str) -> str:
 
     Raises ValueError if a mark is missing.
     """
-    for name, (model, written) in TABLES.items():
+    for name, rows in TABLES.items():
         start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         if start not in text or end not in text:
             raise ValueError(f"the marks {start} and {end} are missing")
         pattern = re.escape(start) + ".*?" + re.escape(end)
-        marked = f"{start}\n{table(model, written)}\n{end}"
+        marked = f"{start}\n{table(rows())}\n{end}"
         text = re.sub(pattern, marked.replace("\\", r"\\"), text, flags=re.DOTALL)
     return text
 

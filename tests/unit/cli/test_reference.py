@@ -1,24 +1,37 @@
-"""README.md says what the code says."""
+"""The reference says what the code says."""
 
 from pathlib import Path
 
 import pytest
 
-from portway.cli.reference import updated
+from portway.cli.reference import TABLES, updated
 
-README = Path(__file__).parents[3] / "README.md"
-
-
-def test_reference_in_the_readme_is_current() -> None:
-    text = README.read_text()
-    assert updated(text) == text, "run: python -m portway.cli.reference README.md"
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference.md"
 
 
-def test_stale_reference_is_found() -> None:
-    text = README.read_text().replace("| `threads` | `2` |", "| `threads` | `4` |")
-    assert updated(text) != text
+def test_reference_is_current() -> None:
+    text = REFERENCE.read_text()
+    assert updated(text) == text, (
+        "run: python -m portway.cli.reference docs/reference.md"
+    )
 
 
-def test_missing_mark_is_an_error() -> None:
-    with pytest.raises(ValueError, match="settings"):
-        updated("no marks")
+@pytest.mark.parametrize(
+    ("row", "stale"),
+    [
+        ("| `threads` | `2` |", "| `threads` | `4` |"),
+        ('| `mode` | `"tcp"` |', '| `mode` | `"http"` |'),
+        ("| `portway_address_moves_total` | counter |", "| `moves_total` | gauge |"),
+    ],
+)
+def test_stale_table_is_found(row: str, stale: str) -> None:
+    text = REFERENCE.read_text()
+    assert row in text
+    assert updated(text.replace(row, stale)) == text
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_missing_mark_is_an_error(name: str) -> None:
+    text = REFERENCE.read_text().replace(f"<!-- {name} -->", "")
+    with pytest.raises(ValueError, match=name):
+        updated(text)
