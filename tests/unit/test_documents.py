@@ -25,6 +25,7 @@ import pytest
 from botocore import xform_name
 from cfnlint.decode import cfn_yaml
 
+import portway
 from lab.aws.address import ELASTIC_IP
 from lab.cli.main import _parser as lab_parser
 from lab.errors import LabError
@@ -677,3 +678,9 @@ def test_missing_scenario_is_found() -> None:
     text = DOCUMENT.read_text()
     shorter = re.sub(r"^\| split brain .*\n", "", text, flags=re.MULTILINE)
     assert failover_rows(shorter) != failover_rows(text)
+
+
+def test_floors_are_those_of_the_package() -> None:
+    architecture = (PROJECT / "docs" / "architecture.md").read_text()
+    lines = re.findall(r"^    (.+)$", str(portway.__doc__), re.MULTILINE)
+    assert "\n".join(lines) in [block.text for block in blocks(architecture)]
