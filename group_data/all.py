@@ -1,4 +1,4 @@
-"""Settings of every environment; README.md explains each.
+"""Settings of every environment; docs/reference.md explains each.
 
 A file named after the inventory (``prod.py``) adds to these and overrides them.
 """

@@ -135,7 +135,8 @@ def _refuse_status(
         )
     if status != 200:
         raise PortwayError(
-            f"{about}: Artifactory answers HTTP {status} for {place}; see its own log"
+            f"{about}: Artifactory answers HTTP {status} for {place}",
+            do="look at Artifactory's log",
         )
 
 

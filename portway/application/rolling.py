@@ -118,4 +118,7 @@ def _try_message(host: Host, cluster: Cluster, wanted: Application) -> None:
     try:
         run(host, f"timeout {TEST_SECONDS} sh -c {shlex.quote(program)}")
     except PortwayError as error:
-        raise PortwayError(f"its test message failed: {error}") from error
+        raise PortwayError(
+            f"its test message failed: {error}",
+            do="look at the end of its journal; often the database login fails",
+        ) from error

@@ -34,8 +34,8 @@ PORT_OUTPUTS = ("ClientPortFrom", "ClientPortTo", "HealthPort", "StatsPort")
 """In the order of the fields of Ports."""
 
 RECREATE = (
-    "rename that resource in cloudformation/stack.yaml and update the stack, which "
-    "creates it again"
+    "rename the resource in cloudformation/stack.yaml and update the stack: "
+    "CloudFormation then creates a new one"
 )
 LOST_DATABASE = (
     "deleting",

@@ -98,7 +98,7 @@ def connection_error(  # noqa: PLR0911 - one answer for each thing that goes wro
     if report.code == NO_TLS or "refuses SSL" in report.text:
         return PortwayError(
             f"{where}: the server offers no TLS, so no password was sent",
-            do="turn TLS on",
+            do="turn TLS on in its parameter group",
         )
     if report.code in WRONG_LOGIN:
         return LoginRefused(f"{where}: {user} cannot log in ({report.text})")
@@ -117,7 +117,8 @@ def connection_error(  # noqa: PLR0911 - one answer for each thing that goes wro
             do="run again; if it goes on, look at the database's events in RDS",
         )
     return PortwayError(
-        f"{where}: {user} cannot connect ({report.code}: {report.text})"
+        f"{where}: {user} cannot connect ({report.code}: {report.text})",
+        do="look the code up in the engine's manual, and at the database's log in RDS",
     )
 
 

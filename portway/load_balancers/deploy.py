@@ -148,7 +148,7 @@ def _verify_host(cluster: Cluster) -> Commands:
         return node_problems(cluster, own, other)
 
     if missing := wait_until_none(cluster, look):
-        yield failure("does not serve", missing)
+        yield failure(f"{host.name} does not serve every client", missing)
 
 
 @operation

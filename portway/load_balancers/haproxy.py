@@ -157,4 +157,7 @@ def _command(lb: str, commands: list[str]) -> None:
         line = shlex.quote("; ".join(commands[start : start + AT_ONCE]))
         script = f"echo {line} | timeout 10 socat -t10 - UNIX-CONNECT:{ADMIN_SOCKET}"
         if said := [line for line in run(node_of_run(lb), script) if line.strip()]:
-            raise PortwayError(f"{lb}: HAProxy refused a command: {said[0]}")
+            raise PortwayError(
+                f"{lb}: HAProxy refused a command: {said[0]}",
+                do="run deploys/lb.py, which brings HAProxy up to date",
+            )

@@ -33,7 +33,7 @@ def transfer_target(cluster: Cluster) -> LoadBalancer:
         reason = f'"{wanted}" is not one of them' if wanted else "it is not given"
         options = " or ".join(f"--data transfer_to={name}" for name in sorted(names))
         raise PortwayError(
-            "transfer_to: say which load balancer shall have the address: "
+            "transfer_to: name the load balancer to hand the address to: "
             f"{options} ({reason})"
         )
     active = {member.name for member in inventory.get_active_hosts()}

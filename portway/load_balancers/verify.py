@@ -84,9 +84,15 @@ def _dead(statuses: Mapping[str, LoadBalancerStatus | None]) -> Iterator[str]:
     """The units that do not run on nodes that could be asked."""
     for name, status in statuses.items():
         if status is not None and not status.keepalived_active:
-            yield f"keepalived is not running on {name}"
+            yield (
+                f"keepalived is not running on {name}: see journalctl -u keepalived "
+                "there"
+            )
         if status is not None and not status.mover_active:
-            yield f"portway-address is not running on {name}, or hangs"
+            yield (
+                f"portway-address is not running on {name}, or hangs: see "
+                "journalctl -u portway-address there"
+            )
 
 
 def _master_problems(

@@ -70,7 +70,10 @@ def _servers(
         ), []
     nodes = stack.with_role(Role.APPLICATION)
     if not nodes:
-        text = "has no running application node; a load balancer without one is useless"
+        text = (
+            "has no running application node; update the stack with ApplicationNodes "
+            "of at least 1"
+        )
         return (), [Problem(stack.name, "", text)]
     return tuple(Server(node.name, node.address) for node in nodes), []
 

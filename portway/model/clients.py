@@ -168,7 +168,7 @@ def _entries(
 ) -> tuple[tuple[_Model, ...], list[Problem]]:
     values = document.get(key)
     if not isinstance(values, list) or not values:
-        what = "is missing" if key not in document else "must be a list of objects"
+        what = "is missing; add a list" if key not in document else "must be a list"
         if values == []:
             what = "is an empty list, which is taken for a mistake; add at least one"
         return (), [Problem(source, f'"{key}"', what)]

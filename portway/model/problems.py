@@ -68,7 +68,10 @@ def pair_problems(stack: Stack) -> Iterator[Problem]:
     pair = stack.with_role(Role.LOAD_BALANCER)
     if len(pair) != 2:
         names = ", ".join(node.name for node in pair) or "none"
-        text = f"needs two running load balancers, but has {len(pair)} ({names})"
+        text = (
+            f"needs two running load balancers, but has {len(pair)} ({names}); start "
+            "or launch what is missing"
+        )
         yield Problem(stack.name, "", text)
     if sum(node.preferred_master for node in pair) > 1:
         text = "both load balancers are tagged portway:master; remove one of the tags"

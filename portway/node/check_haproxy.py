@@ -46,7 +46,7 @@ def main() -> int:
         except OSError as error:
             absent_since = absent_since or now
             if now - absent_since >= RESTART:
-                return fail(f"HAProxy is not there: {error}")
+                return fail(f"HAProxy's socket cannot be reached: {error}")
             time.sleep(RETRY)
             continue
         absent_since = None
@@ -84,10 +84,10 @@ def problem_in(answer: str, stats_frontend: str) -> str:
         if row["svname"] == "FRONTEND" and row["status"] in ("OPEN", "FULL")
     ]
     if not set(open_) - {stats_frontend}:
-        return "HAProxy accepts no client's connections"
+        return "HAProxy accepts no client connections"
     backends = [row["status"] for row in rows if row["svname"] == "BACKEND"]
     if backends and not any(status.startswith("UP") for status in backends):
-        return "no server is up anywhere"
+        return "no server is up in any backend"
     return ""
 
 

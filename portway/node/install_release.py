@@ -111,7 +111,9 @@ def download(url: str, archive: Path, sha256: str, token: str | None) -> None:
             break
         except HTTPError as error:
             if error.code < 500 or attempt == ATTEMPTS:
-                raise RefusedError(f"the download was answered {error.code}") from error
+                raise RefusedError(
+                    f"the server answered HTTP {error.code} for the download"
+                ) from error
         except (HTTPException, URLError, TimeoutError, ConnectionError) as error:
             if attempt == ATTEMPTS:
                 reason = getattr(error, "reason", error)
@@ -119,14 +121,17 @@ def download(url: str, archive: Path, sha256: str, token: str | None) -> None:
         time.sleep(attempt)
     if received != sha256:
         raise RefusedError(
-            f"the download has the SHA-256 {received}, not {sha256}; it was thrown away"
+            f"the download has the SHA-256 {received}, not {sha256}; the file was "
+            "discarded"
         )
 
 
 def receive(url: str, archive: Path, token: str | None) -> str:
     """Write what a URL answers to a new file and return its sum."""
     if urlsplit(url).scheme not in ("http", "https"):
-        raise RefusedError("the address of the download is not an HTTP one")
+        raise RefusedError(
+            "the download URL must be http or https: check artifactory_url"
+        )
     request = HttpRequest(url)  # noqa: S310 - judged above
     if token is not None:
         request.add_unredirected_header("Authorization", f"Bearer {token}")
@@ -147,7 +152,7 @@ def receive(url: str, archive: Path, token: str | None) -> str:
                     f"the download took longer than {LONGEST_DOWNLOAD} s"
                 )
     if size < length:
-        raise ConnectionError(f"it broke off after {size} of {length} bytes")
+        raise ConnectionError(f"the download ended after {size} of {length} bytes")
     return digest.hexdigest()
 
 
@@ -313,7 +318,8 @@ def locked(releases: Path) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise RefusedError(
-                        "another run is working on the releases"
+                        "another run is working on the releases: wait for it and run "
+                        "again"
                     ) from None
                 time.sleep(0.2)
         yield

@@ -103,24 +103,29 @@ def write_script(file: ManagedFile) -> str:
     new = f".{path.name}.portway-"
     old = shlex.quote(f"{new}*")
     check = f'{shlex.join(file.validate)} "$new"' if file.validate else ":"
-    refuse = f"{{ echo {target}: %s >&2; exit 1; }}"
+
+    def refuse(reason: str) -> str:
+        return f"{{ echo {target}: {shlex.quote(reason)} >&2; exit 1; }}"
+
+    kept = "the old file is unchanged"
     return "\n".join(
         (
             f"install -d -m 755 {folder} && umask 077 || exit 1",
             f"[ ! -d {target} ] || [ -L {target} ] || "
-            + refuse % "is a directory, remove it",
+            + refuse("is a directory; look at it, remove it and run again"),
             # Left behind by killed runs: no write takes an hour.
             f"find {folder}/ -maxdepth 1 -name {old} -mmin +60 -delete",
             f"new=$(mktemp {folder}/{shlex.quote(new)}XXXXXX) || exit 1",
             "trap 'rm -f \"$new\"' EXIT",
-            'cat >"$new" || ' + refuse % "could not be written",
+            'cat >"$new" || ' + refuse(f"could not be written; {kept}"),
             f'[ "$(sha256sum <"$new" | cut -d" " -f1)" = {file.sha256} ] || '
-            + refuse % "arrived incomplete, left as it was",
+            + refuse(f"arrived incomplete; {kept}; run again"),
             f'chown {file.owner}:{file.group} "$new" && chmod {file.mode} "$new" || '
-            + refuse % "owner or mode refused",
-            f"{check} >&2 || " + refuse % "refused by its program, left as it was",
+            + refuse(f"owner or mode could not be set; {kept}"),
+            f"{check} >&2 || "
+            + refuse(f"the program that reads it rejects it; {kept}"),
             f'sync "$new" && mv -fT "$new" {target} || '
-            + refuse % "could not be put in place, left as it was",
+            + refuse(f"could not be put in place; {kept}"),
         )
     )
 

@@ -60,8 +60,8 @@ def refuse_unsafe_options(
             raise PortwayError(f"--{flag} cannot be used here: {reason}; leave it out")
     if options.get("dry") and options.get("yes"):
         raise PortwayError(
-            "--dry shows nothing together with -y, with which pyinfra does not look "
-            "for changes",
+            "--dry together with -y shows nothing, because pyinfra then skips change "
+            "detection",
             do="leave -y out",
         )
     everyone = {name for names in groups.values() for name in names}

@@ -121,7 +121,7 @@ def test_template_with_an_undefined_variable(settled: System, copy: Path) -> Non
 
 def test_template_that_haproxy_refuses(settled: System, copy: Path) -> None:
     edit(copy, "haproxy.cfg.j2", "option tcplog", "option tcplgo")
-    text = assert_refused(settled, "refused by its program", project=copy)
+    text = assert_refused(settled, "the program that reads it rejects it", project=copy)
     assert "tcplgo" in text
 
 

@@ -124,7 +124,7 @@ def test_each_mistake_is_named(changes: dict[str, Any], expected: str) -> None:
         ([], "clients.json: must be an object"),
         ({}, 'clients.json: "clients": is missing'),
         ({"clients": []}, "is an empty list"),
-        ({"clients": {}}, "must be a list of objects"),
+        ({"clients": {}}, "must be a list"),
         ({"clients": [7]}, "clients[1]: must be an object"),
         ({"clients": [{}]}, 'clients[1]: "client_name" is missing; add it'),
         ({"clients": [GOOD], "client": []}, 'did you mean "clients"?'),

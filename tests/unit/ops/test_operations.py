@@ -71,7 +71,7 @@ def test_refused_content_leaves_the_old_file_and_the_validator_s_words(
     result = run(managed(target, judge))
     assert result.returncode != 0
     assert "line 2 is wrong" in result.stderr
-    assert f"{target}: refused by its program" in result.stderr
+    assert f"{target}: the program that reads it rejects it" in result.stderr
     assert target.read_text() == OLD
     assert leftovers(target) == []
 
@@ -153,7 +153,7 @@ def test_directory_in_the_file_s_place_is_refused(tmp_path: Path) -> None:
     path.mkdir()
     result = run(managed(path))
     assert result.returncode != 0
-    assert f"{path}: is a directory, remove it" in result.stderr
+    assert f"{path}: is a directory; look at it, remove it" in result.stderr
     assert list(path.iterdir()) == []
 
 
