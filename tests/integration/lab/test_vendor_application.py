@@ -106,15 +106,18 @@ def test_killed_between_commit_and_acknowledgement_it_has_the_message(
     assert app.stored() == ["one"]
 
 
-def test_killed_before_commit_it_has_neither_message_nor_acknowledged_it(
-    app: Running,
+@pytest.mark.parametrize(
+    ("place", "stored"), [("before_commit", []), ("before_ack", ["one"])]
+)
+def test_crash_acknowledges_nothing_and_keeps_what_was_committed(
+    app: Running, place: str, stored: list[str]
 ) -> None:
-    app.faults('{"crash": "before_commit"}')
+    app.faults(f'{{"crash": "{place}"}}')
     answers = send_in_background(app, "one")
     assert app.process
     app.process.wait(20)
     assert answers == []
-    assert app.stored() == []
+    assert app.stored() == stored
 
 
 def test_database_that_is_gone_means_no_acknowledgement_and_no_health(

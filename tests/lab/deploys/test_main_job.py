@@ -92,6 +92,20 @@ def test_stopped_node_gets_no_connections_until_it_is_back(deployed: System) -> 
     )
 
 
+def test_node_that_says_it_is_unhealthy_gets_no_connections(deployed: System) -> None:
+    faults = "/etc/message-app/faults.json"
+    deployed.node("app-1", f"echo '{{\"health\": 426}}' >{faults}")
+    try:
+        wait_until(
+            lambda: deployed.answering_nodes(9001, 4) == {"app-2"}, 30, "only app-2"
+        )
+    finally:
+        deployed.node("app-1", f"rm {faults}")
+    wait_until(
+        lambda: deployed.answering_nodes(9001, 4) == {"app-1", "app-2"}, 30, "both"
+    )
+
+
 def test_dry_run_shows_and_touches_nothing(
     deployed: System, clients_file: Path
 ) -> None:
