@@ -106,7 +106,7 @@ def test_address_comes_back_to_a_node_that_gave_it_away_if_the_other_fails(
 
 
 def test_move_that_aws_carries_out_late_is_awaited_and_stays(healed: System) -> None:
-    """The mover gives each call up before AWS answers; AWS carries it out all the same."""
+    """The mover gives up waiting for each call; AWS carries it out all the same."""
     lab, late = Lab(healed.name), 6.0
     faults.aws(lab, "late", 1000 * late, actions=("AssociateAddress",), source="lb-2")
     transfer(healed, "--data", "transfer_to=lb-2")
