@@ -227,7 +227,7 @@ def test_waiting_ends_at_its_limit(stack: Account, discover: Discovery) -> None:
     assert sum(discover.pauses) == 25
     assert "stack messages: gave up after waiting 25 s for" in caught.value.message
     assert "CREATE_IN_PROGRESS" in caught.value.message
-    assert "see the events of the stack" in caught.value.message
+    assert "the events of the stack" in caught.value.message
 
 
 def test_an_update_that_was_rolled_back_is_told_and_used(

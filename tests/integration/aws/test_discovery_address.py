@@ -30,7 +30,7 @@ def claim(account: Account, found: Stack, name: str) -> None:
 def refusal(discover: Discovery) -> str:
     with pytest.raises(PortwayError) as caught:
         discover()
-    assert "\n" not in caught.value.message
+    assert len(caught.value.message.splitlines()) <= 3  # what, why, what to do
     return caught.value.message
 
 
@@ -130,7 +130,7 @@ def test_a_route_table_that_is_gone_is_refused(
     message = refusal(discover)
 
     assert "its route tables rtb-0123 and rtb-4567 do not exist" in message
-    assert "update the stack with RouteTableIds of tables that do" in message
+    assert "update the stack with RouteTableIds of tables that exist" in message
 
 
 def test_one_route_table_of_several_that_is_gone_is_named_alone(

@@ -107,17 +107,17 @@ def test_killed_between_commit_and_acknowledgement_it_has_the_message(
 
 
 @pytest.mark.parametrize(
-    ("place", "stored"), [("before_commit", []), ("before_ack", ["one"])]
+    ("moment", "kept"), [("before_commit", []), ("before_ack", ["one"])]
 )
 def test_crash_acknowledges_nothing_and_keeps_what_was_committed(
-    app: Running, place: str, stored: list[str]
+    app: Running, moment: str, kept: list[str]
 ) -> None:
-    app.faults(f'{{"crash": "{place}"}}')
+    app.faults(f'{{"crash": "{moment}"}}')
     answers = send_in_background(app, "one")
     assert app.process
     app.process.wait(20)
     assert answers == []
-    assert app.stored() == stored
+    assert app.stored() == kept
 
 
 def test_database_that_is_gone_means_no_acknowledgement_and_no_health(

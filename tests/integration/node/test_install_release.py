@@ -211,14 +211,14 @@ def test_truncated_download_is_refused(folder: Path, artifacts: Artifacts) -> No
 def test_missing_archive_is_refused(folder: Path, artifacts: Artifacts) -> None:
     built = artifacts.build("2.0.0")
     (artifacts.folder / archive_path("2.0.0")).unlink()
-    assert "answered 404" in refused(folder, built)
+    assert "HTTP 404" in refused(folder, built)
 
 
 @pytest.mark.parametrize("token", ["wrong", None])
 def test_wrong_token_is_refused(
     folder: Path, artifacts: Artifacts, token: str | None
 ) -> None:
-    assert "answered 40" in refused(folder, artifacts.build("2.0.0"), token)
+    assert "HTTP 40" in refused(folder, artifacts.build("2.0.0"), token)
 
 
 def test_archive_that_is_none_is_refused(folder: Path, artifacts: Artifacts) -> None:
