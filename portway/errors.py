@@ -15,6 +15,7 @@ class PortwayError(Exception):
     """
 
     def __init__(self, what: str, *, why: str = "", do: str = "") -> None:
+        self.what, self.why, self.do = what, why, do
         self.message = "\n  ".join(filter(None, (what, why, *do.splitlines())))
         super().__init__(self.message)
 

@@ -90,7 +90,7 @@ def read_outputs(stack: Answer) -> Outputs:
     missing = [key for key in (*TEXT_OUTPUTS, *PORT_OUTPUTS) if not values.get(key)]
     wrong = [key for key in PORT_OUTPUTS if not values.get(key, "0").isdecimal()]
     if not missing and values["AddressKind"] not in tuple(AddressKind):
-        wrong.append("AddressKind")
+        wrong.append(f"AddressKind (one of {', '.join(AddressKind)})")
     if missing or wrong:
         raise PortwayError(
             f"stack {name}: {listed(missing or wrong)} "

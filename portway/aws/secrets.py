@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -43,13 +44,20 @@ def read_secret(region: str, secret_id: str) -> dict[str, str]:
     return {key: value for key, value in fields.items() if isinstance(value, str)}
 
 
+_one_at_a_time = threading.Lock()
+
+
 @contextmanager
 def _responses_unlogged() -> Iterator[None]:
-    """Keep botocore from logging answers; at debug level it logs all of them."""
+    """Keep botocore from logging answers; at debug level it logs all of them.
+
+    One reader at a time: the first to end would turn the log on again for the others.
+    """
     logger = logging.getLogger("botocore")
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+    with _one_at_a_time:
+        level = logger.level
+        logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

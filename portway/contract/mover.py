@@ -10,6 +10,9 @@ OVERDUE = 20
 """Seconds after which an old status means that the mover hangs or is dead. It is
 written at least every 5 s, and a call to EC2 may take some seconds."""
 
+_RENAMED = {"insists_from": "reclaim_priority", "left_behind": "hand_back_after"}
+"""Names in 0.1.0, which an interrupted upgrade may leave behind."""
+
 
 @dataclass(frozen=True, slots=True)
 class MoverConfig:
@@ -50,6 +53,7 @@ class MoverConfig:
         """The config that ``to_json`` wrote. ValueError if it did not."""
         try:
             fields: dict[str, Any] = json.loads(text)
+            fields = {_RENAMED.get(name, name): value for name, value in fields.items()}
             kind, objects = AddressKind(fields["kind"]), tuple(fields["objects"])
             return cls(**fields | {"kind": kind, "objects": objects})
         except (KeyError, TypeError, ValueError) as error:

@@ -141,7 +141,8 @@ def statement_error(
         )
     elif not report.code or report.code in LOST:
         failed = StatementFailed(
-            f"{what}: the connection broke ({reason})", do="run again"
+            f"{what}: the connection broke ({reason})",
+            do="look at the database's events in RDS",
         )
     else:
         code = "" if secret else f"{report.code}: "

@@ -27,7 +27,7 @@ def ask_if_possible(cluster: Cluster, name: str) -> LoadBalancerStatus | None:
     try:
         return ask_status(cluster, name)
     except PortwayError as error:
-        text = f"{host.print_prefix}cannot ask {name}: {error}"
+        text = f"{host.print_prefix}cannot ask {error.message}"
         once_per_run(("unreachable", name), lambda: logger.warning(text))
         return None
 

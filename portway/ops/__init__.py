@@ -1,4 +1,4 @@
 """The pyinfra layer: what a node has, how that differs, and how to change it.
 
-It knows nothing of AWS, clients or databases.
+It asks neither AWS nor a database, and knows nothing of clients.
 """

@@ -6,6 +6,7 @@ them go away.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from portway.render.files import ManagedFile, Service, WantedNode
 
@@ -64,8 +65,13 @@ def file_differs(wanted: ManagedFile, found: FoundNode) -> bool:
 
 
 def stray_files(wanted: WantedNode, found: FoundNode) -> tuple[str, ...]:
-    """Unwanted files in Portway's own folders, such as those of another version."""
-    return tuple(sorted(found.in_folders - {file.path for file in wanted.files}))
+    """Unwanted files in Portway's own folders, such as those of another version.
+
+    What is on the way to a wanted file is wanted: somebody may have linked a folder.
+    """
+    needed = {file.path for file in wanted.files}
+    needed |= {str(above) for path in needed for above in PurePosixPath(path).parents}
+    return tuple(sorted(found.in_folders - needed))
 
 
 def sysctls_differ(wanted: WantedNode, found: FoundNode) -> bool:

@@ -106,7 +106,7 @@ for f in {files}; do
     fi
 done
 for f in {folders}; do
-    [ ! -d "$f" ] || find "$f" ! -type d -printf 'in_folder\t%p\n'
+    [ ! -d "$f" ] || find -H "$f" -mindepth 1 ! -type d -printf 'in_folder\t%p\n'
 done
 for s in {sysctls}; do printf 'sysctl\t%s\t%s\n' "$s" "$(sysctl -n "$s")"; done
 # keepalived watches a file in this folder. If the folder was removed and created again,

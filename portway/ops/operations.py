@@ -7,6 +7,7 @@ quoted, and none begins with a dash.
 """
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import PurePosixPath
 
@@ -85,10 +86,14 @@ def remove_stray_files(wanted: WantedNode) -> Commands:
     if not stray:
         host.noop("there is nothing to remove")
         return
-    folders = shlex.join(wanted.folders)
-    yield from _change(
-        f"rm -f -- {shlex.join(stray)} && "
-        f"find {folders} -mindepth 1 -type d -empty -delete"
+    yield from _change(removal_script(stray, wanted.folders))
+
+
+def removal_script(files: Iterable[str], folders: Iterable[str]) -> str:
+    """A script that removes files, and then the empty folders below ``folders``."""
+    return (
+        f"rm -f -- {shlex.join(files)} && "
+        f"find -H {shlex.join(folders)} -mindepth 1 -type d -empty -delete"
     )
 
 

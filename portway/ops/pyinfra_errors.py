@@ -64,7 +64,8 @@ def _as_pyinfra_error() -> Iterator[None]:
     try:
         yield
     except PortwayError as error:
-        raise RunStopped(error.message) from error
+        # With its own traceback, because pyinfra prints the innermost file and line.
+        raise RunStopped(error.message).with_traceback(error.__traceback__) from error
 
 
 @contextmanager

@@ -11,11 +11,9 @@ runs.
 from collections import defaultdict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar, cast
-from weakref import WeakKeyDictionary
 
 from gevent.lock import RLock
 from pyinfra import host, state
-from pyinfra.api.state import State
 from pyinfra.context import ctx_state
 
 from portway.errors import PortwayError
@@ -54,16 +52,16 @@ class Readings:
             del self._known[key]
 
 
-_runs: WeakKeyDictionary[State, Readings] = WeakKeyDictionary()
-"""Each goes away together with its run."""
-
-
 def readings() -> Readings:
-    """The readings of the pyinfra run that this code is part of."""
+    """The readings of the pyinfra run that this code is part of.
+
+    They hang on the run itself, and so go away with it.
+    """
     run = ctx_state.get()  # type: ignore[no-untyped-call]
     if run is None:
         raise PortwayError("this works only inside a pyinfra run; use pyinfra")
-    return _runs.setdefault(run, Readings())
+    found: Readings = vars(run).setdefault("portway_readings", Readings())
+    return found
 
 
 def once_per_run(what: Hashable, read: Callable[[], T]) -> T:

@@ -45,11 +45,13 @@ def run(node: Host, script: str, stdin: str | None = None) -> list[str]:
 
     Raises PortwayError, with the last lines that the script printed, if it fails.
     """
-    arguments, _ = pop_global_arguments(state, node, {})
-    passed: dict[str, Any] = {
-        key: value for key, value in arguments.items() if key in CONNECTOR_ARGUMENT_KEYS
-    }
     with as_portway_error(f"{node.name}: the connection broke"):
+        arguments, _ = pop_global_arguments(state, node, {})
+        passed: dict[str, Any] = {
+            key: value
+            for key, value in arguments.items()
+            if key in CONNECTOR_ARGUMENT_KEYS
+        }
         if not node.connected:
             node.connect(reason="to run a command", raise_exceptions=True)
         done, output = node.run_shell_command(

@@ -12,21 +12,23 @@ PACKAGE = Path(__file__).parents[1]
 def python_files(pattern: str) -> tuple[ManagedFile, ...]:
     """The modules matching a pattern below ``portway/``, and all of the contract.
 
-    On the node they have the same import names as here. A package's ``__init__`` is
-    documentation and is not copied.
+    On the node they have the same import names as here. They are whole packages, each
+    with its ``__init__``, so that another package named ``portway`` elsewhere on the
+    node does not come before them.
     """
+    modules = [*PACKAGE.glob("contract/*.py"), *PACKAGE.glob(pattern)]
+    needed = {*modules, *(i for module in modules for i in _inits(module))}
     return tuple(
         ManagedFile(
             str(PYTHON_FOLDER / "portway" / source.relative_to(PACKAGE)),
             source.read_text(),
             "644",
         )
-        for source in _sources("contract/*.py", pattern)
+        for source in sorted(needed)
     )
 
 
-def _sources(*patterns: str) -> Iterator[Path]:
-    for pattern in patterns:
-        for source in sorted(PACKAGE.glob(pattern)):
-            if source.name != "__init__.py":
-                yield source
+def _inits(module: Path) -> Iterator[Path]:
+    """The ``__init__`` of each package that a module is in."""
+    for folder in module.relative_to(PACKAGE).parents:
+        yield PACKAGE / folder / "__init__.py"

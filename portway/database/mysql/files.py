@@ -29,13 +29,16 @@ def apply_file(session: Session, wanted: WantedDatabase, file: SqlFile) -> None:
         except StatementFailed as failed:
             if not in_force and not failed.completed:
                 session.run(applied.forget(file), about)
-                text = "nothing of it was applied: fix it and run again"
-            else:
-                text = (
-                    "the statements before it have taken effect: undo them, run "
-                    f"{applied.forget(file)}, fix the file and run again"
-                )
-            raise PortwayError(f"{failed.message}; {text}") from failed
+                raise PortwayError(
+                    failed.what,
+                    why="nothing of it was applied",
+                    do=f"{failed.do or 'fix it'}, then run again",
+                ) from failed
+            raise PortwayError(
+                failed.what,
+                why="the statements before it have taken effect",
+                do=f"undo them, run {applied.forget(file)}, fix the file and run again",
+            ) from failed
         in_force = True
     session.run(applied.finish(file), about)
 

@@ -30,7 +30,9 @@ def apply_file(session: Session, wanted: WantedDatabase, file: SqlFile) -> None:
         line = file.text.count("\n", 0, failed.position or 0) + 1
         at = f" on line {line}" if failed.position else ""
         raise PortwayError(
-            f"{failed.message}{at}; nothing of it was applied: fix it and run again"
+            f"{failed.what}{at}",
+            why="nothing of it was applied",
+            do=f"{failed.do or 'fix it'}, then run again",
         ) from failed
     if session.rows(transaction, about) != before:
         raise PortwayError(

@@ -91,7 +91,7 @@ def test_server_that_stays_broken_is_given_up(artifacts: Artifacts) -> None:
     assert len(artifacts.served.requests) == ATTEMPTS
 
 
-def test_unreachable_server_is_translate_aws_errors(artifacts: Artifacts) -> None:
+def test_unreachable_server_is_named(artifacts: Artifacts) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     settings = artifacts.settings(

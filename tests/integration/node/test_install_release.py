@@ -208,6 +208,26 @@ def test_truncated_download_is_refused(folder: Path, artifacts: Artifacts) -> No
     assert "the download failed" in refused(folder, built)
 
 
+def test_nothing_in_the_way_is_imported(
+    folder: Path, artifacts: Artifacts, tmp_path: Path
+) -> None:
+    """It runs as root with a token: neither the caller's folder nor its environment."""
+    decoy = tmp_path / "decoy"
+    for name in ("json.py", "portway/__init__.py", "portway/contract/__init__.py"):
+        (decoy / name).parent.mkdir(parents=True, exist_ok=True)
+        (decoy / name).write_text("raise SystemExit('a decoy was imported')")
+    result = subprocess.run(
+        [str(program())],
+        input=fetch_request(folder, artifacts.build("2.0.0")),
+        cwd=decoy,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(decoy)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_missing_archive_is_refused(folder: Path, artifacts: Artifacts) -> None:
     built = artifacts.build("2.0.0")
     (artifacts.folder / archive_path("2.0.0")).unlink()

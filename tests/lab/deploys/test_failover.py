@@ -74,10 +74,14 @@ def broken(settled: System) -> Iterator[System]:
         (
             (
                 edit(
-                    "portway/vrrp.py", "    if size < master - backup + 1:", "    if 0:"
+                    "portway/model/priorities.py",
+                    "    if size < master - backup + 1:",
+                    "    if 0:",
                 ),
                 edit(
-                    "portway/settings.py", "        default=-20,", "        default=-1,"
+                    "portway/model/settings.py",
+                    "        default=-20,",
+                    "        default=-1,",
                 ),
             ),
             "haproxy-stopped",

@@ -127,7 +127,11 @@ def test_template_that_haproxy_refuses(settled: System, copy: Path) -> None:
 
 def test_template_that_keepalived_refuses(settled: System, copy: Path) -> None:
     edit(copy, "keepalived.conf.j2", "virtual_router_id {{", "virtual_ruoter_id {{")
-    assert_refused(settled, "/etc/keepalived/keepalived.conf: refused by", project=copy)
+    assert_refused(
+        settled,
+        "/etc/keepalived/keepalived.conf: the program that reads it rejects it",
+        project=copy,
+    )
 
 
 def test_limit_that_matches_no_node(settled: System) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ def test_refusal_reaches_pyinfra_as_its_own_error_with_the_same_text() -> None:
         for_pyinfra(refuse)()
     assert isinstance(caught.value, RunStopped)
     assert str(caught.value) == "clients.json: client_one: wrong; fix it"
+    innermost = traceback.extract_tb(caught.value.__traceback__)[-1]
+    assert innermost.name == "refuse", "pyinfra prints the innermost file and line"
 
 
 def test_operation_that_refuses_raises_pyinfras_error() -> None:

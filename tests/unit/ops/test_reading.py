@@ -12,7 +12,6 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_host, ctx_state
 
 from portway.errors import PortwayError
-from portway.ops import reading
 from portway.ops.reading import (
     Readings,
     forget_host,
@@ -94,16 +93,19 @@ def test_next_run_knows_nothing_of_this_one(run: State) -> None:
 
 def test_nothing_is_kept_of_a_run_that_is_over() -> None:
     class Secret:
-        pass
+        """Something that, as a connection does, refers to a host and so to its run."""
 
-    def one_run() -> Any:
-        with ctx_state.use(new_run()):
-            return ref(once_per_run("secret", Secret))
+        def __init__(self) -> None:
+            self.host = ctx_state.get().inventory.get_host("lb-1")
 
-    kept = one_run()
+    def one_run() -> tuple[Any, Any]:
+        run = new_run()
+        with ctx_state.use(run):
+            return ref(once_per_run("secret", Secret)), ref(run)
+
+    secret, run = one_run()
     gc.collect()
-    assert kept() is None
-    assert len(reading._runs) == 0
+    assert (secret(), run()) == (None, None)
 
 
 def test_hosts_that_are_prepared_side_by_side_read_once() -> None:

@@ -420,6 +420,18 @@ def test_config_is_read_back_as_it_was_written() -> None:
         MoverConfig.from_json('{"kind": "route"}')
 
 
+def test_config_of_the_last_release_is_read() -> None:
+    """Or a mover that restarts in the middle of an upgrade would not start."""
+    text = CONFIG.to_json()
+    for new, old in (
+        ("reclaim_priority", "insists_from"),
+        ("hand_back_after", "left_behind"),
+    ):
+        assert f'"{new}"' in text
+        text = text.replace(f'"{new}"', f'"{old}"')
+    assert MoverConfig.from_json(text) == CONFIG
+
+
 def test_memory_survives_a_restart_of_the_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
