@@ -232,7 +232,7 @@ def test_outputs_name_the_objects_of_the_address(
 
 
 def test_an_output_that_is_no_kind_of_address_is_named() -> None:
-    with pytest.raises(PortwayError, match=r"AddressKind \(one of .*\) invalid in its outputs"):
+    with pytest.raises(PortwayError, match=r"AddressKind \(one of .*\) invalid in"):
         read_outputs(described(AddressKind="anycast"))
 
 
