@@ -9,7 +9,6 @@ from portway.aws.logins import read_application_login
 from portway.aws.secrets import read_secret
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
-from portway.model.login import Login
 from portway.model.settings import SOURCE
 from portway.render.application import Inputs
 
@@ -19,7 +18,9 @@ def read_inputs(cluster: Cluster) -> Inputs:
     token = _read_token(cluster)
     return Inputs(
         release=find_release(cluster.settings, token),
-        login=_read_login(cluster),
+        login=read_application_login(
+            cluster.stack.region, cluster.stack.database.application_secret
+        ),
         authority=_read_authority(cluster.settings.database_ca_file),
         token=token,
     )
@@ -36,19 +37,6 @@ def _read_token(cluster: Cluster) -> SecretStr | None:
             do="set it to an access token of Artifactory, without spaces",
         )
     return SecretStr(token)
-
-
-def _read_login(cluster: Cluster) -> Login:
-    secret = cluster.stack.database.application_secret
-    login = read_application_login(cluster.stack.region, secret)
-    password = login.password.get_secret_value()
-    if password != password.strip():
-        raise PortwayError(
-            f'secret {secret}: "password" begins or ends with a space, which the '
-            "application's configuration file cannot hold",
-            do="rotate it",
-        )
-    return login
 
 
 def _read_authority(file: str | None) -> str:

@@ -33,4 +33,10 @@ def read_application_login(region: str, secret: str) -> Login:
         raise PortwayError(
             f'secret {secret}: "password" must be printable ASCII; rotate it'
         )
+    if password != password.strip():
+        raise PortwayError(
+            f'secret {secret}: "password" begins or ends with a space, which the '
+            "application's configuration file cannot hold",
+            do="rotate it",
+        )
     return login

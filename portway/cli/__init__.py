@@ -1,1 +1,1 @@
-"""Commands for people that change nothing, one file a verb."""
+"""Commands for people, one file a verb. They touch neither nodes nor AWS."""

@@ -77,7 +77,8 @@ def file_problems(
                 f"was begun on {recorded.at} and never finished, so part of it may "
                 "have taken effect; undo that part and forget the file with "
                 f"{_forget(wanted, file.name)}, or finish it by hand and run UPDATE "
-                f"{RECORD}.sql_files SET state = 'done' WHERE name = '{file.name}'"
+                f"{RECORD}.sql_files SET state = 'done' "
+                f"WHERE name = '{file.name}' AND schema_name = '{wanted.schema}'"
             )
         elif recorded.sha256 != file.sha256:
             problem = (
