@@ -10,6 +10,7 @@ import pytest
 from moto import mock_aws
 
 from portway.aws import secrets
+from portway.aws.logins import read_application_login
 from portway.aws.secrets import read_secret
 from portway.errors import PortwayError
 
@@ -45,6 +46,25 @@ def test_missing_secret_is_told_with_a_way_out() -> None:
         read_secret(REGION, "no-such")
     assert "secret no-such: there is no such secret" in refusal.value.message
     assert "restore-secret" in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "expected"),
+    [
+        ("application", f" {PASSWORD}", "begins or ends with a space"),
+        ("application", f"{PASSWORD}ö", "printable ASCII"),
+        ("1application", PASSWORD, '"username" must be'),
+        ("application", "", 'it has no "password"'),
+    ],
+)
+def test_login_that_the_application_could_not_use_is_refused_and_not_shown(
+    user: str, password: str, expected: str
+) -> None:
+    arn = store(json.dumps({"username": user, "password": password}))
+    with pytest.raises(PortwayError) as refusal:
+        read_application_login(REGION, arn)
+    assert expected in refusal.value.message
+    assert PASSWORD not in refusal.value.message
 
 
 @pytest.mark.parametrize("value", [PASSWORD, f'["{PASSWORD}"]', f'{{"p": "{PASSWORD}'])
