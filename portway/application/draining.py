@@ -24,6 +24,8 @@ from portway.model.stack import Node
 
 PATIENCE = 60
 """Seconds for load balancers to find out that a node is healthy."""
+TELL_EVERY = 5.0
+"""Seconds between two lines of progress."""
 
 
 def is_drained(found: dict[str, Balancing], node: Node) -> bool:
@@ -32,31 +34,43 @@ def is_drained(found: dict[str, Balancing], node: Node) -> bool:
 
 
 def serves(found: dict[str, Balancing], node: Node) -> bool:
-    """Whether any load balancer sends clients to a node now."""
-    return any(server.serves or server.sessions for server in _servers(found, node))
+    """Whether any load balancer sends clients to a node, or still has streams to it."""
+    return any(s.serves for s in _servers(found, node)) or bool(_streams(found, node))
 
 
 def drain(cluster: Cluster, node: Node) -> None:
     """Take a node out of service on both load balancers, and let its streams end.
 
-    Those that have not ended within ``drain_timeout`` are closed. Where messages must
-    stay in order they are closed at once: two nodes are never active together.
+    The streams of every worker count. Those that have not ended within
+    ``drain_timeout`` are closed. Where messages must stay in order they are closed at
+    once: two nodes are never active together.
     """
     found = ask_load_balancers(cluster)
     _warn_if_alone(found, node)
     ordered = {backend.name for backend in cluster.backends if backend.ordered}
     for lb, balancing in found.items():
-        servers = balancing.of(node.address)
-        drain_servers(lb, servers)
-        close_streams(lb, [s for s in servers if s.backend in ordered and s.sessions])
+        drain_servers(lb, balancing.of(node.address))
+        active = balancing.with_streams(node.address)
+        close_streams(lb, [server for server in active if server.backend in ordered])
+
+    started = time.monotonic()
+    reported = started - TELL_EVERY
 
     def ended() -> bool:
-        return not any(s.sessions for s in _servers(ask_load_balancers(cluster), node))
+        nonlocal reported
+        left, now = _streams(ask_load_balancers(cluster), node), time.monotonic()
+        if left and now - reported >= TELL_EVERY:
+            reported = now
+            logger.info(
+                f"{host.print_prefix}{node.name}: draining, {left} streams left, "
+                f"{now - started:.0f} s of {cluster.settings.drain_timeout}"
+            )
+        return not left
 
     if _wait_until(ended, cluster.settings.drain_timeout):
         return
     for lb, balancing in ask_load_balancers(cluster).items():
-        close_streams(lb, [s for s in balancing.of(node.address) if s.sessions])
+        close_streams(lb, balancing.with_streams(node.address))
 
 
 def put_back(cluster: Cluster, node: Node) -> None:
@@ -84,6 +98,15 @@ def _servers(found: dict[str, Balancing], node: Node) -> list[BackendServer]:
     return [
         server for balancing in found.values() for server in balancing.of(node.address)
     ]
+
+
+def _streams(found: dict[str, Balancing], node: Node) -> int:
+    """How many streams a node has, through every worker of every load balancer."""
+    return sum(
+        server.sessions
+        for balancing in found.values()
+        for server in balancing.with_streams(node.address)
+    )
 
 
 def _warn_if_alone(found: dict[str, Balancing], node: Node) -> None:
@@ -118,7 +141,7 @@ def _relieved_standbys(
     }
     return [
         server
-        for server in balancing.servers
+        for server in (*balancing.servers, *balancing.older)
         if server.backend in relieved and (server.backend, server.address) not in back
     ]
 

@@ -20,6 +20,9 @@ it, and it survives a reboot."""
 UNIT_FOLDER = Path("/etc/systemd/system")
 
 ADMIN_SOCKET = Path("/run/haproxy/admin.sock")
+"""Of HAProxy's newest worker."""
+MASTER_SOCKET = Path("/run/haproxy-master.sock")
+"""Of HAProxy's master process, which reaches every worker; Debian's unit opens it."""
 LOADED_FOLDER = Path("/run/portway/loaded")
 """Holds the hash of the configuration that each unit loaded, until a reboot."""
 ADDRESS_RUN_FOLDER = Path("/run/portway/address")

@@ -1,16 +1,19 @@
-"""HAProxy's runtime socket: the state of every server, and commands that change it.
+"""HAProxy's sockets: the state of every server, and commands that change it.
 
-HAProxy forgets drains when it is reloaded.
+A reload leaves established streams to the process that accepted them, the older worker,
+for days. The admin socket belongs to the newest worker alone; the master's socket
+reaches all of them. So the newest worker says who gets new connections, and all workers
+together have the streams. HAProxy forgets drains when it is reloaded.
 """
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pyinfra import host, logger
 from pyinfra.api import FactBase
 
-from portway.contract.paths import ADMIN_SOCKET
+from portway.contract.paths import ADMIN_SOCKET, MASTER_SOCKET
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
 from portway.ops.remote import ask, node_of_run, run
@@ -31,6 +34,8 @@ class BackendServer:
     is_drained: bool
     """Whether somebody took it out of service: drained, or in maintenance."""
     sessions: int
+    worker: int = 0
+    """Process id of the older worker whose server this is; 0 for the newest worker."""
 
     @property
     def path(self) -> str:
@@ -39,8 +44,8 @@ class BackendServer:
 
     @property
     def serves(self) -> bool:
-        """Whether it gets new connections."""
-        return self.is_up and not self.is_drained
+        """Whether it gets new connections; no server of an older worker does."""
+        return self.is_up and not self.is_drained and not self.worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +55,29 @@ class Balancing:
     runs: bool = False
     answers: bool = False
     servers: tuple[BackendServer, ...] = ()
+    """Those of the newest worker."""
+    older: tuple[BackendServer, ...] = ()
+    """Those of older workers."""
 
     def of(self, address: str) -> tuple[BackendServer, ...]:
         """An application node's servers, one in each backend that uses it."""
         return tuple(s for s in self.servers if s.address == address)
 
+    def with_streams(self, address: str) -> tuple[BackendServer, ...]:
+        """An application node's servers that have streams, in every worker."""
+        return tuple(
+            server
+            for server in (*self.servers, *self.older)
+            if server.address == address and server.sessions
+        )
+
 
 class BalancingFacts(FactBase[Balancing]):
-    """Every server of a load balancer, as HAProxy sees it now."""
+    """Every server of a load balancer, in every worker, as HAProxy sees it now."""
 
     def command(self) -> str:
-        """Asks HAProxy on its socket, if it runs."""
-        question = "show servers state; show stat -1 4 -1"
-        return (
-            "systemctl -q is-active haproxy || exit 0\n"
-            f'echo runs; echo "{question}" | '
-            f"timeout 10 socat -t10 - UNIX-CONNECT:{ADMIN_SOCKET} 2>/dev/null || :"
-        )
+        """Asks HAProxy on its sockets, if it runs."""
+        return _BALANCING_SCRIPT
 
     def process(self, output: list[str]) -> Balancing:
         """The servers that HAProxy described.
@@ -74,25 +85,13 @@ class BalancingFacts(FactBase[Balancing]):
         Columns are those of the management guide, "show servers state" version 1 and
         "Statistics and monitoring", CSV format.
         """
-        sessions = {}
-        for line in output:
-            values = line.split(",")
-            if len(values) > 17 and not line.startswith("#"):
-                sessions[values[0], values[1]] = int(values[4] or 0)
-        states = [line.split(" ") for line in output if "," not in line]
-        servers = tuple(
-            BackendServer(
-                backend=row[1],
-                name=row[3],
-                address=row[4],
-                is_up=int(row[5]) in UP_STATES,
-                is_drained=bool(int(row[6]) & TAKEN_OUT),
-                sessions=sessions.get((row[1], row[3]), 0),
-            )
-            for row in states
-            if len(row) > 18 and row[0].isdigit()
+        newest, *older = _sections(output)
+        return Balancing(
+            "runs" in newest,
+            len(newest) > 1,
+            tuple(_servers(newest, 0)),
+            tuple(s for lines in older for s in _servers(lines, int(lines[0]))),
         )
-        return Balancing("runs" in output, len(output) > 1, servers)
 
     @staticmethod
     def default() -> Balancing:
@@ -100,10 +99,79 @@ class BalancingFacts(FactBase[Balancing]):
         return Balancing()
 
 
+def _sections(output: list[str]) -> list[list[str]]:
+    """The lines of the newest worker, then those of each older one after its pid."""
+    found: list[list[str]] = [[]]
+    for line in output:
+        if line.startswith("worker "):
+            found.append([line.removeprefix("worker ")])
+        else:
+            found[-1].append(line)
+    return found
+
+
+def _servers(lines: list[str], worker: int) -> Iterator[BackendServer]:
+    sessions = {}
+    for line in lines:
+        values = line.split(",")
+        if len(values) > 17 and not line.startswith("#"):
+            sessions[values[0], values[1]] = int(values[4] or 0)
+    for line in lines:
+        row = line.split(" ")
+        if "," in line or len(row) <= 18 or not row[0].isdigit():
+            continue
+        yield BackendServer(
+            backend=row[1],
+            name=row[3],
+            address=row[4],
+            is_up=int(row[5]) in UP_STATES,
+            is_drained=bool(int(row[6]) & TAKEN_OUT),
+            sessions=sessions.get((row[1], row[3]), 0),
+            worker=worker,
+        )
+
+
 UP_STATES = (1, 2)
 """SRV_ST_STARTING and SRV_ST_RUNNING of srv_op_state."""
 TAKEN_OUT = 0x01 | 0x08
 """SRV_ADMF_FMAINT and SRV_ADMF_FDRAIN of srv_admin_state: set on the socket."""
+
+
+_ASK = f"""
+ask() {{ timeout 10 socat -t10 - UNIX-CONNECT:"$1" 2>/dev/null; }}
+old_workers() {{
+    echo "show proc" | ask {MASTER_SOCKET} | awk '
+        /^#/ {{ old = /^# old workers/; next }}
+        old && $1 {{ print $1 }}'
+}}
+"""
+_BALANCING_SCRIPT = f"""
+systemctl -q is-active haproxy || exit 0{_ASK}
+echo runs
+echo "show servers state; show stat -1 4 -1" | ask {ADMIN_SOCKET}
+for pid in $(old_workers); do
+    echo "worker $pid"
+    echo "@!$pid show servers state; @!$pid show stat -1 4 -1" | ask {MASTER_SOCKET}
+done
+:
+"""
+_CLOSE_SCRIPT = f"""{_ASK}
+# An older worker refuses "shutdown sessions server": its streams are closed one by one.
+while read -r pid backend server; do
+    echo "@!$pid show sess" | ask {MASTER_SOCKET} |
+        awk -v pid="$pid" -v be="be=$backend" -v srv="srv=$server" -v most={AT_ONCE} '
+            {{ found = 0 }}
+            {{ for (i = 2; i <= NF; i++) found += $i == be || $i == srv }}
+            found == 2 {{
+                sub(":", "", $1)
+                if (n) printf n % most ? "; " : "\\n"
+                printf "@!%s shutdown session %s", pid, $1
+                n++
+            }}
+            END {{ if (n) print "" }}' |
+        while read -r commands; do echo "$commands" | ask {MASTER_SOCKET}; done
+done
+"""
 
 
 def ask_load_balancers(cluster: Cluster) -> dict[str, Balancing]:
@@ -144,11 +212,15 @@ def ready_servers(lb: str, servers: Iterable[BackendServer]) -> None:
 
 
 def close_streams(lb: str, servers: Iterable[BackendServer]) -> None:
-    """Close the streams of servers."""
+    """Close the streams of servers, of whichever worker."""
     servers = tuple(servers)
     if streams := sum(server.sessions for server in servers):
         logger.info(f"{host.print_prefix}{lb} closes {streams} streams")
-    _command(lb, [f"shutdown sessions server {server.path}" for server in servers])
+    newest = [server for server in servers if not server.worker]
+    _command(lb, [f"shutdown sessions server {server.path}" for server in newest])
+    older = [f"{s.worker} {s.backend} {s.name}" for s in servers if s.worker]
+    if older:
+        run(node_of_run(lb), _CLOSE_SCRIPT, stdin="\n".join(older))
 
 
 def _command(lb: str, commands: list[str]) -> None:

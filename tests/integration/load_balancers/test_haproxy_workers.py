@@ -1,0 +1,181 @@
+"""Streams that a reload left to an older worker are counted, and can be closed."""
+
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from portway.contract.paths import ADMIN_SOCKET, MASTER_SOCKET
+from portway.load_balancers import haproxy
+from portway.load_balancers.haproxy import Balancing, BalancingFacts
+
+CONFIG = """
+global
+    stats socket {folder}/admin.sock mode 660 level admin
+    maxconn 300
+defaults
+    mode tcp
+    timeout connect 1s
+    timeout client 1h
+    timeout server 1h
+frontend plain
+    bind 127.0.0.1:{front}
+    default_backend tcp_leastconn
+backend tcp_leastconn
+    balance roundrobin
+    server app-1 127.0.0.2:{back}
+    server app-2 127.0.0.3:{back}
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.05)
+
+
+def accept_for_ever(server: socket.socket, accepted: list[socket.socket]) -> None:
+    while True:
+        try:
+            accepted.append(server.accept()[0])
+        except OSError:
+            return
+
+
+@dataclass
+class Running:
+    """HAProxy with a master process, and the applications behind it."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def script(self, text: str, stdin: str = "") -> list[str]:
+        """What a script prints, run against this HAProxy's sockets."""
+        for path, name in (
+            (ADMIN_SOCKET, "admin.sock"),
+            (MASTER_SOCKET, "master.sock"),
+        ):
+            text = text.replace(str(path), str(self.folder / name))
+        text = text.replace("systemctl -q is-active haproxy", ":")
+        done = subprocess.run(
+            ["/bin/sh", "-c", text],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert done.stderr == ""
+        return done.stdout.splitlines()
+
+    def balancing(self) -> Balancing:
+        facts = BalancingFacts()
+        return facts.process(self.script(facts.command()))
+
+    def workers(self) -> int:
+        """How many older workers there are."""
+        return len(self.script(f"{haproxy._ASK}\nold_workers"))
+
+    def reload(self) -> None:
+        before = self.workers()
+        self.process.send_signal(signal.SIGUSR2)
+        wait_until(lambda: self.workers() == before + 1)
+        wait_until(lambda: self.balancing().answers)
+
+    def connect(self, count: int) -> list[socket.socket]:
+        streams = []
+        for _ in range(count):
+            stream = socket.create_connection(("127.0.0.1", self.port), 5)
+            stream.settimeout(5)
+            streams.append(stream)
+        return streams
+
+    def counted(self, address: str) -> dict[bool, int]:
+        """Streams of an application node, in older workers and in the newest one."""
+        found = {True: 0, False: 0}
+        for server in self.balancing().with_streams(address):
+            found[bool(server.worker)] += server.sessions
+        return found
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    back, front = free_port(), free_port()
+    servers = [socket.create_server((f"127.0.0.{n}", back)) for n in (2, 3)]
+    accepted: list[socket.socket] = []
+    for server in servers:
+        threading.Thread(
+            target=accept_for_ever, args=(server, accepted), daemon=True
+        ).start()
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(CONFIG.format(folder=tmp_path, front=front, back=back))
+    process = subprocess.Popen(
+        ["haproxy", "-W", "-f", str(config), "-S", str(tmp_path / "master.sock")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    found = Running(tmp_path, front, process)
+    try:
+        wait_until((tmp_path / "master.sock").exists)
+        wait_until(lambda: found.balancing().answers)
+        yield found
+    finally:
+        process.terminate()
+        process.wait(10)
+        for each in (*servers, *accepted):
+            each.close()
+
+
+def is_open(stream: socket.socket) -> bool:
+    stream.settimeout(0.05)
+    try:
+        return stream.recv(1) != b""
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+
+
+def test_streams_of_every_worker_are_counted(running: Running) -> None:
+    streams = running.connect(4)
+    wait_until(lambda: running.counted("127.0.0.2") == {True: 0, False: 2})
+    running.reload()
+    streams += running.connect(2)
+    running.reload()
+    streams += running.connect(2)
+    wait_until(lambda: running.counted("127.0.0.2") == {True: 3, False: 1})
+    assert len({s.worker for s in running.balancing().older if s.sessions}) == 2
+    assert all(not server.serves for server in running.balancing().older)
+    assert all(map(is_open, streams))
+
+
+def test_closing_a_node_s_streams_reaches_older_workers_and_no_other_node(
+    running: Running,
+) -> None:
+    streams = running.connect(2 * haproxy.AT_ONCE + 20)
+    half = len(streams) // 2
+    running.reload()
+    wait_until(lambda: running.counted("127.0.0.2") == {True: half, False: 0})
+    older = [s for s in running.balancing().older if s.address == "127.0.0.2"]
+    lines = "\n".join(f"{s.worker} {s.backend} {s.name}" for s in older)
+    running.script(haproxy._CLOSE_SCRIPT, stdin=lines + "\n")
+    wait_until(lambda: running.counted("127.0.0.2") == {True: 0, False: 0})
+    assert running.counted("127.0.0.3") == {True: half, False: 0}
+    assert sum(map(is_open, streams)) == half
+
+
+def test_older_worker_that_ends_meanwhile_is_no_error(running: Running) -> None:
+    running.script(haproxy._CLOSE_SCRIPT, stdin="1 tcp_leastconn app-1\n")
