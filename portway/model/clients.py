@@ -30,7 +30,10 @@ from portway.model.validation import model_problems
 class _Entry(BaseModel):
     """Entries are refused when a key is unknown or a value of another type."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    # Built when first used, so that importing this stays cheap.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, defer_build=True
+    )
 
 
 class Client(_Entry):

@@ -34,7 +34,10 @@ SOURCE = "group_data"
 class Settings(BaseModel):
     """The settings of one environment."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    # Built when first used, so that importing this stays cheap.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, defer_build=True
+    )
 
     clients_file: str = Field(
         description="JSON file with the clients, relative to the project's folder."
