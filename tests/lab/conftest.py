@@ -9,7 +9,9 @@ import pytest
 
 from tests.lab.system import System
 
-NAME = os.environ.get("PORTWAY_LAB") or "pwtest"
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+"""Which of the processes this is, if tests run in several; each has its own labs."""
+NAME = (os.environ.get("PORTWAY_LAB") or "pwtest") + WORKER
 
 
 @pytest.fixture(scope="module")

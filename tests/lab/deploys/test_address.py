@@ -13,6 +13,8 @@ from lab.faults import interface as faults
 from lab.plan.names import Lab
 from tests.lab.system import System, changes, output, wait_until
 
+pytestmark = pytest.mark.alone
+
 LOAD_BALANCERS = ("lb-1", "lb-2")
 REACTION = 0.05
 """Seconds from hearing of the transition to the first call, at the most."""

@@ -10,6 +10,8 @@ import pytest
 
 from tests.lab.system import PROJECT, System, output
 
+pytestmark = pytest.mark.alone
+
 SCENARIOS = (
     "haproxy-stopped",
     "host-frozen",

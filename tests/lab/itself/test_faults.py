@@ -16,6 +16,8 @@ from lab.plan.names import ROUTER, Lab
 from tests.lab.conftest import NAME
 from tests.lab.system import System, wait_until
 
+pytestmark = pytest.mark.alone
+
 LAB = Lab(NAME)
 
 ASSOCIATE = """

@@ -10,6 +10,8 @@ from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
 from tests.lab.system import System, wait_until
 
+pytestmark = pytest.mark.alone
+
 PORTS = (9001, 9002, 9003)
 
 
