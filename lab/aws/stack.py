@@ -87,7 +87,11 @@ def ensure(
     formation = client("cloudformation")
     template = TEMPLATE.read_text()
     present = _describe(formation)
-    wanted = {"OperatorCidr": f"{facts.OPERATOR_STATION.address}/32"}
+    wanted = {
+        "OperatorCidr": f"{facts.OPERATOR_STATION.address}/32",
+        "ZoneA": f"{facts.REGION}a",
+        "ZoneB": f"{facts.REGION}b",
+    }
     if application_nodes is not None:
         wanted["ApplicationNodes"] = str(application_nodes)
     done = "unchanged"

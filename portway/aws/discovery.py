@@ -179,6 +179,7 @@ def _database(
         name=found.get("DBName") or "",
         master_secret=secret,
         application_secret=outputs.application_secret,
+        is_protected=found.get("DeletionProtection", False),
     )
 
 

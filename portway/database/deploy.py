@@ -134,7 +134,16 @@ def verify_database(
     cluster: Cluster, wanted: WantedDatabase, changed: bool
 ) -> Commands:
     """Read the database again after changes, and fail if anything still differs."""
-    if state.is_executing and changed:
+    if not state.is_executing:
+        return
+    database = cluster.stack.database
+    if not database.is_protected:
+        logger.warning(
+            f"{host.print_prefix}RDS would delete the database {database.identifier} "
+            "with the stack, or by one wrong call; update the stack with "
+            "DatabaseDeletionProtection=true"
+        )
+    if changed:
         access = _access(cluster)
         yield reported(lambda: _verify(access, wanted))
 

@@ -51,6 +51,8 @@ class Database:
     """ARN of the secret RDS manages; it holds user name and password only."""
     application_secret: str
     """ARN of the generated secret of the application's own user."""
+    is_protected: bool = True
+    """Whether RDS refuses to delete it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,7 +226,11 @@ def _name(instance: dict[str, Any]) -> str:
 
 
 def _parameters(given: dict[str, str]) -> list[dict[str, str]]:
-    values = {"OperatorCidr": "10.60.0.0/16"} | given
+    values = {
+        "OperatorCidr": "10.60.0.0/16",
+        "ZoneA": f"{REGION}a",
+        "ZoneB": f"{REGION}b",
+    } | given
     return [
         {"ParameterKey": key, "ParameterValue": value} for key, value in values.items()
     ]

@@ -1,6 +1,7 @@
 """What the stack's template asks for and moto's CloudFormation does not do."""
 
 import json
+import re
 from datetime import timedelta
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from moto.core.common_models import CloudFormationModel
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.elastic_ip_addresses import ElasticAddress
 from moto.ec2.models.instances import Instance
+from moto.ec2.models.security_groups import SecurityGroup
 from moto.rds.models import DBInstance, rds_backends
 from moto.secretsmanager.models import secretsmanager_backends
 
@@ -114,9 +116,17 @@ def elastic_ips_keep_their_tags() -> None:
     _replace(ElasticAddress, "create_from_cloudformation_json", _create_elastic_ip)
 
 
-def databases_have_a_master_secret() -> None:
-    """Moto ignores ManageMasterUserPassword and gives every master secret one text."""
+def databases_keep_their_properties() -> None:
+    """Moto ignores ManageMasterUserPassword, and DeletionProtection.
+
+    It gives every master secret one text, and fails on a parameter group of the stack.
+    """
     _replace(DBInstance, "create_from_cloudformation_json", _create_database)
+
+
+def security_groups_are_updated_in_place() -> None:
+    """Moto makes a new group when the rules in it change, and cannot delete the old."""
+    _replace(SecurityGroup, "update_from_cloudformation_json", _update_rules)
 
 
 def groups_are_updated_in_place() -> None:
@@ -177,8 +187,11 @@ def _create_elastic_ip(
 def _create_database(
     original: Any, name: str, resource: Properties, account: str, region: str, **kw: Any
 ) -> Any:
-    database = original(name, resource, account, region, **kw)
     properties = resource["Properties"]
+    if group := properties.get("DBParameterGroupName"):
+        properties["DBParameterGroupName"] = getattr(group, "name", group)
+    database = original(name, resource, account, region, **kw)
+    database.deletion_protection = properties.get("DeletionProtection") == "true"
     if not properties.get("ManageMasterUserPassword"):
         return database
     rds_backends[account][region].modify_db_instance(
@@ -197,6 +210,24 @@ def _create_database(
         version_stages=["AWSCURRENT"],
     )
     return database
+
+
+def _update_rules(_: Any, **kwargs: Any) -> Any:
+    group = kwargs["original_resource"]
+    backend = ec2_backends[kwargs["account_id"]][kwargs["region_name"]]
+    wanted = kwargs["cloudformation_json"]["Properties"].get("SecurityGroupIngress", [])
+    group.ingress_rules.clear()
+    for rule in wanted:
+        backend.authorize_security_group_ingress(
+            group_name_or_id=group.id,
+            ip_protocol=rule["IpProtocol"],
+            from_port=rule["FromPort"],
+            to_port=rule["ToPort"],
+            ip_ranges=rule.get("CidrIp", []),
+            source_groups=[],
+            vpc_id=group.vpc_id,
+        )
+    return group
 
 
 def _update_group(_: Any, **kwargs: Any) -> Any:
@@ -239,6 +270,17 @@ def groups_spread_over_their_subnets() -> None:
             )
 
     model.replace_autoscaling_group_instances = launch
+
+
+def parameters_are_seen_in_texts() -> None:
+    """Moto changes what has a Ref to a changed parameter, but not what has a Sub."""
+    original: Any = parsing.get_references_from_template
+
+    def references(template: Any) -> Any:
+        texts = json.dumps(template, default=str)
+        return [*original(template), *re.findall(r"\$\{(\w+)\}", texts)]
+
+    parsing.get_references_from_template = references
 
 
 def no_value_leaves_lists() -> None:

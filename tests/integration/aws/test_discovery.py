@@ -1,6 +1,7 @@
 """Reading a stack: what is found, in how many calls, and what is waited for."""
 
 import pytest
+from botocore.exceptions import ClientError
 
 from portway.contract.address import AddressKind
 from portway.errors import PortwayError
@@ -252,3 +253,19 @@ def test_an_answer_of_throttling_is_asked_again(
         discover()
 
     assert aws.calls.count("ec2:DescribeAddresses") == 4
+
+
+@pytest.mark.parametrize("protected", [True, False])
+def test_unprotected_database_is_told_from_a_protected_one(
+    account: Account, discover: Discovery, protected: bool
+) -> None:
+    account.create(DatabaseDeletionProtection=str(protected).lower())
+
+    assert discover().database.is_protected is protected
+    if protected:
+        rds = account.client("rds")
+        with pytest.raises(ClientError, match="protect"):
+            rds.delete_db_instance(
+                DBInstanceIdentifier=discover().database.identifier,
+                SkipFinalSnapshot=True,
+            )

@@ -10,6 +10,14 @@ import pytest
 from tests.integration.conftest import ADDRESSES, Resource
 
 NETWORK = {"VpcId": "vpc-0a", "SubnetIds": "subnet-0a,subnet-0b"}
+ZONES = {"ZoneA": "eu-central-1a", "ZoneB": "eu-central-1b"}
+EXISTING = {
+    "AWS::EC2::KeyPair::KeyName": ["my-key"],
+    "AWS::EC2::VPC::Id": ["vpc-0a", "vpc-0b"],
+    "AWS::EC2::Subnet::Id": ["subnet-0a", "subnet-0b", "subnet-0c"],
+    "AWS::EC2::AvailabilityZone::Name": ["eu-central-1a", "eu-central-1b"],
+}
+"""What the account sees of the types that a rule may ask for."""
 ROUTE = {"AddressKind": "route", "VirtualAddress": "10.255.0.1"}
 PRIVATE = {"AddressKind": "private-address", "VirtualAddress": "10.60.0.250"}
 
@@ -21,21 +29,28 @@ def value(expression: Any, parameters: dict[str, str]) -> Any:
     ((function, argument),) = expression.items()
     if function == "Ref":
         return parameters[argument]
-    if function == "Fn::EachMemberEquals":
-        listed, wanted = (value(part, parameters) for part in argument)
-        return all(member == wanted for member in listed.split(","))
+    if function == "Fn::RefAll":
+        return EXISTING[argument]
     parts = [value(part, parameters) for part in argument]
+    if function == "Fn::Not":
+        return not parts[0]
+    if function in ("Fn::And", "Fn::Or"):
+        return all(parts) if function == "Fn::And" else any(parts)
     if function == "Fn::Equals":
         return parts[0] == parts[1]
-    return {"Fn::Not": not parts[0], "Fn::And": all(parts), "Fn::Or": any(parts)}[
-        function
-    ]
+    if function == "Fn::Contains":
+        return parts[1] in parts[0]
+    members = set(parts[0].split(","))
+    return {
+        "Fn::EachMemberEquals": members == {parts[1]},
+        "Fn::EachMemberIn": members <= set(parts[1]),
+    }[function]
 
 
 def refusals(template: Resource, **given: str) -> list[str]:
     """What CloudFormation says of these parameters, the others at their defaults."""
     defaults = {n: str(p.get("Default", "")) for n, p in template["Parameters"].items()}
-    parameters = defaults | given
+    parameters = defaults | ({} if "VpcId" in given else ZONES) | given
     return [
         assertion["AssertDescription"]
         for rule in template["Rules"].values()
@@ -68,8 +83,17 @@ def test_each_kind_is_accepted_with_what_it_needs(
             PRIVATE | {"LoadBalancerSubnets": "one", "RouteTableIds": "rtb-0a"},
             "RouteTableIds are for AddressKind route only",
         ),
-        ({"VpcId": "vpc-0a"}, "Give both VpcId and SubnetIds, or neither."),
         ({"SubnetIds": "subnet-0a,subnet-0b"}, "Give both VpcId and SubnetIds"),
+        ({"KeyName": "my-kye"}, "KeyName is no key pair of this account and region"),
+        ({"ZoneA": ""}, "of its subnet SubnetA"),
+        ({"ZoneB": "eu-central-1z"}, "of its subnet SubnetB"),
+        ({"ZoneB": "eu-central-1a"}, "ZoneA and ZoneB must differ"),
+        (NETWORK | {"VpcId": "vpc-0c"}, "VpcId is no VPC of this region"),
+        (NETWORK | {"SubnetIds": "subnet-0a,subnet-0d"}, "SubnetIds are not all"),
+        (
+            ROUTE | {"Ec2ApiEndpoint": "yes"},
+            "Ec2ApiEndpoint is for AddressKind elastic-ip only",
+        ),
     ],
 )
 def test_parameters_that_do_not_go_together_are_refused(
@@ -79,10 +103,17 @@ def test_parameters_that_do_not_go_together_are_refused(
     assert words in said
 
 
+def test_vpc_without_subnets_is_refused(template: Resource) -> None:
+    assert "Give both VpcId and SubnetIds, or neither." in refusals(
+        template, VpcId="vpc-0a"
+    )
+
+
 @pytest.mark.parametrize(
     "given",
     [
         NETWORK,
+        NETWORK | {"Ec2ApiEndpoint": "yes", "KeyName": "my-key"},
         ROUTE | NETWORK | {"RouteTableIds": "rtb-0a,rtb-0b"},
         ROUTE | {"RouteTableIds": "rtb-0a"},
         PRIVATE | NETWORK | {"LoadBalancerSubnets": "one"},
