@@ -32,19 +32,24 @@ def value(expression: Any, parameters: dict[str, str]) -> Any:
     if function == "Fn::RefAll":
         return EXISTING[argument]
     parts = [value(part, parameters) for part in argument]
-    if function == "Fn::Not":
-        return not parts[0]
-    if function in ("Fn::And", "Fn::Or"):
-        return all(parts) if function == "Fn::And" else any(parts)
+    return answer(function, parts)
+
+
+def answer(function: str, parts: list[Any]) -> bool:
+    """What a function says of its arguments."""
+    if function in ("Fn::Not", "Fn::And", "Fn::Or"):
+        how = {"Fn::Not": [not parts[0]], "Fn::And": parts, "Fn::Or": [any(parts)]}
+        return all(how[function])
+    first, second = parts
     if function == "Fn::Equals":
-        return parts[0] == parts[1]
+        return bool(first == second)
     if function == "Fn::Contains":
-        return parts[1] in parts[0]
-    members = set(parts[0].split(","))
-    return {
-        "Fn::EachMemberEquals": members == {parts[1]},
-        "Fn::EachMemberIn": members <= set(parts[1]),
-    }[function]
+        return second in first
+    members = set(first.split(","))
+    if function == "Fn::EachMemberEquals":
+        return members == {second}
+    assert function == "Fn::EachMemberIn"
+    return members <= set(second)
 
 
 def refusals(template: Resource, **given: str) -> list[str]:
