@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from botocore import exceptions as raised
 
+from portway.contract.address import THROTTLED
 from portway.errors import PortwayError
 
 NO_CREDENTIALS = (
@@ -41,7 +42,6 @@ DENIED = (
     "UnauthorizedAccess",
     "UnauthorizedOperation",
 )
-THROTTLED = ("RequestLimitExceeded", "Throttling", "ThrottlingException")
 
 LOG_IN = (
     "log in (aws sso login), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "

@@ -11,6 +11,21 @@ from typing import Any
 
 Answer = Mapping[str, Any]
 """Something as boto3 returns it."""
+THROTTLED = (
+    "BandwidthLimitExceeded",
+    "EC2ThrottledException",
+    "PriorRequestNotComplete",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "503",
+)
+"""What AWS's services call it, and botocore's word for a 503 with a page of HTML."""
 
 
 class AddressKind(StrEnum):

@@ -90,7 +90,6 @@ def _run(config: MoverConfig) -> int:
     while True:
         _turn(notifications, mover)
         reports.write()
-        _notify_systemd("WATCHDOG=1")
 
 
 def _turn(notifications: keepalived.Notifications, mover: Mover) -> None:
@@ -124,7 +123,12 @@ class _Reports:
 def _listen(
     notifications: keepalived.Notifications, mover: Mover, seconds: float
 ) -> None:
-    """Read what keepalived reports, and what the kernel says in any case."""
+    """Read what keepalived reports, and what the kernel says in any case.
+
+    It is called between slow calls of EC2 too: the watchdog must not take a mover that
+    waits for five of them for one that hangs.
+    """
+    _notify_systemd("WATCHDOG=1")
     address = mover.config.address
     for word in notifications.wait(seconds):
         if word in tuple(keepalived.State):

@@ -14,8 +14,10 @@ from typing import Any
 import boto3
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.parsers import ResponseParserError
 
 from portway.contract.address import (
+    THROTTLED,
     AddressKind,
     AddressObject,
     Call,
@@ -32,7 +34,6 @@ TIMEOUTS = ClientConfig(
     retries={"mode": "standard", "total_max_attempts": 1},
     tcp_keepalive=True,
 )
-THROTTLED = ("RequestLimitExceeded", "Throttling", "ThrottlingException")
 NOWHERE = "192.0.2.1"
 """An address reserved for documentation: nobody has it, and no subnet contains it."""
 DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException")
@@ -159,6 +160,10 @@ def _translated(action: str) -> Iterator[None]:
         failure = kinds.get(code, Failure.REFUSED)
         text = f"{code}: {' '.join(message.split())}"
         raise Ec2Error(action, failure, text) from error
+    except ResponseParserError as error:
+        # A page of HTML that botocore does not know: EC2 or a proxy is overloaded.
+        text = "the answer was not EC2's; is something between this node and EC2?"
+        raise Ec2Error(action, Failure.THROTTLED, text) from error
     except Exception as error:
         # A proxy on the way to EC2 may answer anything; the daemon must survive it.
         text = " ".join(str(error).split()) or type(error).__name__

@@ -181,7 +181,12 @@ class Mover:
         if held and self._must_hand_back():
             self._hand_back(seen, listen)
             return
-        texts = [self.cloud.dry_run(call) for call in self.cloud.move_calls(seen)]
+        texts = []
+        for call in self.cloud.move_calls(seen):
+            listen()  # each answer may take seconds
+            if memory.vrrp_state is State.MASTER:
+                return
+            texts.append(self.cloud.dry_run(call))
         refused = "; ".join(text for text in texts if text)
         if refused and refused != memory.refused:
             log.error("could not take the address: %s", refused)

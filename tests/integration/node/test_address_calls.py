@@ -1,6 +1,9 @@
 """The address mover's calls, against moto: each kind looked at, moved and rehearsed."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -146,3 +149,61 @@ def test_no_credentials_are_asked_for_again_each_time(
             cloud.describe()
         assert caught.value.failure is Failure.UNREACHABLE
     assert cloud.describe()
+
+
+@contextmanager
+def answering(status: int, body: str) -> Iterator[str]:
+    """The URL of a server that answers every call alike."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+def ec2_error(code: str) -> str:
+    return (
+        f"<Response><Errors><Error><Code>{code}</Code><Message>no</Message></Error>"
+        "</Errors><RequestID>1</RequestID></Response>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [
+        ((503, ec2_error("RequestLimitExceeded")), Failure.THROTTLED),
+        ((400, ec2_error("EC2ThrottledException")), Failure.THROTTLED),
+        ((400, ec2_error("RequestThrottled")), Failure.THROTTLED),
+        ((503, "<html><body>Service Unavailable</body></html>"), Failure.THROTTLED),
+        ((503, "<!DOCTYPE html><p>busy<br></p>"), Failure.THROTTLED),
+        ((503, ""), Failure.THROTTLED),
+        ((403, ec2_error("UnauthorizedOperation")), Failure.DENIED),
+        ((400, ec2_error("InvalidAllocationID.NotFound")), Failure.REFUSED),
+    ],
+)
+def test_every_way_to_say_slow_down_is_heard(
+    stack: Account,
+    discover: Discovery,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: tuple[int, str],
+    failure: Failure,
+) -> None:
+    cloud = Ec2(config(discover, "lb-1"))
+    with answering(*answer) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        with pytest.raises(Ec2Error) as error:
+            cloud.describe()
+
+    assert error.value.failure is failure, str(error.value)

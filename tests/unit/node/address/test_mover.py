@@ -326,6 +326,18 @@ def test_standby_finds_out_what_it_may_not_do() -> None:
     assert bench.mover.memory.refused == ""
 
 
+def test_standby_that_becomes_master_during_slow_trials_stops_trying() -> None:
+    bench = Bench()
+    bench.mover.hear(State.BACKUP)
+    heard = iter([State.BACKUP, State.BACKUP, State.MASTER])
+
+    bench.listen = lambda: bench.mover.hear(next(heard, State.MASTER))
+    bench.run(2)
+
+    assert bench.counted("dry_run") == 1, "the second table's is left out"
+    assert bench.cloud.holders == ["eni-1", "eni-1"]
+
+
 def test_other_master_of_lower_priority_is_answered_at_a_bearable_rate() -> None:
     bench = Bench(holders=["eni-1", "eni-1"])
     bench.mover.hear(State.MASTER)
