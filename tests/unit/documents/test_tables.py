@@ -69,3 +69,25 @@ def test_floors_are_those_of_the_package() -> None:
     architecture = (PROJECT / "docs" / "architecture.md").read_text()
     lines = re.findall(r"^    (.+)$", str(portway.__doc__), re.MULTILINE)
     assert "\n".join(lines) in [block.text for block in blocks(architecture)]
+
+
+def unknown_places(document: str) -> list[str]:
+    """Files and parts of the template, in last cells, that do not exist."""
+    parsed = template()
+    known = {
+        name for part in parsed.values() if isinstance(part, dict) for name in part
+    }
+    cells = re.findall(r"^\|.*\| ([^|]+) \|$", document, re.MULTILINE)
+    named = [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+    return [
+        name
+        for name in named
+        if name not in known | set(parsed) and not (PROJECT / name).exists()
+    ]
+
+
+def test_what_relies_on_aws_exists() -> None:
+    document = (PROJECT / "docs" / "aws.md").read_text()
+    assert unknown_places(document) == []
+    moved = document.replace("`Ec2Endpoint`", "`portway/nowhere.py`")
+    assert unknown_places(moved) == ["portway/nowhere.py"]
