@@ -19,9 +19,11 @@ from portway.ops.operations import (
     remove_stray_files,
     write_files,
 )
+from portway.run.exclusive import one_run_at_a_time
 from portway.run.inventory import current_cluster
 
 cluster = current_cluster()
+one_run_at_a_time(cluster)
 node = application_node(cluster)
 
 if node is not None:

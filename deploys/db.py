@@ -13,9 +13,11 @@ from portway.database.deploy import (
     verify_database,
     wanted_database,
 )
+from portway.run.exclusive import one_run_at_a_time
 from portway.run.inventory import current_cluster
 
 cluster = current_cluster()
+one_run_at_a_time(cluster)
 
 if is_database_gateway(cluster):  # RDS admits application nodes only; one will do
     wanted = wanted_database(cluster)

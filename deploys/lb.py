@@ -15,9 +15,11 @@ from portway.load_balancers.deploy import (
     wanted_load_balancer,
 )
 from portway.ops.ordering import barrier
+from portway.run.exclusive import one_run_at_a_time
 from portway.run.inventory import current_cluster
 
 cluster = current_cluster()
+one_run_at_a_time(cluster)
 lb = {member.name: member for member in cluster.load_balancers}.get(host.name)
 
 if lb is not None:

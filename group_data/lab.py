@@ -10,3 +10,4 @@ artifactory_url = "http://192.0.2.20/artifactory"
 artifactory_repository = "releases"
 artifactory_token_secret = "portway/artifactory"  # noqa: S105 - its name
 drain_timeout = 5
+go_back = True  # a developer's checkout goes back and forth

@@ -35,3 +35,8 @@ METRICS_FILE = METRICS_FOLDER / "portway_address.prom"
 
 SUM_FILE = ".portway-sha256"
 """In each release: the SHA-256 of the archive it was unpacked from."""
+
+LEASE = Path("/run/portway/lease")
+"""Says which run may change this node, and until when. A reboot ends the lease."""
+DEPLOYED = Path("/var/lib/portway/deployed.json")
+"""Says what the last run that changed this node, or found nothing to do, deployed."""

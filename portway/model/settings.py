@@ -4,6 +4,7 @@ Settings are the variables of the files in ``group_data/``. They are declared he
 nowhere else; ``docs/reference.md`` is generated from this file.
 """
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -116,6 +117,22 @@ class Settings(BaseModel):
         description="Load balancer that `deploys/transfer.py` hands the address to; "
         "given on the command line with `--data`.",
     )
+    lease_expiry: Annotated[int, Field(ge=6, le=600)] = Field(
+        default=60,
+        description="Seconds after which a run that died no longer keeps others from "
+        "the nodes. A run that lives renews its lease three times as often.",
+    )
+    lease_wait: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        default=0,
+        description="Seconds to wait for another run that is alive before this one "
+        "gives up; one that died is waited out in any case.",
+    )
+    go_back: bool = Field(
+        default=False,
+        description="Whether a run may take nodes back to an older checkout than the "
+        "one they were deployed from, without asking; given on the command line with "
+        "`--data`.",
+    )
     verify_timeout: Annotated[int, Field(ge=5, le=600)] = Field(
         default=30,
         description="Seconds a changed load balancer may take to serve all clients.",
@@ -219,6 +236,13 @@ class Settings(BaseModel):
         default=3_600,
         description="Seconds that one statement of an SQL file may take.",
     )
+
+    @property
+    def sha256(self) -> str:
+        """A hash of what these settings make of nodes, not of how a run does it."""
+        one_run = {"go_back", "lease_expiry", "lease_wait", "transfer_to"}
+        text = self.model_dump_json(exclude=one_run)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def clients_path(self) -> Path:

@@ -24,6 +24,7 @@ from portway.ops.differences import (
     sysctls_differ,
 )
 from portway.ops.facts import FileDifference, NodeFacts
+from portway.ops.fence import fenced
 from portway.ops.pyinfra_errors import Commands, operation
 from portway.ops.reading import forget_host, is_confirmed, once_per_host
 from portway.render.files import ManagedFile, Service, Survey, WantedNode
@@ -36,6 +37,7 @@ def read_node(survey: Survey) -> FoundNode:
 
 def _change(script: str, stdin: str | None = None) -> Commands:
     """Run a script as one command, and forget what the node was like before."""
+    script = fenced(host.name, script)
     yield StringCommand(script, _stdin=stdin) if stdin else StringCommand(script)
     forget_host()
 

@@ -69,12 +69,14 @@ def _as_pyinfra_error() -> Iterator[None]:
 
 
 @contextmanager
-def as_portway_error(about: str) -> Iterator[None]:
+def as_portway_error(
+    about: str, kind: type[PortwayError] = PortwayError
+) -> Iterator[None]:
     """Turn what pyinfra or its SSH connection raises inside into a PortwayError."""
     try:
         yield
     except (PyinfraError, OSError, SSHException) as error:
-        raise PortwayError(f"{about}: {error}") from error
+        raise kind(f"{about}: {error}") from error
 
 
 def reported(work: Callable[[], None]) -> FunctionCommand:

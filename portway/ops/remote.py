@@ -14,9 +14,16 @@ from pyinfra.api.exceptions import NoHostError
 from pyinfra.api.host import Host
 
 from portway.errors import PortwayError
+from portway.ops.fence import fenced
 from portway.ops.pyinfra_errors import as_portway_error
 
 T = TypeVar("T")
+
+
+class NotReached(PortwayError):  # noqa: N818 - a state, not an error of the program
+    """The node did not answer, or the connection to it broke."""
+
+
 SHOWN = 20
 """How many lines of a failed command an error repeats."""
 
@@ -43,9 +50,15 @@ def ask(node: Host, fact: type[FactBase[T]], **arguments: Any) -> T:
 def run(node: Host, script: str, stdin: str | None = None) -> list[str]:
     """Run a script on a node and return what it printed.
 
-    Raises PortwayError, with the last lines that the script printed, if it fails.
+    Raises PortwayError, with the last lines that the script printed, if it fails, and
+    NotReached if the node does not answer. Fails if the run has lost its lease there.
     """
-    with as_portway_error(f"{node.name}: the connection broke"):
+    return run_without_lease(node, fenced(node.name, script), stdin)
+
+
+def run_without_lease(node: Host, script: str, stdin: str | None = None) -> list[str]:
+    """The same, whoever has the lease: for scripts that change nothing of Portway's."""
+    with as_portway_error(f"{node.name}: the connection broke", NotReached):
         arguments, _ = pop_global_arguments(state, node, {})
         passed: dict[str, Any] = {
             key: value
@@ -53,7 +66,7 @@ def run(node: Host, script: str, stdin: str | None = None) -> list[str]:
             if key in CONNECTOR_ARGUMENT_KEYS
         }
         if not node.connected:
-            node.connect(reason="to run a command", raise_exceptions=True)
+            node.connect("to run a command", show_errors=False, raise_exceptions=True)
         done, output = node.run_shell_command(
             StringCommand(script),
             print_output=state.print_output,

@@ -7,6 +7,7 @@ order.
 import signal
 import sys
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import PurePath
 from typing import Any
@@ -30,6 +31,38 @@ def deploys() -> tuple[str, ...]:
     return tuple(PurePath(word).name for word in words if word.endswith(".py"))
 
 
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """How this run was started."""
+
+    deploys: str = ""
+    """The deploys and the options that choose nodes, for people, on one line."""
+    is_dry: bool = False
+    """Whether it only shows what it would change."""
+    can_ask: bool = False
+    """Whether somebody can answer a question."""
+
+
+def invocation() -> Invocation:
+    """How this run was started; to be asked before pyinfra turns to the hosts."""
+    options = _options()
+    words = list(map(str, options.get("operations", ())))
+    for option in ("limit", "exclude"):
+        for name in options.get(option) or ():
+            words += [f"--{option}", str(name)]
+    unattended = options.get("yes") or options.get("dry") or not sys.stdin.isatty()
+    return Invocation(
+        deploys=one_line(" ".join(words)) or "something",
+        is_dry=bool(options.get("dry")),
+        can_ask=not unattended,
+    )
+
+
+def one_line(text: str) -> str:
+    """Text that is shown on another terminal, without anything that could break it."""
+    return "".join(c if c.isprintable() else "?" for c in text)[:200]
+
+
 def stop_at_the_first_failure() -> None:
     """Make every failure and interruption end the run, with a status that says so.
 
@@ -42,7 +75,8 @@ def stop_at_the_first_failure() -> None:
         click.echo("Interrupted; run it again to finish what was begun.", err=True)
         sys.exit(128 + number)
 
-    signal.signal(signal.SIGINT, interrupted)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
 
 
 def refuse_unsafe_options(

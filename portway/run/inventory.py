@@ -70,7 +70,7 @@ def _run(name: str, region: str) -> Run:
     command_line.stop_at_the_first_failure()
     stack = read_stack(name, region, progress=lambda line: logger.info(f"    {line}"))
     _show_stack(stack)
-    run = Run(stack)
+    run = Run(stack, command_line.invocation())
     readings().keep(RUN, run)
     return run
 
@@ -85,6 +85,17 @@ def _roles(of: Mapping[str, tuple[Role, ...]]) -> tuple[Role, ...]:
 @for_pyinfra
 def current_cluster() -> Cluster:
     """The Cluster of this run: what AWS said, joined with the host's settings."""
+    run = current_run()
+    settings = settings_from(host.data.dict())  # type: ignore[no-untyped-call]
+    is_new = not run.has_cluster(settings)
+    cluster = run.cluster(settings)
+    if is_new:
+        _show_roles(cluster)
+    return cluster
+
+
+def current_run() -> Run:
+    """The run that this code is part of."""
     run: Run | None = readings().get(RUN)
     if run is None:
         raise PortwayError(
@@ -92,12 +103,7 @@ def current_cluster() -> Cluster:
             do="use one that calls "
             "portway.run.inventory.load_balancers, such as inventories/prod.py",
         )
-    settings = settings_from(host.data.dict())  # type: ignore[no-untyped-call]
-    is_new = not run.has_cluster(settings)
-    cluster = run.cluster(settings)
-    if is_new:
-        _show_roles(cluster)
-    return cluster
+    return run
 
 
 def _show_stack(stack: Stack) -> None:

@@ -5,6 +5,7 @@ from portway.model.clients import read_clients
 from portway.model.cluster import Cluster
 from portway.model.settings import Settings
 from portway.model.stack import Stack
+from portway.run.command_line import Invocation
 
 
 class Run:
@@ -14,8 +15,9 @@ class Run:
     make many.
     """
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, invocation: Invocation) -> None:
         self.stack = stack
+        self.invocation = invocation
         self._clusters: dict[Settings, Cluster] = {}
 
     def has_cluster(self, settings: Settings) -> bool:

@@ -190,8 +190,9 @@ def test_run_killed_in_a_turn_is_finished_by_the_next(site: System) -> None:
     options = ("-y", "--data", "app_version=2.0.0")
     with load(site) as report:
         words = (PYINFRA, "inventories/lab.py", "deploys/app.py", *options)
+        short = ("--data", "drain_timeout=60", "--data", "lease_expiry=6")
         process = subprocess.Popen(
-            site.command("run", "--", *words, "--data", "drain_timeout=60"),
+            site.command("run", "--", *words, *short),
             cwd=PROJECT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

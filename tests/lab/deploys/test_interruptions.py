@@ -31,6 +31,8 @@ def start_deploy(system: System, clients_file: Path) -> subprocess.Popen[str]:
             "-y",
             "--data",
             f"clients_file={clients_file}",
+            "--data",
+            "lease_expiry=6",  # the next run waits that long for one that is killed
         ),
         cwd=PROJECT,
         stdin=subprocess.DEVNULL,

@@ -8,6 +8,7 @@ their services, operations, options, files and settings are checked instead.
 
 import ast
 import functools
+import json
 import re
 import shlex
 import subprocess
@@ -148,13 +149,16 @@ def pyinfra_help() -> str:
 
 def check_pyinfra(words: Words) -> None:
     """Files, options and settings exist, and Portway does not refuse the options."""
-    data = {}
+    data: dict[str, Any] = {}
     for option, value in options(words):
         need(re.search(rf"[ ,]{option}[ ,\n]", pyinfra_help()), f"no option {option}")
         need(option[2:].replace("-", "_") not in REFUSED, f"{option} is refused")
         if option == "--data":
             name, _, text = value.partition("=")
-            data[name] = text
+            try:  # as pyinfra reads it
+                data[name] = json.loads(text)
+            except ValueError:
+                data[name] = text
     check_settings(data)
     files = [word for word in words if word.endswith(".py")]
     need(len(files) > 1, "pyinfra without an inventory and a deploy")

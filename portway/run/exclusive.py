@@ -1,0 +1,110 @@
+"""One run at a time, and none from an older checkout unless somebody insists."""
+
+import getpass
+import hashlib
+import os
+import socket
+import time
+from dataclasses import replace
+
+import click
+from pyinfra import logger
+from pyinfra.context import ctx_state
+
+from portway.errors import PortwayError
+from portway.model.cluster import Cluster
+from portway.model.deployed import Checkout, Deployed, why_back
+from portway.ops.holding import Holding, Records
+from portway.ops.lease import Lease
+from portway.ops.pyinfra_errors import for_pyinfra
+from portway.ops.reading import once_per_run
+from portway.run.checkout import contains, read_checkout
+from portway.run.command_line import Invocation, one_line
+from portway.run.inventory import current_run
+
+
+@for_pyinfra
+def one_run_at_a_time(cluster: Cluster) -> None:
+    """Have no other run change the nodes of this one, until this one is over.
+
+    A deploy calls it first, for every host. With ``--dry`` it only says what is going
+    on.
+    """
+    once_per_run("holding", lambda: _holding(cluster)).begin()
+
+
+def _holding(cluster: Cluster) -> Holding:
+    settings, invocation = cluster.settings, current_run().invocation
+    going_back = GoingBack(read_checkout(), invocation, insists=settings.go_back)
+    record = Deployed(
+        checkout=going_back.ours,
+        clients_sha256=hashlib.sha256(settings.clients_path.read_bytes()).hexdigest(),
+        settings_sha256=settings.sha256,
+        deploys=invocation.deploys,
+        who=_who(),
+        when=0,
+        succeeded=False,
+    )
+    return Holding(
+        ctx_state.get(),  # type: ignore[no-untyped-call]
+        Lease(
+            who=f"{record.who} (process {os.getpid()})",
+            what=record.deploys,
+            seconds=settings.lease_expiry,
+        ),
+        patience=settings.lease_wait,
+        judge=going_back.judge,
+        record=lambda succeeded: replace(
+            record, when=int(time.time()), succeeded=succeeded
+        ).to_json(),
+    )
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # an account without a name
+        user = str(os.getuid())
+    return one_line(f"{user}@{socket.gethostname()}")
+
+
+class GoingBack:
+    """What somebody has agreed to take back."""
+
+    def __init__(
+        self, ours: Checkout, invocation: Invocation, *, insists: bool
+    ) -> None:
+        self.ours = ours
+        self._invocation, self._insists = invocation, insists
+        self._agreed: set[str] = set()
+
+    def judge(self, records: Records) -> None:
+        """Ask before nodes are taken back; PortwayError if nobody can be asked."""
+        found: dict[str, list[str]] = {}
+        for name, text in sorted(records.items()):
+            deployed = Deployed.from_json(text)
+            if deployed and (why := why_back(self.ours, deployed.checkout, contains)):
+                found.setdefault(f"{why}\n{deployed}", []).append(name)
+        lines = [
+            f"{', '.join(names)} would go back: {why}\n  there: {deployed}"
+            for key, names in found.items()
+            for why, _, deployed in [key.partition("\n")]
+        ]
+        if not lines or set(lines) <= self._agreed:
+            return
+        text = "\n".join([*lines, f"  here: {self.ours}"])
+        if self._insists or self._invocation.is_dry:
+            logger.warning(text)
+        elif not self._invocation.can_ask or not self._agrees(text):
+            raise PortwayError(
+                text,
+                do="bring this checkout up to date (git pull), or add "
+                "--data go_back=true to go back",
+            )
+        self._agreed |= set(lines)
+
+    @staticmethod
+    def _agrees(text: str) -> bool:
+        logger.warning(text)
+        answer: str = click.prompt("    Go back? yes or no", default="no", err=True)
+        return answer.strip().lower() == "yes"

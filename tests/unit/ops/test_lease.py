@@ -1,0 +1,152 @@
+"""The lease's scripts, run by a real shell on this machine."""
+
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from portway.ops import lease
+from portway.ops.lease import Answer, Holder, Lease
+
+
+def run(script: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", script], input=stdin, capture_output=True, text=True, check=False
+    )
+
+
+def ask(script: str) -> Answer:
+    result = run(script)
+    assert result.returncode == 0, result.stderr
+    assert not result.stderr
+    return lease.parse(result.stdout.splitlines())
+
+
+def of(who: str, seconds: int = 60) -> Lease:
+    return Lease(f"{who}@host (process 1)", "deploys/lb.py --limit lb-1", seconds)
+
+
+@pytest.fixture(autouse=True)
+def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where the lease of this test is."""
+    monkeypatch.setattr(lease, "LEASE", tmp_path / "run" / "lease")
+    monkeypatch.setattr(lease, "DEPLOYED", tmp_path / "lib" / "deployed.json")
+    return tmp_path / "run" / "lease"
+
+
+def test_free_lease_is_taken_and_the_next_is_told_by_whom() -> None:
+    assert ask(lease.take_script(of("anna"))) == Answer(True, None, "")
+    answer = ask(lease.take_script(of("bob")))
+    assert not answer.taken
+    assert answer.holder is not None
+    assert 58 <= answer.holder.left <= 60
+    text = str(answer.holder)
+    assert text.startswith(
+        "anna@host (process 1) runs deploys/lb.py --limit lb-1 since"
+    )
+    assert ask(lease.look_script()).holder is not None
+
+
+def test_own_lease_is_taken_again() -> None:
+    mine = of("anna")
+    assert ask(lease.take_script(mine)).taken
+    assert ask(lease.take_script(mine)).taken
+
+
+def test_looking_leaves_nothing_behind(place: Path) -> None:
+    assert ask(lease.look_script()) == Answer(False, None, "")
+    assert not place.parent.exists()
+
+
+def test_expired_lease_is_taken_and_then_lost() -> None:
+    dead, heir = of("anna", seconds=0), of("bob")
+    assert ask(lease.take_script(dead)).taken
+    assert run(lease.renew_script(dead)).stdout == "renewed\n", "nobody else took it"
+    assert ask(lease.take_script(heir)).taken
+    assert run(lease.renew_script(dead)).stdout == "lost\n"
+    run(lease.release_script(dead, records=False))
+    assert run(lease.renew_script(heir)).stdout == "renewed\n"
+
+
+def test_renewing_moves_the_end() -> None:
+    mine = of("anna", seconds=0)
+    ask(lease.take_script(mine))
+    longer = Lease(mine.who, mine.what, 60, mine.id)
+    assert run(lease.renew_script(longer)).stdout == "renewed\n"
+    holder = ask(lease.look_script()).holder
+    assert holder is not None
+    assert holder.left >= 58
+
+
+def test_lease_that_is_gone_is_lost(place: Path) -> None:
+    mine = of("anna")
+    ask(lease.take_script(mine))
+    place.unlink()  # as a reboot does
+    assert run(lease.renew_script(mine)).stdout == "lost\n"
+
+
+def test_release_frees_the_node_and_keeps_the_record() -> None:
+    mine = of("anna")
+    ask(lease.take_script(mine))
+    assert run(lease.release_script(mine, records=True), '{"a": 1}\n').returncode == 0
+    assert ask(lease.take_script(of("bob"))) == Answer(True, None, '{"a": 1}')
+
+
+def test_record_is_not_written_by_a_run_that_lost_the_node() -> None:
+    mine = of("anna", seconds=0)
+    ask(lease.take_script(mine))
+    ask(lease.take_script(of("bob")))
+    run(lease.release_script(mine, records=True), '{"a": 1}\n')
+    assert ask(lease.look_script()).deployed == ""
+
+
+def test_fence_lets_a_change_pass_only_while_the_node_is_ours(tmp_path: Path) -> None:
+    mine, changed = of("anna", seconds=0), tmp_path / "changed"
+    script = lease.fenced(mine, "lb-1", f"cat >{changed}")
+    ask(lease.take_script(mine))
+    assert run(script, "content").returncode == 0
+    assert changed.read_text() == "content"
+    changed.unlink()
+    ask(lease.take_script(of("bob")))
+    result = run(script, "content")
+    assert result.returncode == 1
+    assert not changed.exists()
+    assert "may not change lb-1 any more" in result.stderr
+    assert "bob@host" in result.stderr
+
+
+def test_one_of_many_at_once_gets_it() -> None:
+    with ThreadPoolExecutor(16) as pool:
+        scripts = [lease.take_script(of(f"user{n}")) for n in range(16)]
+        answers = list(pool.map(ask, scripts))
+    assert [answer.taken for answer in answers].count(True) == 1
+
+
+@settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.binary(max_size=60))
+def test_file_that_no_run_wrote_keeps_nobody_out(place: Path, content: bytes) -> None:
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(content)
+    assert ask(lease.take_script(of("anna"))).taken
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.text(max_size=80).filter(str.isprintable))
+def test_names_cannot_break_out_of_the_script(who: str) -> None:
+    mine = Lease(who, "deploys/lb.py", 60)
+    result = run(lease.take_script(mine))
+    assert result.returncode == 0, result.stderr
+    run(lease.release_script(mine, records=False))
+
+
+def test_notice_of_a_login_shell_is_no_answer() -> None:
+    lines = ["Welcome to lb-1!", "held a 70 10", "since 0", "who anna", "what site", ""]
+    assert lease.parse(lines).holder == Holder("a", 70, 10, 0, "anna", "site")
+    assert lease.parse(["Welcome!", "taken"]) == Answer(True, None, "")
