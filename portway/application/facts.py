@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from pyinfra.api import FactBase
 
+from portway.model.health import ANSWER_TIMEOUT, HealthCheck
 from portway.model.releases import FoundReleases
 
 
@@ -43,12 +44,12 @@ class ApplicationHealth(FactBase[tuple[str, ...]]):
         self,
         unit: str,
         address: str,
-        health_port: int,
-        health_path: str | None,
+        check: HealthCheck,
         ports: Iterable[int],
     ) -> str:
         """A script that asks the application as the load balancers will."""
-        words = (address, str(health_port), health_path or "", *map(str, ports))
+        asked = (check.port, check.request, check.connect_timeout, ANSWER_TIMEOUT)
+        words = (address, *map(str, asked), *map(str, ports))
         return (
             f"systemctl -q is-active {shlex.quote(unit)} || "
             "{ echo 'it is not running'; exit 0; }\n"
@@ -86,16 +87,17 @@ done
 
 _HEALTH_PROGRAM = """
 import http.client, socket, sys
-address, health_port, path, *ports = sys.argv[1:]
+address, health_port, request, connecting, answering, *ports = sys.argv[1:]
 try:
-    if path:
-        asked = http.client.HTTPConnection(address, int(health_port), timeout=5)
-        asked.request("GET", path)
-        status = asked.getresponse().status
-        if status != 200:
-            print(f"its health check answers {status}")
-    else:
-        socket.create_connection((address, int(health_port)), 5).close()
+    asked = socket.create_connection((address, int(health_port)), float(connecting))
+    if request:
+        asked.settimeout(float(answering))
+        asked.sendall(request.encode())
+        answer = http.client.HTTPResponse(asked)
+        answer.begin()
+        if answer.status != 200:
+            print(f"its health check answers {answer.status}")
+    asked.close()
 except (OSError, http.client.HTTPException) as error:
     print(f"its health check on port {health_port} fails: {error}")
 closed = []

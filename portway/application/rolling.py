@@ -55,8 +55,7 @@ def health(host: Host, cluster: Cluster, wanted: Application) -> tuple[str, ...]
         ApplicationHealth,
         unit=wanted.unit,
         address=wanted.instance.address,
-        health_port=cluster.stack.ports.health,
-        health_path=cluster.settings.health_path,
+        check=cluster.health,
         ports=tuple(listener.port for listener in listeners(cluster, wanted.instance)),
     )
 

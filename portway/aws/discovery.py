@@ -70,6 +70,7 @@ class Outputs:
     application_secret: str
     application_group: str
     ports: Ports
+    operator_networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,17 @@ def read_outputs(stack: Answer) -> Outputs:
         application_secret=values["ApplicationSecretArn"],
         application_group=values["ApplicationGroupName"],
         ports=Ports(*(int(values[key]) for key in PORT_OUTPUTS)),
+        operator_networks=_operator_networks(stack),
     )
+
+
+def _operator_networks(stack: Answer) -> tuple[str, ...]:
+    """The network that the stack is administered from; a template may have none."""
+    values = {
+        p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", [])
+    }
+    given = values.get("OperatorCidr", "")
+    return (str(ip_network(given, strict=False)),) if given else ()
 
 
 def assemble(name: str, region: str, outputs: Outputs, answers: Answers) -> Stack:
@@ -132,6 +143,7 @@ def assemble(name: str, region: str, outputs: Outputs, answers: Answers) -> Stac
         database=database,
         virtual_address=virtual_address,
         ports=outputs.ports,
+        operator_networks=outputs.operator_networks,
     )
 
 

@@ -105,7 +105,7 @@ def _backend(
     client: Client, settings: Settings, servers: tuple[Server, ...]
 ) -> Backend:
     balance = client.balance or settings.balance
-    idle_timeout = client.idle_timeout or settings.idle_timeout
+    idle_timeout = _idle_timeout(client, settings)
     chosen = tuple(s for s in servers if client.nodes is None or s.name in client.nodes)
     parts: list[str] = [client.mode, "ordered" if client.ordered else balance]
     if client.app_port is not None:
@@ -129,13 +129,18 @@ def _backend(
     )
 
 
+def _idle_timeout(client: Client, settings: Settings) -> int:
+    usual = settings.http_timeout if client.mode == "http" else settings.idle_timeout
+    return client.idle_timeout or usual
+
+
 def _frontend(client: Client, settings: Settings, backend: Backend) -> Frontend:
     return Frontend(
         name=client.client_name,
         port=client.client_port,
         mode=client.mode,
         backend=backend.name,
-        idle_timeout=client.idle_timeout or settings.idle_timeout,
+        idle_timeout=_idle_timeout(client, settings),
         allow=client.allow or (),
         max_connections=client.max_connections,
         description=client.description,

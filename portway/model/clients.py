@@ -74,8 +74,9 @@ class Client(_Entry):
     )
     idle_timeout: Seconds | None = Field(
         default=None,
-        description="Seconds without a byte after which a stream is closed; "
-        "the setting `idle_timeout` if absent.",
+        description="Seconds without a byte after which a stream is closed, or a "
+        "request is answered with 504; the setting `idle_timeout`, or `http_timeout` "
+        "for mode http, if absent.",
     )
     send_proxy: bool = Field(
         default=False,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
 from portway.model.fields import Balance, Mode
+from portway.model.health import HealthCheck
 from portway.model.settings import Settings
 from portway.model.stack import Node, Stack
 
@@ -89,6 +90,23 @@ class Cluster:
     """By port."""
     backends: tuple[Backend, ...]
     """By name."""
+
+    @property
+    def health(self) -> HealthCheck:
+        """How every application node is asked whether it is healthy."""
+        return HealthCheck(
+            port=self.stack.ports.health,
+            path=self.settings.health_path,
+            host=self.settings.health_host,
+            connect_timeout=self.settings.connect_timeout,
+        )
+
+    @property
+    def statistics_networks(self) -> tuple[str, ...]:
+        """Who may see the statistics: operators, and the load balancers themselves."""
+        own = [lb.node.address for lb in self.load_balancers]
+        more = map(str, self.settings.stats_allow)
+        return tuple(sorted({*self.stack.operator_networks, *more, *own}))
 
     def load_balancer(self, name: str) -> LoadBalancer:
         """The load balancer of this name; KeyError if there is none."""

@@ -194,6 +194,15 @@ Capability = Annotated[
         _matching(r"CAP_[A-Z_]+", 'a capability; write one such as "CAP_NET_RAW"')
     ),
 ]
+HostName = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?",
+            'the name of a host; write one such as "app.example.com"',
+        )
+    ),
+]
 CommandLine = Annotated[
     str,
     AfterValidator(

@@ -19,6 +19,8 @@ from portway.model.fields import (
     Capability,
     CommandLine,
     Folder,
+    HostName,
+    Network,
     PathPattern,
     Port,
     RepositoryPath,
@@ -49,8 +51,13 @@ class Settings(BaseModel):
     )
     idle_timeout: Seconds = Field(
         default=86_400,
-        description="Seconds without a byte after which a stream is closed. Dead peers "
-        "are found by TCP keepalives within 2 minutes in any case.",
+        description="Seconds without a byte after which a TCP stream is closed. Dead "
+        "peers are found within 2 minutes in any case.",
+    )
+    http_timeout: Seconds = Field(
+        default=60,
+        description="Seconds that an HTTP client's request, or the next byte of its "
+        "answer, may take; a request that gets no answer is answered with 504.",
     )
     connect_timeout: Annotated[float, Field(ge=0.1, le=60)] = Field(
         default=0.5,
@@ -77,6 +84,11 @@ class Settings(BaseModel):
         description="Path requested on the application's health port; status 200 means "
         "healthy. `None` to only connect.",
     )
+    health_host: HostName = Field(
+        default="localhost",
+        description="Host header of that request, for applications that answer only to "
+        "names they know.",
+    )
     health_interval: Annotated[int, Field(ge=1, le=60)] = Field(
         default=2, description="Seconds between two health checks of a node."
     )
@@ -90,6 +102,12 @@ class Settings(BaseModel):
         default=(),
         description="Ports that other programs on the load balancers listen on, such "
         "as a monitoring agent; no client may use them.",
+    )
+    stats_allow: Annotated[tuple[Network, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Networks (CIDR), besides the stack's `OperatorCidr`, from which "
+        "the load balancers' statistics and metrics may be read, such as that of "
+        "Prometheus. The security group must admit them, too.",
     )
     virtual_router_id: Annotated[int, Field(ge=1, le=255)] = Field(
         default=51, description="VRRP router id of this pair of load balancers."

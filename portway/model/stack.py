@@ -93,6 +93,8 @@ class Stack:
     database: Database
     virtual_address: VirtualAddress
     ports: Ports
+    operator_networks: tuple[str, ...] = ()
+    """The networks (CIDR) that the stack opens SSH and statistics to."""
 
     def with_role(self, role: Role) -> tuple[Node, ...]:
         """The nodes of one role, the one launched first first, ties by instance id."""
@@ -105,7 +107,8 @@ class Stack:
         for node in saved["nodes"]:
             node["launched_at"] = node["launched_at"].isoformat()
         saved["virtual_address"]["objects"] = list(saved["virtual_address"]["objects"])
-        return saved | {"nodes": list(saved["nodes"])}
+        lists = {key: list(saved[key]) for key in ("nodes", "operator_networks")}
+        return saved | lists
 
     @classmethod
     def from_dict(cls, saved: dict[str, Any]) -> "Stack":
@@ -127,6 +130,7 @@ class Stack:
             database=Database(**saved["database"]),
             virtual_address=_virtual_address(saved["virtual_address"]),
             ports=Ports(**saved["ports"]),
+            operator_networks=tuple(saved.get("operator_networks", ())),
         )
 
 

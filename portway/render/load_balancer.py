@@ -5,12 +5,14 @@ from pathlib import Path
 
 from portway.contract import paths
 from portway.model.cluster import STATS_FRONTEND, Cluster, LoadBalancer
+from portway.model.health import ANSWER_TIMEOUT
 from portway.render.address_mover import ADDRESS_MOVER, address_files, address_paths
 from portway.render.files import ManagedFile, Service, Survey, WantedNode
 from portway.render.templates import render
 
 PACKAGES = ("haproxy", "keepalived", "python3-boto3", "socat")
 RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
+RETRIES = "net.ipv4.tcp_retries2"
 HAPROXY_WORKER = (
     f'echo "show info" | timeout 2 socat - UNIX-CONNECT:{paths.ADMIN_SOCKET} '
     "2>/dev/null | sed -n 's/^Pid: //p'"
@@ -58,6 +60,8 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer, interface: str) -> WantedN
         "cluster": cluster,
         "settings": cluster.settings,
         "ports": cluster.stack.ports,
+        "health": cluster.health,
+        "answer_timeout": ANSWER_TIMEOUT,
         "lb": lb,
         "interface": interface,
         "admin_socket": paths.ADMIN_SOCKET,
@@ -90,7 +94,7 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer, interface: str) -> WantedN
                 "644",
             ),
         ),
-        sysctls={RESERVED_PORTS: reserved},
+        sysctls={RESERVED_PORTS: reserved, RETRIES: "8"},
         services=SERVICES,
         folders=FOLDERS,
     )
@@ -110,7 +114,7 @@ def load_balancer_survey() -> Survey:
             str(paths.SYSCTL_CONFIG),
         ),
         folders=FOLDERS,
-        sysctls=(RESERVED_PORTS,),
+        sysctls=(RESERVED_PORTS, RETRIES),
         units=tuple(service.unit for service in SERVICES),
     )
 

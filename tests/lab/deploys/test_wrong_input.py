@@ -120,9 +120,9 @@ def test_template_with_an_undefined_variable(settled: System, copy: Path) -> Non
 
 
 def test_template_that_haproxy_refuses(settled: System, copy: Path) -> None:
-    edit(copy, "haproxy.cfg.j2", "option tcplog", "option tcplgo")
+    edit(copy, "haproxy.cfg.j2", "option redispatch", "option redispetch")
     text = assert_refused(settled, "the program that reads it rejects it", project=copy)
-    assert "tcplgo" in text
+    assert "redispetch" in text
 
 
 def test_template_that_keepalived_refuses(settled: System, copy: Path) -> None:

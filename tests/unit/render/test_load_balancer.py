@@ -42,15 +42,14 @@ def test_new_client_changes_only_its_own_lines() -> None:
     assert changes == [
         "+ frontend late",
         "+     mode tcp",
-        "+     bind :9025",
-        "+     option tcplog",
+        "+     bind :9025 tcp-ut 60s",
         "+     default_backend tcp_leastconn",
     ]
 
 
 def test_new_node_changes_only_its_own_lines() -> None:
     changes = changed_lines(haproxy(*ENTRIES), haproxy(*ENTRIES, app_nodes=3))
-    assert changes == ["+     server app-3 10.60.0.17"]
+    assert changes == ["+     server app-3 10.60.0.17 tcp-ut 60s"]
 
 
 def test_order_of_the_file_does_not_matter() -> None:
@@ -148,3 +147,25 @@ def test_survey_of_a_load_balancer_is_known_before_it_is_rendered() -> None:
     found = cluster(*ENTRIES)
     for lb in found.load_balancers:
         assert load_balancer(found, lb, "ens5").survey == load_balancer_survey()
+
+
+def test_dead_peers_are_found_within_two_minutes_by_whatever_was_sent() -> None:
+    text = haproxy(*ENTRIES)
+
+    def seconds(word: str) -> set[int]:
+        return {int(found) for found in re.findall(rf"{word} (\d+)s", text)}
+
+    for side in ("cli", "srv"):
+        (idle,), (interval,) = (
+            seconds(f"{side}tcpka-idle"),
+            seconds(f"{side}tcpka-intvl"),
+        )
+        (count,) = map(int, re.findall(rf"{side}tcpka-cnt (\d+)", text))
+        # At worst data is sent just before keepalives would have found it.
+        assert idle + interval * count + max(seconds("tcp-ut")) <= 120
+    sockets = [
+        line
+        for line in text.splitlines()
+        if re.match(r" +(bind :|server )", line) and " tcp-ut " not in line
+    ]
+    assert sockets == []
