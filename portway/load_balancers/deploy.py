@@ -21,7 +21,7 @@ from portway.load_balancers.verify import (
     unserved,
 )
 from portway.model.cluster import Cluster, LoadBalancer
-from portway.ops.differences import is_settled
+from portway.ops.differences import FoundNode, is_settled
 from portway.ops.operations import (
     apply_sysctls,
     install_packages,
@@ -31,6 +31,7 @@ from portway.ops.operations import (
     write_file,
     write_files,
 )
+from portway.ops.ports import TakenPorts
 from portway.ops.pyinfra_errors import Commands, failure, for_pyinfra, operation
 from portway.ops.remote import ask
 from portway.render.address_mover import address_paths
@@ -60,6 +61,7 @@ def wanted_load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
         for frontend in cluster.frontends
         if frontend.port in found.listeners
     ]
+    problems += _taken(cluster, lb, found)
     if interface is None:
         text = (
             f"no interface has its address {lb.node.address}; is this the right node?"
@@ -67,6 +69,25 @@ def wanted_load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
         problems.append(Problem(lb.name, "", text))
     refuse_if_any(problems)
     return load_balancer(cluster, lb, interface or "")
+
+
+def _taken(cluster: Cluster, lb: LoadBalancer, found: FoundNode) -> list[Problem]:
+    """New clients' ports that connections keep HAProxy from listening on.
+
+    They are taken only until their ports are reserved, which this run does.
+    """
+    new = {f.port: f for f in cluster.frontends if f.port not in found.listening}
+    if not new:
+        return []
+    return [
+        Problem(
+            lb.name,
+            new[port].name,
+            f"port {port} is taken by {connection} on this node; run again when it has "
+            "ended, or give the client another port",
+        )
+        for port, connection in host.get_fact(TakenPorts, ports=tuple(new)).items()
+    ]
 
 
 @for_pyinfra

@@ -46,6 +46,12 @@ def client_problems(
                 "raise max_connections in group_data"
             )
             yield refuse(client, text)
+        if client.allow and all(network.version == 6 for network in client.allow):
+            text = (
+                "allow has IPv6 networks only, and clients connect over IPv4, so "
+                "nobody could; add an IPv4 network, or remove allow"
+            )
+            yield refuse(client, text)
         if client.ordered and client.balance:
             text = "ordered has one active node, so there is nothing to balance; "
             yield refuse(client, f"{text}remove balance or ordered")

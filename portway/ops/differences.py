@@ -48,6 +48,8 @@ class FoundNode:
     services: Mapping[str, FoundService] = field(default_factory=dict)
     listeners: Mapping[int, str] = field(default_factory=dict)
     """Programs other than HAProxy that listen on a TCP port, by port."""
+    listening: frozenset[int] = frozenset()
+    """TCP ports that any program listens on, HAProxy included."""
     interfaces: Mapping[str, str] = field(default_factory=dict)
     """Network interface of each IPv4 address."""
 

@@ -12,6 +12,7 @@ from pyinfra.api import FactBase
 
 from portway.contract.paths import LOADED_FOLDER, TRANSFER
 from portway.ops.differences import FoundFile, FoundNode, FoundService
+from portway.ops.ports import LISTENING
 
 
 class NodeFacts(FactBase[FoundNode]):
@@ -34,6 +35,7 @@ class NodeFacts(FactBase[FoundNode]):
             units=_words(units),
             loaded=LOADED_FOLDER,
             watched=TRANSFER.parent,
+            listening=LISTENING,
         )
 
     def process(self, output: list[str]) -> FoundNode:
@@ -60,6 +62,9 @@ class NodeFacts(FactBase[FoundNode]):
                 for unit, active, enabled, reload, overrides in of("service")
             },
             listeners={int(port): program for port, program in of("listener")},
+            listening=frozenset(
+                int(port) for row in of("listening") for port in " ".join(row).split()
+            ),
             interfaces={address: name for name, address in of("address")},
         )
 
@@ -125,6 +130,7 @@ done
 ss -Hltnp | grep -v '"haproxy"' |
     sed -nE 's/^LISTEN +[0-9]+ +[0-9]+ +[^ ]*:([0-9]+) .*users:..("[^"]*").*/\1 \2/p' |
     tr -d '"' | sort -u | sed "s/^/listener$t/; s/ /$t/"
+printf 'listening\t%s\n' "$(ss -Hltn | sed -nE '{listening}' | sort -u | tr '\n' ' ')"
 ip -o -4 address show |
     sed -nE "s/^[0-9]+: +([^ ]+) +inet ([0-9.]+).*/address$t\1$t\2/p"
 """

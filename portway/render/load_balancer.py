@@ -46,7 +46,6 @@ KEEPALIVED = Service(
 SERVICES = (HAPROXY, ADDRESS_MOVER, KEEPALIVED)
 FOLDERS = (str(paths.PYTHON_FOLDER),)
 
-FIRST_EPHEMERAL_PORT = 32_768
 LONGEST_SYSCTL = 4_000
 """Characters: the kernel reads one page of such a list."""
 
@@ -70,7 +69,10 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer, interface: str) -> WantedN
         "fifo": paths.FIFO,
         "transfer": paths.TRANSFER,
     }
-    reserved = reserved_ports(frontend.port for frontend in cluster.frontends)
+    ports = cluster.stack.ports
+    reserved = reserved_ports(
+        [ports.stats, ports.health, *(frontend.port for frontend in cluster.frontends)]
+    )
     return WantedNode(
         packages=PACKAGES,
         files=(
@@ -120,15 +122,15 @@ def load_balancer_survey() -> Survey:
 
 
 def reserved_ports(ports: Iterable[int]) -> str:
-    """The ports from the start of the ephemeral range, as the kernel prints the list.
+    """The ports as the kernel prints the list, whatever its range of ephemeral ports.
 
     If the list would be longer than the kernel takes, small gaps are reserved as well.
     """
-    high = sorted(port for port in ports if port >= FIRST_EPHEMERAL_PORT)
+    all_ports = sorted(set(ports))
     gap = 1
     while True:
         ranges: list[list[int]] = []
-        for port in high:
+        for port in all_ports:
             if ranges and port - ranges[-1][1] <= gap:
                 ranges[-1][1] = port
             else:

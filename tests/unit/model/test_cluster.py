@@ -134,6 +134,7 @@ def test_app_nodes_of_the_file_override_discovery() -> None:
             {"client_port": 9001, "ordered": True, "balance": "source"},
             "remove balance or ordered",
         ),
+        ({"client_port": 9001, "allow": ["::/0"]}, "add an IPv4 network"),
         ({"client_port": 9001, "enabled": False}, "every client is disabled"),
         ({"client_port": 9001, "client_name": "Stats"}, "rename it"),
     ],
@@ -271,3 +272,20 @@ def test_problems_of_the_file_and_of_the_stack_are_told_together() -> None:
     assert "clients[" not in str(error.value)
     assert "a: client_port: must be a whole number" in str(error.value)
     assert "b: client_port 22 is used by SSH" in str(error.value)
+
+
+def test_allow_list_may_mix_kinds_of_networks() -> None:
+    entry = {"client_name": "a", "client_port": 9001, "allow": ["::/0", "192.0.2.0/24"]}
+    (frontend,) = cluster(entry).frontends
+    assert len(frontend.allow) == 2
+
+
+def test_statistics_are_for_operators_and_the_pair_and_whom_settings_name() -> None:
+    saved = stack(operator_networks=("10.8.0.0/16",))
+    found = build_cluster(saved, settings(stats_allow=["192.0.2.0/24"]), clients())
+    assert found.statistics_networks == (
+        "10.60.0.5",
+        "10.60.0.6",
+        "10.8.0.0/16",
+        "192.0.2.0/24",
+    )

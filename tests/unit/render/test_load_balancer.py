@@ -122,12 +122,13 @@ def test_broken_template_is_named_with_its_line(
 @pytest.mark.parametrize(
     ("ports", "expected"),
     [
-        ([9001, 9002], ""),
+        ([9001, 9002], "9001-9002"),
+        ([8404, 9001, 8404], "8404,9001"),
         ([40001], "40001"),
         ([40003, 40001, 40002, 41000], "40001-40003,41000"),
     ],
 )
-def test_high_client_ports_are_reserved(ports: list[int], expected: str) -> None:
+def test_ports_are_reserved_wherever_they_are(ports: list[int], expected: str) -> None:
     assert reserved_ports(ports) == expected
 
 

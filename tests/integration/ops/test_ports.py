@@ -1,0 +1,54 @@
+"""What keeps HAProxy from listening on a port is named, and nothing else is."""
+
+import socket
+import subprocess
+from collections.abc import Iterable
+
+from portway.ops.ports import Connection, ListeningPorts, TakenPorts
+from tests.integration.load_balancers.rendered import free_ports
+
+
+def said(script: str) -> list[str]:
+    done = subprocess.run(
+        ["sh", "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def taken(ports: Iterable[int]) -> dict[int, Connection]:
+    fact = TakenPorts()
+    return fact.process(said(fact.command(ports)))
+
+
+def test_outgoing_connection_on_a_port_is_named_with_its_program() -> None:
+    free, _ = free_ports(2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        peer = server.getsockname()
+        with socket.create_connection(peer) as connection:
+            port = connection.getsockname()[1]
+            found = taken([port, free])
+    assert set(found) == {port}
+    assert found[port].program.startswith("py")
+    text = f" to 127.0.0.1:{peer[1]}"
+    assert str(found[port]).startswith("an outgoing connection of py")
+    assert str(found[port]).endswith(text)
+
+
+def test_streams_accepted_on_a_port_do_not_keep_it_from_being_listened_on() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            accepted, _ = server.accept()
+            server.close()
+            with accepted:
+                assert taken([port]) == {}
+
+
+def test_listening_ports_are_found() -> None:
+    (free,) = free_ports(1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        fact = ListeningPorts()
+        found = fact.process(said(fact.command()))
+        assert server.getsockname()[1] in found
+        assert free not in found
