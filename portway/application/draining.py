@@ -5,7 +5,7 @@ passes its checks. The next run would do the same, so nothing is kept to remembe
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import gevent
 from pyinfra import host, logger
@@ -19,6 +19,7 @@ from portway.load_balancers.haproxy import (
     drain_servers,
     ready_servers,
 )
+from portway.load_balancers.reasons import advice
 from portway.model.cluster import Cluster
 from portway.model.stack import Node
 
@@ -88,10 +89,26 @@ def put_back(cluster: Cluster, node: Node) -> None:
         ready_servers(lb, drained)
         close_streams(lb, _relieved_standbys(cluster, balancing, drained))
     if not _wait_until(lambda: all(server.serves for server in servers()), PATIENCE):
+        found = ask_load_balancers(cluster)
         raise PortwayError(
             f"{node.name} is healthy, but its load balancers see it as down",
-            do="check that the application nodes' security group admits both of them",
+            why="\n  ".join(_reasons(found, node)),
+            do="\n".join(
+                sorted({advice(s.reason) for s in _servers(found, node)} - {""})
+            )
+            or "run again",
         )
+
+
+def _reasons(found: dict[str, Balancing], node: Node) -> Iterator[str]:
+    """What each load balancer says of a node that it does not use."""
+    for lb, balancing in found.items():
+        servers = [s for s in balancing.of(node.address) if not s.serves]
+        checked = sorted({server.reason for server in servers} - {""})
+        if any(server.is_drained for server in servers):
+            checked.append("taken out of service")
+        if servers:
+            yield f"{lb} sees {', '.join(checked) or 'no check that passed yet'}"
 
 
 def _servers(found: dict[str, Balancing], node: Node) -> list[BackendServer]:

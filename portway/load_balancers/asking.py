@@ -1,6 +1,7 @@
 """Asks load balancers how they are doing, once or until nothing is wrong."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import gevent
 from pyinfra import host, inventory, logger
@@ -8,6 +9,8 @@ from pyinfra import host, inventory, logger
 from portway.errors import PortwayError
 from portway.load_balancers.status import LoadBalancerFacts, LoadBalancerStatus
 from portway.model.cluster import Cluster
+from portway.model.stack import Role
+from portway.ops.ports import ListeningPorts
 from portway.ops.pyinfra_errors import for_pyinfra
 from portway.ops.reading import once_per_run
 from portway.ops.remote import ask, node_of_run
@@ -35,6 +38,21 @@ def ask_if_possible(cluster: Cluster, name: str) -> LoadBalancerStatus | None:
 def ask_pair(cluster: Cluster) -> Statuses:
     """The status of each load balancer."""
     return {lb.name: ask_if_possible(cluster, lb.name) for lb in cluster.load_balancers}
+
+
+def ask_listening(cluster: Cluster) -> dict[str, frozenset[int]]:
+    """The ports that each application node of this run listens on, by address.
+
+    Nodes that the run does not reach are left out: it does not need them.
+    """
+    connected = {member.name: member for member in inventory.get_active_hosts()}
+    found = {}
+    for node in cluster.stack.with_role(Role.APPLICATION):
+        member = connected.get(node.name)
+        if member is not None and member.connected:
+            with suppress(PortwayError):
+                found[node.address] = ask(member, ListeningPorts)
+    return found
 
 
 def wait_until_none(

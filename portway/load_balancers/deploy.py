@@ -9,15 +9,18 @@ from portway.errors import Problem, refuse_if_any
 from portway.load_balancers.asking import (
     Statuses,
     ask_if_possible,
+    ask_listening,
     ask_pair,
     ask_status,
     wait_until_none,
 )
 from portway.load_balancers.status import AddressPermissions
 from portway.load_balancers.verify import (
+    down_servers,
     node_problems,
     pair_problems,
     refusal_text,
+    unheard,
     unserved,
 )
 from portway.model.cluster import Cluster, LoadBalancer
@@ -190,6 +193,11 @@ def verify_pair(cluster: Cluster) -> Commands:
 
     if problems := wait_until_none(cluster, look):
         yield failure("verification failed", problems)
+    for text in (
+        *down_servers(statuses),
+        *unheard(cluster, ask_listening(cluster), statuses),
+    ):
+        logger.warning(f"{host.print_prefix}{text}")
     for name, status in statuses.items():
         if status and status.handed_over:
             logger.warning(

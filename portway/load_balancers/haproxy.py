@@ -6,6 +6,7 @@ reaches all of them. So the newest worker says who gets new connections, and all
 together have the streams. HAProxy forgets drains when it is reloaded.
 """
 
+import csv
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pyinfra.api import FactBase
 
 from portway.contract.paths import ADMIN_SOCKET, MASTER_SOCKET
 from portway.errors import PortwayError
+from portway.load_balancers.reasons import reason
 from portway.model.cluster import Cluster
 from portway.ops.remote import ask, node_of_run, run
 
@@ -34,6 +36,8 @@ class BackendServer:
     is_drained: bool
     """Whether somebody took it out of service: drained, or in maintenance."""
     sessions: int
+    reason: str = ""
+    """What its last check found, in HAProxy's words; empty if it makes none itself."""
     worker: int = 0
     """Process id of the older worker whose server this is; 0 for the newest worker."""
 
@@ -111,11 +115,12 @@ def _sections(output: list[str]) -> list[list[str]]:
 
 
 def _servers(lines: list[str], worker: int) -> Iterator[BackendServer]:
-    sessions = {}
-    for line in lines:
-        values = line.split(",")
-        if len(values) > 17 and not line.startswith("#"):
-            sessions[values[0], values[1]] = int(values[4] or 0)
+    sessions, reasons = {}, {}
+    for values in csv.reader(line for line in lines if "," in line):
+        if len(values) > 56 and not values[0].startswith("#"):
+            server = values[0], values[1]
+            sessions[server] = int(values[4] or 0)
+            reasons[server] = reason(values[36], values[37], values[56])
     for line in lines:
         row = line.split(" ")
         if "," in line or len(row) <= 18 or not row[0].isdigit():
@@ -127,6 +132,7 @@ def _servers(lines: list[str], worker: int) -> Iterator[BackendServer]:
             is_up=int(row[5]) in UP_STATES,
             is_drained=bool(int(row[6]) & TAKEN_OUT),
             sessions=sessions.get((row[1], row[3]), 0),
+            reason=reasons.get((row[1], row[3]), ""),
             worker=worker,
         )
 

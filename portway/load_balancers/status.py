@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pyinfra.api import FactBase
@@ -9,6 +10,24 @@ from pyinfra.api import FactBase
 from portway.contract.mover import OVERDUE
 from portway.contract.paths import ADDRESS_COMMAND, ADMIN_SOCKET, STATUS, TRANSFER
 from portway.contract.transfer import is_given_away
+from portway.load_balancers.reasons import reason
+
+
+@dataclass(frozen=True, slots=True)
+class DownServer:
+    """An application node that gets no connections, in one backend."""
+
+    backend: str
+    name: str
+    state: str
+    """HAProxy's word for it, such as ``DOWN`` or ``MAINT``."""
+    reason: str
+    """What its last check found, in HAProxy's words; it may be empty."""
+
+    @property
+    def why(self) -> str:
+        """The reason; what people did to it comes first."""
+        return self.reason if self.state.startswith("DOWN") else self.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +38,8 @@ class LoadBalancerStatus:
     """Those that accept connections."""
     backends: frozenset[str] = frozenset()
     """Those with at least one server that passed a check."""
+    down: tuple[DownServer, ...] = ()
+    """Servers that get no connections."""
     keepalived_active: bool = False
     holds_vrrp_address: bool = False
     mover_active: bool = False
@@ -50,6 +71,7 @@ class LoadBalancerFacts(FactBase[LoadBalancerStatus]):
         return LoadBalancerStatus(
             frontends=frozenset(row[1] for row in rows if row[0] == "frontend"),
             backends=frozenset(row[1] for row in rows if row[0] == "backend"),
+            down=tuple(_down(output)),
             keepalived_active=["keepalived", "active"] in rows,
             holds_vrrp_address=["vrrp", "master"] in rows,
             mover_active=["mover", "active"] in rows and _is_recent(rows),
@@ -64,6 +86,18 @@ class LoadBalancerFacts(FactBase[LoadBalancerStatus]):
     def default() -> LoadBalancerStatus:
         """A node on which nothing runs."""
         return LoadBalancerStatus()
+
+
+def _down(output: list[str]) -> Iterator[DownServer]:
+    for line in output:
+        kind, *words = line.split("\t")
+        if kind == "down" and len(words) == 6:
+            backend, name, state, *check = words
+            status, code, text = check
+            # A text with a comma is quoted, and ends at the comma here.
+            yield DownServer(
+                backend, name, state, reason(status, code, text.strip('"'))
+            )
 
 
 def _is_recent(rows: list[list[str]]) -> bool:
@@ -113,6 +147,9 @@ _STATUS_SCRIPT = r"""
 echo "show stat" | timeout 4 socat -t4 - UNIX-CONNECT:{socket} 2>/dev/null | awk -F, '
     $2 == "FRONTEND" && ($18 == "OPEN" || $18 == "FULL") {{ print "frontend", $1 }}
     $2 == "FRONTEND" || $2 == "BACKEND" {{ next }}
+    $18 ~ /^(DOWN|DRAIN|MAINT|NOLB)/ {{
+        print "down\t" $1 "\t" $2 "\t" $18 "\t" $37 "\t" $38 "\t" $57
+    }}
     $18 ~ /^UP/ && $37 ~ /OK/ && !seen[$1]++ {{ print "backend", $1 }}'
 echo keepalived "$(systemctl is-active keepalived)"
 if ip -o -4 address show | grep -qF " {address} "; then echo vrrp master; fi

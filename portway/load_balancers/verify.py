@@ -1,8 +1,10 @@
 """What is still wrong with a load balancer or a pair, by their statuses. Pure."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from portway.contract.address import AddressObject
+from portway.load_balancers.reasons import advice
 from portway.load_balancers.status import LoadBalancerStatus
 from portway.model.cluster import STATS_FRONTEND, Cluster
 
@@ -31,7 +33,8 @@ def node_problems(
     if extra := status.frontends - frontends:
         found.append(f"frontends of an older configuration: {_listed(extra)}")
     if missing := (backends - status.backends) & (peer.backends if peer else set()):
-        found.append(f"backends without a healthy server: {_listed(missing)}")
+        seen = _reasons(missing, [status])
+        found.append(f"backends without a healthy server: {_listed(missing)}{seen}")
     return tuple(found)
 
 
@@ -41,8 +44,70 @@ def unserved(
     """The backends for which no load balancer that could be asked finds a server."""
     served = {b for s in statuses.values() if s is not None for b in s.backends}
     if missing := {backend.name for backend in cluster.backends} - served:
-        return (f"no load balancer finds a healthy server for: {_listed(missing)}",)
+        seen = _reasons(missing, filter(None, statuses.values()))
+        return (
+            f"no load balancer finds a healthy server for: {_listed(missing)}{seen}",
+        )
     return ()
+
+
+def _reasons(backends: Collection[str], statuses: Iterable[LoadBalancerStatus]) -> str:
+    """What HAProxy's checks found on the servers of some backends."""
+    found = sorted(
+        {
+            f"{server.name}: {server.why}"
+            for status in statuses
+            for server in status.down
+            if server.backend in backends and server.why
+        }
+    )
+    return f" ({'; '.join(found[:SHOWN])})" if found else ""
+
+
+def down_servers(
+    statuses: Mapping[str, LoadBalancerStatus | None],
+) -> tuple[str, ...]:
+    """A sentence for each server that is down anywhere, with HAProxy's reason."""
+    seen: defaultdict[tuple[str, str], tuple[set[str], set[str]]]
+    seen = defaultdict(lambda: (set(), set()))
+    for lb, status in statuses.items():
+        for server in status.down if status else ():
+            lbs, backends = seen[server.name, server.why]
+            lbs.add(lb)
+            backends.add(server.backend)
+    return tuple(
+        f"{' and '.join(sorted(lbs))} {'see' if len(lbs) > 1 else 'sees'} {name} as "
+        f"down in {_listed(backends)}: "
+        + ": ".join(filter(None, (why or "not checked yet", advice(why))))
+        for (name, why), (lbs, backends) in sorted(seen.items())
+    )
+
+
+def unheard(
+    cluster: Cluster,
+    listening: Mapping[str, Collection[int]],
+    statuses: Mapping[str, LoadBalancerStatus | None],
+) -> tuple[str, ...]:
+    """The clients whose port no healthy application node listens on.
+
+    ``listening`` has the ports of each node that could be asked, by address. Health is
+    asked on another port, so a node may be healthy and refuse a client.
+    """
+    down = {s.name for status in statuses.values() if status for s in status.down}
+    backends = {backend.name: backend for backend in cluster.backends}
+    found = []
+    for frontend in cluster.frontends:
+        backend = backends[frontend.backend]
+        port = backend.port or frontend.port
+        servers = [server for server in backend.servers if server.name not in down]
+        known = all(server.address in listening for server in servers)
+        if servers and known and not any(port in listening[s.address] for s in servers):
+            names = ", ".join(server.name for server in servers)
+            found.append(
+                f"nobody serves {frontend.name}: port {port} is closed on {names}"
+            )
+    more = f"nobody serves {len(found) - SHOWN} more clients"
+    return (*found[:SHOWN], more) if len(found) > SHOWN else tuple(found)
 
 
 def pair_problems(

@@ -21,13 +21,8 @@ from tests.integration.load_balancers.rendered import (
 
 INSIDE, OUTSIDE = "127.0.0.9", "127.0.0.8"
 ALLOW = [f"{INSIDE}/32"]
-PLAIN, CLOSED, LISTED, WEB, LISTED_WEB = (
-    "plain",
-    "closed",
-    "listed",
-    "web",
-    "listed_web",
-)
+PLAIN, CLOSED, NOWHERE = "plain", "closed", "nowhere"
+LISTED, WEB, LISTED_WEB = "listed", "web", "listed_web"
 POST = (
     b"POST /x?secret=1 HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\n"
     b"x-forwarded-for: 7.7.7.7\r\nContent-Length: 2\r\n\r\nhi"
@@ -38,7 +33,7 @@ class Site:
     """A load balancer with a client of each kind, before two application nodes."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
-        names = (PLAIN, CLOSED, LISTED, WEB, LISTED_WEB)
+        names = (PLAIN, CLOSED, NOWHERE, LISTED, WEB, LISTED_WEB)
         self.health, self.stats, *numbers = free_ports(2 + len(names))
         self.ports = dict(zip(names, numbers, strict=True))
         self.received: list[tuple[str, bytes]] = []
@@ -48,7 +43,7 @@ class Site:
         for address in APPLICATIONS:
             stack.enter_context(listening(address, self.health, self.check))
             for name in names:
-                if (name, address) != (CLOSED, APPLICATIONS[0]):
+                if name != NOWHERE and (name, address) != (CLOSED, APPLICATIONS[0]):
                     self.listen(stack, address, name)
         more: dict[str, dict[str, object]] = {
             LISTED: {"allow": ALLOW},
@@ -189,6 +184,23 @@ def test_client_whose_port_is_refused_on_a_healthy_node_goes_elsewhere(
         assert site.talk(CLOSED, b"hello") == APPLICATIONS[1].encode()
         assert time.monotonic() - began < 3
     assert site.balancer.up() == 2 * len(site.balancer.cluster.backends)
+
+
+def test_metrics_name_the_client_that_nobody_serves(site: Site) -> None:
+    assert site.talk(NOWHERE, b"hello") == b""
+    assert site.talk(PLAIN, b"hello")
+    assert site.line(NOWHERE)["end"] == "SC"
+    with socket.create_connection(("127.0.0.1", site.stats), 5, (INSIDE, 0)) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        text = b"".join(iter(lambda: client.recv(65536), b"")).decode()
+
+    def total(what: str, name: str) -> int:
+        metric = f'haproxy_frontend_{what}_total{{proxy="{name}"}} '
+        return int(text.partition(metric)[2].split()[0])
+
+    for name, answered in ((NOWHERE, False), (PLAIN, True)):
+        assert total("sessions", name) == 1
+        assert (total("bytes_out", name) > 0) is answered
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,14 @@ runs
 3 b 4 app-4 10.60.0.18 0 1 1 1 2 6 3 2 6 0 0 0 - 17012 - 0 0 - - 0
 
 # pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,eresp,w
-b,app-1,0,0,7,7,,8,0,0,,0,,0,0,0,0,DRAIN,1,1,0,1,1,1,1,,1,3,1,,0,,2,0,,0,L4OK,,0,
-b,app-2,0,0,0,0,,0,0,0,,0,,0,0,0,0,UP,1,0,1,0,0,2,0,,1,3,2,,0,,2,0,,0,L4OK,,0,
+b,app-1,0,0,7,7,,8,0,0,,0,,0,0,0,0,DRAIN,1,1,0,1,1,5,5,,1,4,1,,0,,2,0,,0,L7OK,200,8\
+,,,,,,,,,,,0,0,,,,,-1,OK,,0,0,0,0,,,,Layer7 check passed,,2,3,0
+b,app-2,0,0,0,7,,8,0,0,,0,,0,0,0,0,UP,1,1,0,1,1,5,5,,1,4,1,,0,,2,0,,0,L7OK,200,8\
+,,,,,,,,,,,0,0,,,,,-1,OK,,0,0,0,0,,,,Layer7 check passed,,2,3,0
+b,app-3,0,0,0,7,,8,0,0,,0,,0,0,0,0,DOWN,1,1,0,1,1,5,5,,1,4,1,,0,,2,0,,0,* L7STS,426,8\
+,,,,,,,,,,,0,0,,,,,-1,"Upgrade, please",,0,0,0,0,,,,Layer7 wrong status,,2,3,0
+b,app-4,0,0,0,7,,8,0,0,,0,,0,0,0,0,MAINT,1,1,0,1,1,5,5,,1,4,1,,0,,2,0,,0,L4CON,,8\
+,,,,,,,,,,,0,0,,,,,-1,Connection refused,,0,0,0,0,,,,Layer4 connection problem,,2,3,0
 """
 
 
@@ -35,6 +41,15 @@ def test_servers_are_told_apart_by_state() -> None:
         "b/app-2": (True, False, True, 0),
         "b/app-3": (False, False, False, 0),
         "b/app-4": (False, True, False, 0),
+    }
+
+
+def test_reason_of_a_server_is_what_haproxy_s_check_found() -> None:
+    assert {s.name: s.reason for s in balancing().servers} == {
+        "app-1": "L7OK/200 (OK)",
+        "app-2": "L7OK/200 (OK)",
+        "app-3": "L7STS/426 (Upgrade, please)",
+        "app-4": "L4CON (Connection refused)",
     }
 
 

@@ -5,8 +5,18 @@ from dataclasses import replace
 import pytest
 
 from portway.contract.address import AddressObject
-from portway.load_balancers.status import LoadBalancerFacts, LoadBalancerStatus
-from portway.load_balancers.verify import node_problems, pair_problems, unserved
+from portway.load_balancers.status import (
+    DownServer,
+    LoadBalancerFacts,
+    LoadBalancerStatus,
+)
+from portway.load_balancers.verify import (
+    down_servers,
+    node_problems,
+    pair_problems,
+    unheard,
+    unserved,
+)
 from tests.unit.samples import cluster
 
 CLUSTER = cluster()
@@ -61,6 +71,59 @@ def test_backend_that_the_peer_does_not_serve_either_is_no_shortcoming_of_a_node
 def test_backend_that_one_node_serves_is_served() -> None:
     status = replace(GOOD, backends=frozenset())
     assert unserved(CLUSTER, {"lb-1": status, "lb-2": GOOD}) == ()
+
+
+BACKEND = "tcp_leastconn"
+UPGRADE = DownServer(BACKEND, "app-1", "DOWN", "L7STS/426 (Upgrade Required)")
+REFUSED = DownServer(BACKEND, "app-2", "DOWN", "L4CON (Connection refused)")
+TAKEN_OUT = DownServer(BACKEND, "app-1", "MAINT", "L7OK/200 (OK)")
+
+
+def test_backend_without_a_server_is_told_with_haproxy_s_reasons() -> None:
+    status = replace(GOOD, backends=frozenset(), down=(UPGRADE, REFUSED))
+    expected = (
+        f"{BACKEND} (app-1: L7STS/426 (Upgrade Required); "
+        "app-2: L4CON (Connection refused))"
+    )
+    (of_node,) = node_problems(CLUSTER, status, GOOD)
+    (of_pair,) = unserved(CLUSTER, {"lb-1": status, "lb-2": status})
+    assert of_node.endswith(f"backends without a healthy server: {expected}")
+    assert of_pair.endswith(f"finds a healthy server for: {expected}")
+
+
+def test_every_server_that_is_down_anywhere_is_told_once_for_each_reason() -> None:
+    statuses = {
+        "lb-1": replace(GOOD, down=(UPGRADE, replace(UPGRADE, backend="http"))),
+        "lb-2": replace(GOOD, down=(UPGRADE, REFUSED)),
+        "lb-3": replace(GOOD, down=(TAKEN_OUT,)),
+        "lb-4": None,
+    }
+    both, taken_out, refused = down_servers(statuses)
+    assert both.startswith(
+        f"lb-1 and lb-2 see app-1 as down in http, {BACKEND}: "
+        "L7STS/426 (Upgrade Required): its health check answers something else"
+    )
+    assert taken_out == f"lb-3 sees app-1 as down in {BACKEND}: MAINT"
+    assert refused.startswith(f"lb-2 sees app-2 as down in {BACKEND}: L4CON (Conn")
+    assert down_servers({"lb-1": GOOD, "lb-2": None}) == ()
+
+
+def test_client_whose_port_is_closed_on_every_healthy_node_is_named() -> None:
+    found = cluster(
+        {"client_name": "one", "client_port": 9001},
+        {"client_name": "two", "client_port": 9002, "app_port": 9102},
+    )
+    statuses = {"lb-1": replace(GOOD, down=(UPGRADE,)), "lb-2": None}
+    first, second = (server.address for server in found.backends[0].servers)
+
+    def told(**listening: set[int]) -> tuple[str, ...]:
+        by_address = {first: listening.get("a"), second: listening.get("b")}
+        known = {a: ports for a, ports in by_address.items() if ports is not None}
+        return unheard(found, known, statuses)
+
+    assert told(b={9001}) == ("nobody serves two: port 9102 is closed on app-2",)
+    assert told(a={9001, 9102}, b={9001, 9102}) == ()
+    assert told(a={9001, 9102}) == (), "nothing is known of the one that is healthy"
 
 
 def test_long_lists_are_cut() -> None:
@@ -151,8 +214,11 @@ def test_status_is_read_from_what_the_node_prints() -> None:
         "age 3",
         'status {"refused": "", "failures": 2, "last_failure": "ec2:X: denied"}',
         "transfer 1",
+        f"down\t{BACKEND}\tapp-1\tDOWN\tL7STS\t426\tUpgrade Required",
     ]
-    expected = replace(MASTER, mover_failure="ec2:X: denied", handed_over=True)
+    expected = replace(
+        MASTER, mover_failure="ec2:X: denied", handed_over=True, down=(UPGRADE,)
+    )
     assert LoadBalancerFacts().process(lines) == expected
 
 
