@@ -22,6 +22,9 @@ DESCRIPTORS = 1_048_576
 """Enough for 10,000 listeners and 500,000 connections with two sockets each, and the
 kernel's own limit (fs.nr_open). It costs nothing until it is used."""
 
+LOG_BURST = 5_000
+"""Lines of HAProxy's in 30 s that journald takes at least."""
+
 CHECK_SOURCE = Path(__file__).parents[1] / "node" / "check_haproxy.py"
 
 HAPROXY = Service(
@@ -88,7 +91,7 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer, interface: str) -> WantedN
                 render("keepalived.conf.j2", **context),
                 validate=("keepalived", "-t", "-f"),
             ),
-            _unit_override(HAPROXY, 200, descriptors=DESCRIPTORS),
+            _unit_override(HAPROXY, 200, descriptors=DESCRIPTORS, log_burst=LOG_BURST),
             _unit_override(KEEPALIVED, 500, fifo=paths.FIFO),
             ManagedFile(
                 str(paths.SYSCTL_CONFIG),
@@ -146,6 +149,7 @@ def _unit_override(
     restart_milliseconds: int,
     *,
     descriptors: int | None = None,
+    log_burst: int | None = None,
     fifo: Path | None = None,
 ) -> ManagedFile:
     content = render(
@@ -154,6 +158,7 @@ def _unit_override(
         config=service.config,
         restart_milliseconds=restart_milliseconds,
         descriptors=descriptors,
+        log_burst=log_burst,
         fifo=fifo,
         loaded_folder=paths.LOADED_FOLDER,
         loaded=paths.LOADED_FOLDER / service.unit,

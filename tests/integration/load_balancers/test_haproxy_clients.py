@@ -189,6 +189,7 @@ def test_client_whose_port_is_refused_on_a_healthy_node_goes_elsewhere(
 def test_metrics_name_the_client_that_nobody_serves(site: Site) -> None:
     assert site.talk(NOWHERE, b"hello") == b""
     assert site.talk(PLAIN, b"hello")
+    assert site.talk(LISTED, b"hello", OUTSIDE) == b""
     assert site.line(NOWHERE)["end"] == "SC"
     with socket.create_connection(("127.0.0.1", site.stats), 5, (INSIDE, 0)) as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -198,9 +199,10 @@ def test_metrics_name_the_client_that_nobody_serves(site: Site) -> None:
         metric = f'haproxy_frontend_{what}_total{{proxy="{name}"}} '
         return int(text.partition(metric)[2].split()[0])
 
-    for name, answered in ((NOWHERE, False), (PLAIN, True)):
+    for name, answered in ((NOWHERE, False), (PLAIN, True), (LISTED, False)):
         assert total("sessions", name) == 1
         assert (total("bytes_out", name) > 0) is answered
+        assert total("requests_denied", name) == (name == LISTED)
 
 
 @pytest.mark.parametrize(
