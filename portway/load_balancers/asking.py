@@ -1,7 +1,6 @@
 """Asks load balancers how they are doing, once or until nothing is wrong."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping
 
 import gevent
 from pyinfra import host, inventory, logger
@@ -9,8 +8,7 @@ from pyinfra import host, inventory, logger
 from portway.errors import PortwayError
 from portway.load_balancers.status import LoadBalancerFacts, LoadBalancerStatus
 from portway.model.cluster import Cluster
-from portway.model.stack import Role
-from portway.ops.ports import ListeningPorts
+from portway.ops.ports import UnreachablePorts
 from portway.ops.pyinfra_errors import for_pyinfra
 from portway.ops.reading import once_per_run
 from portway.ops.remote import ask, node_of_run
@@ -40,19 +38,20 @@ def ask_pair(cluster: Cluster) -> Statuses:
     return {lb.name: ask_if_possible(cluster, lb.name) for lb in cluster.load_balancers}
 
 
-def ask_listening(cluster: Cluster) -> dict[str, frozenset[int]]:
-    """The ports that each application node of this run listens on, by address.
+def ask_reachable(
+    cluster: Cluster, questions: Mapping[str, tuple[int, Collection[str]]]
+) -> dict[str, str]:
+    """Why the current host reaches no node that serves a client, by client.
 
-    Nodes that the run does not reach are left out: it does not need them.
+    ``questions`` has each client's port on the nodes, and their addresses. The nodes
+    accept at most one connection for each.
     """
-    connected = {member.name: member for member in inventory.get_active_hosts()}
-    found = {}
-    for node in cluster.stack.with_role(Role.APPLICATION):
-        member = connected.get(node.name)
-        if member is not None and member.connected:
-            with suppress(PortwayError):
-                found[node.address] = ask(member, ListeningPorts)
-    return found
+    lines = (
+        f"{client} {port} {' '.join(addresses)}\n"
+        for client, (port, addresses) in questions.items()
+    )
+    timeout = cluster.settings.connect_timeout
+    return ask(host, UnreachablePorts, timeout=timeout, _stdin="".join(lines))
 
 
 def wait_until_none(

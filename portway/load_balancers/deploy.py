@@ -9,19 +9,20 @@ from portway.errors import Problem, refuse_if_any
 from portway.load_balancers.asking import (
     Statuses,
     ask_if_possible,
-    ask_listening,
     ask_pair,
+    ask_reachable,
     ask_status,
     wait_until_none,
 )
 from portway.load_balancers.status import AddressPermissions
 from portway.load_balancers.verify import (
+    client_nodes,
     down_servers,
     node_problems,
     pair_problems,
     refusal_text,
-    unheard,
     unserved,
+    unserved_clients,
 )
 from portway.model.cluster import Cluster, LoadBalancer
 from portway.ops.differences import FoundNode, is_settled
@@ -193,9 +194,11 @@ def verify_pair(cluster: Cluster) -> Commands:
 
     if problems := wait_until_none(cluster, look):
         yield failure("verification failed", problems)
+    nodes = client_nodes(cluster, statuses)
+    reasons = ask_reachable(cluster, nodes)
     for text in (
         *down_servers(statuses),
-        *unheard(cluster, ask_listening(cluster), statuses),
+        *unserved_clients(cluster, nodes, reasons),
     ):
         logger.warning(f"{host.print_prefix}{text}")
     for name, status in statuses.items():

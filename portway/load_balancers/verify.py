@@ -83,29 +83,40 @@ def down_servers(
     )
 
 
-def unheard(
-    cluster: Cluster,
-    listening: Mapping[str, Collection[int]],
-    statuses: Mapping[str, LoadBalancerStatus | None],
-) -> tuple[str, ...]:
-    """The clients whose port no healthy application node listens on.
+def client_nodes(
+    cluster: Cluster, statuses: Mapping[str, LoadBalancerStatus | None]
+) -> dict[str, tuple[int, tuple[str, ...]]]:
+    """Each client's port on the application nodes, and those that are up for it.
 
-    ``listening`` has the ports of each node that could be asked, by address. Health is
-    asked on another port, so a node may be healthy and refuse a client.
+    Health is asked on another port, so a node may be healthy and refuse a client.
     """
-    down = {s.name for status in statuses.values() if status for s in status.down}
+    down = {
+        (server.backend, server.name)
+        for status in statuses.values()
+        for server in (status.down if status else ())
+    }
     backends = {backend.name: backend for backend in cluster.backends}
-    found = []
+    found = {}
     for frontend in cluster.frontends:
         backend = backends[frontend.backend]
-        port = backend.port or frontend.port
-        servers = [server for server in backend.servers if server.name not in down]
-        known = all(server.address in listening for server in servers)
-        if servers and known and not any(port in listening[s.address] for s in servers):
-            names = ", ".join(server.name for server in servers)
-            found.append(
-                f"nobody serves {frontend.name}: port {port} is closed on {names}"
-            )
+        up = (s.address for s in backend.servers if (backend.name, s.name) not in down)
+        if addresses := tuple(up):
+            found[frontend.name] = backend.port or frontend.port, addresses
+    return found
+
+
+def unserved_clients(
+    cluster: Cluster,
+    nodes: Mapping[str, tuple[int, Collection[str]]],
+    reasons: Mapping[str, str],
+) -> tuple[str, ...]:
+    """The clients that no healthy application node serves, and the reason."""
+    names = {s.address: s.name for b in cluster.backends for s in b.servers}
+    found = [
+        f"nobody serves {client}: port {nodes[client][0]} of "
+        f"{', '.join(names[address] for address in nodes[client][1])}: {reason}"
+        for client, reason in reasons.items()
+    ]
     more = f"nobody serves {len(found) - SHOWN} more clients"
     return (*found[:SHOWN], more) if len(found) > SHOWN else tuple(found)
 

@@ -12,7 +12,6 @@ from pyinfra.api import FactBase
 
 from portway.contract.paths import LOADED_FOLDER, TRANSFER
 from portway.ops.differences import FoundFile, FoundNode, FoundService
-from portway.ops.ports import LISTENING
 
 
 class NodeFacts(FactBase[FoundNode]):
@@ -35,7 +34,6 @@ class NodeFacts(FactBase[FoundNode]):
             units=_words(units),
             loaded=LOADED_FOLDER,
             watched=TRANSFER.parent,
-            listening=LISTENING,
         )
 
     def process(self, output: list[str]) -> FoundNode:
@@ -130,7 +128,8 @@ done
 ss -Hltnp | grep -v '"haproxy"' |
     sed -nE 's/^LISTEN +[0-9]+ +[0-9]+ +[^ ]*:([0-9]+) .*users:..("[^"]*").*/\1 \2/p' |
     tr -d '"' | sort -u | sed "s/^/listener$t/; s/ /$t/"
-printf 'listening\t%s\n' "$(ss -Hltn | sed -nE '{listening}' | sort -u | tr '\n' ' ')"
+listening=$(ss -Hltn | sed -nE 's/^LISTEN +[0-9]+ +[0-9]+ +[^ ]*:([0-9]+) .*/\1/p')
+printf 'listening\t%s\n' "$(echo "$listening" | sort -u | tr '\n' ' ')"
 ip -o -4 address show |
     sed -nE "s/^[0-9]+: +([^ ]+) +inet ([0-9.]+).*/address$t\1$t\2/p"
 """

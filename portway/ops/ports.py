@@ -1,4 +1,4 @@
-"""Facts about a node's TCP ports. They change nothing, and connect to nothing."""
+"""Facts about TCP ports, the node's own and those of others. They change nothing."""
 
 import shlex
 from collections.abc import Iterable
@@ -20,27 +20,6 @@ class Connection:
         if not self.program:
             return f"a connection to {self.peer} that has just ended"
         return f"an outgoing connection of {self.program} to {self.peer}"
-
-
-class ListeningPorts(FactBase[frozenset[int]]):
-    """The ports on which any program of the node listens."""
-
-    def command(self) -> str:
-        """One line for each."""
-        return f"ss -Hltn | sed -nE '{LISTENING}'"
-
-    def process(self, output: list[str]) -> frozenset[int]:
-        """Those ports."""
-        return frozenset(int(line) for line in output if line.isdigit())
-
-    @staticmethod
-    def default() -> frozenset[int]:
-        """A node on which nothing listens."""
-        return frozenset()
-
-
-LISTENING = r"s/^LISTEN +[0-9]+ +[0-9]+ +[^ ]*:([0-9]+) .*/\1/p"
-"""Turns a line of ``ss`` into a port."""
 
 
 class TakenPorts(FactBase[dict[int, Connection]]):
@@ -69,6 +48,43 @@ class TakenPorts(FactBase[dict[int, Connection]]):
         return {}
 
 
+class UnreachablePorts(FactBase[dict[str, str]]):
+    """Ports that no address of several accepts a connection on, each with the reason.
+
+    What is asked is given as ``_stdin``, a line for each: a name, the port, and the
+    addresses, which are tried until one accepts.
+    """
+
+    def command(self, timeout: float) -> str:
+        """A script that prints a line for each; ``timeout`` is in seconds."""
+        return f"/usr/bin/python3 -IBc {shlex.quote(_CONNECT)} {timeout}"
+
+    def process(self, output: list[str]) -> dict[str, str]:
+        """The reasons, by name."""
+        rows = (line.split("\t") for line in output)
+        return {row[0]: row[1] for row in rows if len(row) == 2}
+
+    @staticmethod
+    def default() -> dict[str, str]:
+        """All are reached."""
+        return {}
+
+
+_CONNECT = """
+import concurrent.futures, socket, sys
+def reason(line):
+    name, port, *addresses = line.split()
+    for address in addresses:
+        try:
+            socket.create_connection((address, int(port)), float(sys.argv[1])).close()
+            return ""
+        except OSError as error:
+            said = error.strerror or error
+    return f"{name}\\t{said}"
+with concurrent.futures.ThreadPoolExecutor(32) as pool:
+    for said in filter(None, pool.map(reason, sys.stdin)):
+        print(said)
+"""
 _PROGRAM = """
 import re, socket, subprocess, sys
 for port in sys.argv[1:]:

@@ -20,6 +20,7 @@ def test_everything_in_a_new_stack_is_found(
     assert len({node.zone for node in balancers}) == 2
     assert len(found.with_role(Role.APPLICATION)) == 2
     assert found.ports == Ports(9000, 10999, 8081, 8404)
+    assert found.operator_networks == ("10.60.0.0/16",)
     assert found.database.engine == "postgres"
     assert found.database.port == 5432
     assert found.database.name == "messages"

@@ -4,13 +4,13 @@ import socket
 import subprocess
 from collections.abc import Iterable
 
-from portway.ops.ports import Connection, ListeningPorts, TakenPorts
+from portway.ops.ports import Connection, TakenPorts, UnreachablePorts
 from tests.integration.load_balancers.rendered import free_ports
 
 
-def said(script: str) -> list[str]:
+def said(script: str, stdin: str = "") -> list[str]:
     done = subprocess.run(
-        ["sh", "-c", script], capture_output=True, text=True, check=True
+        ["sh", "-c", script], input=stdin, capture_output=True, text=True, check=True
     )
     assert done.stderr == ""
     return done.stdout.splitlines()
@@ -45,10 +45,11 @@ def test_streams_accepted_on_a_port_do_not_keep_it_from_being_listened_on() -> N
                 assert taken([port]) == {}
 
 
-def test_listening_ports_are_found() -> None:
+def test_ports_that_no_address_accepts_are_found_with_the_reason() -> None:
     (free,) = free_ports(1)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        fact = ListeningPorts()
-        found = fact.process(said(fact.command()))
-        assert server.getsockname()[1] in found
-        assert free not in found
+    with socket.create_server(("127.0.0.3", 0)) as server:
+        port = server.getsockname()[1]
+        asked = f"one {port} 127.0.0.2 127.0.0.3\ntwo {free} 127.0.0.2 127.0.0.3\n"
+        fact = UnreachablePorts()
+        found = fact.process(said(fact.command(0.5), stdin=asked))
+    assert found == {"two": "Connection refused"}

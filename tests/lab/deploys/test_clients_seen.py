@@ -62,7 +62,8 @@ class Site:
         )
         lines = self.system.node(self.system.holder, script, check=False).stdout
         return [
-            dict(re.findall(r'(\w+)=("[^"]*"|\S+)', line)) for line in lines.split("\n")
+            dict(re.findall(r'(\w+)=("[^"]*"|\S+)', line))
+            for line in lines.splitlines()
         ]
 
 
@@ -97,7 +98,7 @@ def site(settled: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def test_run_names_the_client_that_nobody_serves_and_no_other(site: Site) -> None:
     assert re.findall(r"nobody serves (\S+): (.*)", site.said) == [
-        ("nowhere", f"port {NOWHERE} is closed on app-1, app-2")
+        ("nowhere", f"port {NOWHERE} of app-1, app-2: Connection refused")
     ]
 
 
@@ -115,7 +116,7 @@ def test_refused_and_silent_clients_leave_a_line(site: Site) -> None:
         site.system.client(sys.executable, "-c", SILENT, *where, source=source)
 
     def ends() -> dict[str, str]:
-        lines = filter(None, site.log("listed"))
+        lines = site.log("listed")
         return {line["source"].split(":")[0]: line["end"] for line in lines}
 
     wait_until(lambda: len(ends()) == 2, 10, "a line for each")
@@ -144,7 +145,8 @@ def test_statistics_are_for_operators_whatever_the_security_group_opens(
     assert "haproxy_frontend" in system.run("curl", "--silent", url)
     curl = f"curl --silent --max-time 5 --interface {system.address} {url}"
     refused = system.node(holder, curl, check=False)
-    assert (refused.returncode, refused.stdout) == (56, "")
+    assert refused.returncode in (7, 56), "reset, during the handshake or after it"
+    assert refused.stdout == ""
 
 
 def test_server_that_is_down_anywhere_is_told_with_haproxy_s_reason(site: Site) -> None:

@@ -11,11 +11,12 @@ from portway.load_balancers.status import (
     LoadBalancerStatus,
 )
 from portway.load_balancers.verify import (
+    client_nodes,
     down_servers,
     node_problems,
     pair_problems,
-    unheard,
     unserved,
+    unserved_clients,
 )
 from tests.unit.samples import cluster
 
@@ -108,22 +109,20 @@ def test_every_server_that_is_down_anywhere_is_told_once_for_each_reason() -> No
     assert down_servers({"lb-1": GOOD, "lb-2": None}) == ()
 
 
-def test_client_whose_port_is_closed_on_every_healthy_node_is_named() -> None:
+def test_client_that_no_healthy_node_serves_is_named_with_the_reason() -> None:
     found = cluster(
         {"client_name": "one", "client_port": 9001},
         {"client_name": "two", "client_port": 9002, "app_port": 9102},
+        {"client_name": "three", "client_port": 9003, "nodes": ["app-1"]},
     )
-    statuses = {"lb-1": replace(GOOD, down=(UPGRADE,)), "lb-2": None}
-    first, second = (server.address for server in found.backends[0].servers)
-
-    def told(**listening: set[int]) -> tuple[str, ...]:
-        by_address = {first: listening.get("a"), second: listening.get("b")}
-        known = {a: ports for a, ports in by_address.items() if ports is not None}
-        return unheard(found, known, statuses)
-
-    assert told(b={9001}) == ("nobody serves two: port 9102 is closed on app-2",)
-    assert told(a={9001, 9102}, b={9001, 9102}) == ()
-    assert told(a={9001, 9102}) == (), "nothing is known of the one that is healthy"
+    down = tuple(replace(UPGRADE, backend=b.name) for b in found.backends)
+    nodes = client_nodes(found, {"lb-1": replace(GOOD, down=down), "lb-2": None})
+    (second,) = (s.address for s in found.backends[0].servers if s.name == "app-2")
+    assert nodes == {"one": (9001, (second,)), "two": (9102, (second,))}
+    assert unserved_clients(found, nodes, {"two": "Connection refused"}) == (
+        "nobody serves two: port 9102 of app-2: Connection refused",
+    )
+    assert unserved_clients(found, nodes, {}) == ()
 
 
 def test_long_lists_are_cut() -> None:
