@@ -21,6 +21,9 @@ def add_to(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     failover.add_argument("--list", action="store_true", help="list the scenarios")
     failover.add_argument(
+        "--times", type=int, default=1, metavar="N", help="each of them so many times"
+    )
+    failover.add_argument(
         "--json", type=Path, metavar="FILE", help="keep the outcomes there, with others"
     )
     failover.add_argument(
@@ -47,7 +50,7 @@ def _failover(lab: Lab, options: argparse.Namespace) -> None:
         command.write_report(command.load(options.json))
         return
     run = command.run_every_kind if options.every_kind else command.run
-    outcomes = run(lab, options.only)
+    outcomes = run(lab, options.only, options.times)
     failed = not all(outcome.passed for outcome in outcomes)
     if options.json:
         outcomes = command.merged(options.json, outcomes)

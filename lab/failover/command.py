@@ -8,7 +8,7 @@ from pathlib import Path
 from lab.aws.address import ELASTIC_IP
 from lab.errors import LabError
 from lab.failover import runner, table
-from lab.failover.outcome import Outcome, from_dict, to_dict
+from lab.failover.outcome import Outcome, from_dict, to_dict, worst
 from lab.failover.pair import MOVES, Pair
 from lab.failover.scenario import Scenario
 from lab.failover.scenarios import SCENARIOS
@@ -44,7 +44,7 @@ def chosen(names: Sequence[str], kind: str) -> list[Scenario]:
     return [s for s in SCENARIOS if s.every_kind or kind == ELASTIC_IP]
 
 
-def run_every_kind(lab: Lab, names: Sequence[str]) -> list[Outcome]:
+def run_every_kind(lab: Lab, names: Sequence[str], times: int = 1) -> list[Outcome]:
     """Run scenarios in a new lab for each kind of address; the last stays up."""
     outcomes = []
     for kind in MOVES:
@@ -52,19 +52,22 @@ def run_every_kind(lab: Lab, names: Sequence[str]) -> list[Outcome]:
         up(lab, address_kind=kind)
         with step(f"deploying to the lab with an address of kind {kind}"):
             must(deploy(lab, "site"), "the run of deploys/site.py")
-        outcomes += run(lab, names)
+        outcomes += run(lab, names, times)
     return outcomes
 
 
-def run(lab: Lab, names: Sequence[str]) -> list[Outcome]:
-    """Run scenarios in the lab that is up, and print a row as each ends."""
+def run(lab: Lab, names: Sequence[str], times: int = 1) -> list[Outcome]:
+    """Run scenarios in the lab that is up, and print a row as each ends.
+
+    Each several times in a row; the row is then that of the worst run.
+    """
     present = Pair(lab).address.kind
     wanted = chosen(names, present)
     print(f"\nAddress of kind {present}:\n\n{table.head()}", flush=True)
     outcomes = []
     for number, scenario in enumerate(wanted, start=1):
         with step(f"{number} of {len(wanted)}: {scenario.name}"):
-            outcome = _run(lab, scenario, present)
+            outcome = worst([_run(lab, scenario, present) for _ in range(times)])
         outcomes.append(outcome)
         print(table.row(outcome), flush=True)
     print(f"\n{table.summary(outcomes)}", flush=True)

@@ -17,11 +17,11 @@ from lab.traffic.load import Load, missing, tcp_ports
 
 CLIENTS = 20
 PAUSE = 0.1
-PATIENCE = 0.75
+PATIENCE = 0.25
 """Seconds that a client waits for an acknowledgement before it sends again.
 
-One that is on its way when the address moves is lost, and only this tells the client:
-less than the second in which it must be served again.
+One that is on its way when the address moves is lost, and only this tells the client.
+An outage is measured in whole waits, so they are a small part of the bound.
 """
 
 SETTLE_SECONDS = 30.0
@@ -33,7 +33,7 @@ AFTERWARDS = 2.0
 
 def run(lab: Lab, scenario: Scenario) -> Outcome:
     """Run one scenario; LabError only if the lab is not fit to begin with."""
-    world = _world(lab)
+    world = settled(lab)
     if scenario.prepare:
         scenario.prepare(world)
         world.until_settled(SETTLE_SECONDS)
@@ -71,7 +71,7 @@ def _blank(scenario: Scenario, kind: str) -> Outcome:
     )
 
 
-def _world(lab: Lab) -> World:
+def settled(lab: Lab) -> World:
     """The lab once it is settled; who is master by now may differ from last time."""
     pair = Pair(lab)
     world = World(lab, pair, "", "")

@@ -29,6 +29,15 @@ def _on_master(fault: Callable[..., None], *more: str) -> Act:
     return lambda world: fault(world.lab, world.master, *more)
 
 
+def _stalled(seconds: float) -> Act:
+    """A master that stops where it is, and soon runs on."""
+
+    def inject(world: World) -> None:
+        faults.stall(world.lab, world.master, seconds)
+
+    return inject
+
+
 def _with_haproxy_stopped(fault: Act) -> Act:
     """A fault, and then a fail-over that has to cope with it."""
 
@@ -142,6 +151,19 @@ SCENARIOS = (
         "the master stops where it is, and later runs on as if nothing had been",
         _on_master(faults.freeze),
         every_kind=True,
+    ),
+    Scenario(
+        "host stalled briefly",
+        "the master stops where it is for 0.6 s",
+        _stalled(0.6),
+        UNMOVED,
+        hold=3,
+    ),
+    Scenario(
+        "host stalled",
+        "the master stops where it is for 2 s; the address stays where it then is",
+        _stalled(2.0),
+        hold=0,
     ),
     Scenario(
         "host powered off",
@@ -285,5 +307,7 @@ SCENARIOS = (
         "zone lost",
         "the master and the application nodes of its zone lose their power together",
         _lose_zone,
+        # HAProxy on the backup has to find the lost application nodes as well.
+        Expected(outage=2.5),
     ),
 )

@@ -45,6 +45,16 @@ def freeze(lab: Lab, node: str) -> None:
     _set_frozen(lab, node, "1")
 
 
+def stall(lab: Lab, node: str, seconds: float) -> None:
+    """Stop a host where it is for a moment; its network goes on and keeps packets."""
+    running_host(lab, node)
+    _set_frozen(lab, node, "1")
+    try:
+        time.sleep(seconds)
+    finally:
+        _set_frozen(lab, node, "0")
+
+
 def thaw(lab: Lab, node: str) -> None:
     """Let a frozen host run on; nothing to do if it runs."""
     host = find(lab, node)

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.alone
 SCENARIOS = (
     "haproxy-stopped",
     "host-frozen",
+    "host-stalled-briefly",
+    "host-stalled",
     "split-brain",
 )
 """The rest is for ``make failover``: all take too long for every run of the tests."""

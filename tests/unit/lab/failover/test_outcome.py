@@ -18,6 +18,7 @@ from lab.failover.outcome import (
     problems,
     served,
     to_dict,
+    worst,
 )
 from lab.plan.records import Host
 from lab.traffic.acknowledgements import ClientReport, Report
@@ -62,7 +63,7 @@ GOOD = Outcome(
     5.0,
     None,
     Times(100, 109, 110, 115.5),
-    outages=[1.0, 2.0, 3.0],
+    outages=[0.5, 0.8, 1.2],
     acknowledged=10,
     moves=[Move(102, "lb-2", 0.5), Move(112, "lb-1", 0.5)],
     detection=1.5,
@@ -155,7 +156,7 @@ def test_what_is_as_expected_has_no_problems() -> None:
 @pytest.mark.parametrize(
     ("change", "expected", "said"),
     [
-        ({"outages": [1, 5.2]}, Expected(), "waited 5.20 s, longer than 5"),
+        ({"outages": [1, 5.2]}, Expected(), "waited 5.20 s, longer than 1.5"),
         ({"lost": 2}, Expected(), "2 acknowledged messages are not in the database"),
         ({"acknowledged": 0}, Expected(), "no message was acknowledged"),
         ({"moves": []}, Expected(), "moved nowhere; expected: away and back"),
@@ -178,8 +179,18 @@ def test_outage_without_a_bound_is_no_problem() -> None:
 
 
 def test_figures_of_an_outcome() -> None:
-    assert (GOOD.median, GOOD.longest, GOOD.api, GOOD.recovery) == (2, 3, 0.5, 5.5)
+    assert (GOOD.longest, GOOD.api, GOOD.recovery) == (1.2, 0.5, 5.5)
+    assert GOOD.over_runs == (1.2, 1.2, 1.2)
     assert replace(GOOD, times=Times(1, 2, 3)).recovery is None
+
+
+def test_worst_run_stands_for_all_with_every_problem() -> None:
+    slow = replace(GOOD, outages=[7.0], problems=["too long"])
+    quick = replace(GOOD, outages=[1.0])
+    found = worst([GOOD, slow, quick])
+    assert found.over_runs == (1, 1.2, 7)
+    assert found.problems == ["too long"]
+    assert found.outages == [7.0]
 
 
 def test_outcome_is_the_same_after_it_was_kept() -> None:

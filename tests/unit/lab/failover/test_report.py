@@ -30,7 +30,7 @@ def test_summary_names_what_failed() -> None:
 def test_document_has_a_table_for_each_kind_of_address() -> None:
     text = table.markdown([GOOD, BAD, ROUTE])
     assert text.count("| scenario |") == 2
-    assert "| worse | what happens | 2.00 | 3.00 | 3.00 | < 5 |" in text
+    assert "| worse | what happens | 1.20 | 1.20 | 1.20 | < 5 |" in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert len(widths) == 1
 
