@@ -72,7 +72,7 @@ def sample_cluster(clients: int, nodes: int) -> Cluster:
 
 def shared_backends(cluster: Cluster) -> str:
     """The project's own configuration."""
-    wanted = load_balancer(cluster, cluster.load_balancers[0], "eth0")
+    wanted = load_balancer(cluster, cluster.load_balancers[0])
     return wanted.file(str(HAPROXY_CONFIG)).content
 
 

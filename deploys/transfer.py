@@ -11,6 +11,7 @@ from pyinfra import host
 from portway.load_balancers.asking import is_last
 from portway.load_balancers.transfer import (
     hand_over,
+    take_back,
     transfer_target,
     verify_target,
     verify_transfer,
@@ -28,6 +29,7 @@ if lb is not None:
         cluster=cluster, target=target, name=f"Verify that {target.name} serves"
     )
     hand_over(lb, target)
+    take_back(cluster=cluster, lb=lb, target=target, name=f"Ask {target.name} for it")
     if is_last(cluster, lb.name):
         verify_transfer(
             cluster=cluster,

@@ -11,3 +11,4 @@ artifactory_repository = "releases"
 artifactory_token_secret = "portway/artifactory"  # noqa: S105 - its name
 drain_timeout = 5
 go_back = True  # a developer's checkout goes back and forth
+fail_back = 3  # so that nobody waits a minute after each fault

@@ -37,6 +37,13 @@ class MoverConfig:
     hand_back_after: float = 15.0
     """Seconds after which a backup that still has the address gives it to its peer;
     longer than VRRP takes to elect a master."""
+    stay: int = 0
+    """What this node adds to its VRRP priority while it has the address of the other
+    one, so that it keeps it; 0 if it does not."""
+    claim: int = 0
+    """What it adds to take its own address back; 0 if it needs nothing for that."""
+    fail_back: float | None = 0.0
+    """Seconds that it must serve until it does that; None for never by itself."""
     check_interval: float = 5.0
     """Seconds between two looks at AWS while this node is VRRP master."""
     standby_interval: float = 60.0

@@ -6,7 +6,6 @@ PROGRAM_FOLDER = Path("/usr/local/lib/portway")
 PYTHON_FOLDER = PROGRAM_FOLDER / "python"
 """Python modules of Portway's node programs, under the names they have here. Portway
 owns the folder: it removes every file in it that it did not write."""
-CHECK_SCRIPT = PROGRAM_FOLDER / "check-haproxy"
 INSTALLER = PROGRAM_FOLDER / "install-release"
 ADDRESS_COMMAND = Path("/usr/local/sbin/portway-address")
 
@@ -14,6 +13,7 @@ HAPROXY_CONFIG = Path("/etc/haproxy/haproxy.cfg")
 KEEPALIVED_CONFIG = Path("/etc/keepalived/keepalived.conf")
 SYSCTL_CONFIG = Path("/etc/sysctl.d/60-portway.conf")
 ADDRESS_CONFIG = Path("/etc/portway/address.json")
+CHECK_CONFIG = Path("/etc/portway/check.json")
 TRANSFER = Path("/etc/portway/transfer")
 """Contains 1 while this node has handed the address over on purpose. keepalived tracks
 it, and it survives a reboot."""
@@ -29,6 +29,20 @@ ADDRESS_RUN_FOLDER = Path("/run/portway/address")
 FIFO = ADDRESS_RUN_FOLDER / "vrrp.fifo"
 """keepalived writes every change of its state here."""
 STATUS = ADDRESS_RUN_FOLDER / "status.json"
+STANDING = ADDRESS_RUN_FOLDER / "standing"
+"""What this node's part in the pair adds to its VRRP priority, for keepalived."""
+TAKE_BACK = ADDRESS_RUN_FOLDER / "take-back"
+"""Exists while somebody wants this node to take the address back at once."""
+CHECK_RUN_FOLDER = Path("/run/portway/check")
+VERDICT = CHECK_RUN_FOLDER / "verdict"
+"""What the check of HAProxy adds to the VRRP priority, for keepalived, and why."""
+BEAT = CHECK_RUN_FOLDER / "beat"
+"""When the check last looked, in seconds since the boot."""
+ASKED = CHECK_RUN_FOLDER / "asked"
+"""keepalived touches it whenever it has looked at that."""
+INTERFACE = Path("/run/portway/keepalived-interface.conf")
+"""The line of keepalived's configuration that names the network interface, written
+whenever it starts: another instance type may name it differently."""
 METRICS_FOLDER = Path("/var/lib/prometheus/node-exporter")
 """Debian's node exporter reads text files from here."""
 METRICS_FILE = METRICS_FOLDER / "portway_address.prom"

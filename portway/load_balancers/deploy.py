@@ -23,6 +23,7 @@ from portway.load_balancers.verify import (
     refusal_text,
     unserved,
     unserved_clients,
+    waiting,
 )
 from portway.model.cluster import Cluster, LoadBalancer
 from portway.ops.differences import FoundNode, is_settled
@@ -39,6 +40,7 @@ from portway.ops.ports import TakenPorts
 from portway.ops.pyinfra_errors import Commands, failure, for_pyinfra, operation
 from portway.ops.remote import ask
 from portway.render.address_mover import address_paths
+from portway.render.check import check_paths
 from portway.render.files import ManagedFile, WantedNode
 from portway.render.load_balancer import (
     KEEPALIVED,
@@ -49,12 +51,8 @@ from portway.render.load_balancer import (
 
 @for_pyinfra
 def wanted_load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
-    """What the current host should have; refused if the node cannot have it.
-
-    The node is read first, because only it knows the interface with its address.
-    """
+    """What the current host should have; refused if the node cannot have it."""
     found = read_node(load_balancer_survey())
-    interface = found.interfaces.get(lb.node.address)
     problems = [
         Problem(
             lb.name,
@@ -66,13 +64,13 @@ def wanted_load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
         if frontend.port in found.listeners
     ]
     problems += _taken(cluster, lb, found)
-    if interface is None:
+    if lb.node.address not in found.interfaces:
         text = (
             f"no interface has its address {lb.node.address}; is this the right node?"
         )
         problems.append(Problem(lb.name, "", text))
     refuse_if_any(problems)
-    return load_balancer(cluster, lb, interface or "")
+    return load_balancer(cluster, lb)
 
 
 def _taken(cluster: Cluster, lb: LoadBalancer, found: FoundNode) -> list[Problem]:
@@ -100,25 +98,24 @@ def apply_load_balancer(wanted: WantedNode) -> None:
 
     Everything but keepalived, which comes last on the standby: see ``run_keepalived``.
     """
-    mover = set(address_paths())
+    programs = {*address_paths(), *check_paths()}
 
-    def is_of_mover(file: ManagedFile) -> bool:
-        return file.path in mover
+    def is_of_program(file: ManagedFile) -> bool:
+        return file.path in programs
 
     install_packages(wanted=wanted, name="Install packages")
     write_files(
-        files=tuple(filter(is_of_mover, wanted.files)),
+        files=tuple(filter(is_of_program, wanted.files)),
         wanted=wanted,
-        name="Write the address mover",
+        name="Write the address mover and the check",
     )
     try_permissions(wanted=wanted, name="Test what the node may do in AWS")
-    for file in filterfalse(is_of_mover, wanted.files):
+    for file in filterfalse(is_of_program, wanted.files):
         write_file(file=file, wanted=wanted, name=f"Write {file.path}")
     apply_sysctls(wanted=wanted, name="Apply kernel settings")
     for service in wanted.services:
         if service != KEEPALIVED:
             run_service(service=service, wanted=wanted, name=f"Run {service.unit}")
-    remove_stray_files(wanted=wanted, name="Remove files of other versions")
 
 
 @for_pyinfra
@@ -126,9 +123,11 @@ def run_keepalived(wanted: WantedNode) -> None:
     """Let the current host take part in VRRP with its current configuration.
 
     The holder of the address first: it must know a new peer before that peer starts.
-    A peer that hears no adverts would take the address.
+    A peer that hears no adverts would take the address. Until it is reloaded it may use
+    files of another version, so those are removed afterwards.
     """
     run_service(service=KEEPALIVED, wanted=wanted, name="Run keepalived")
+    remove_stray_files(wanted=wanted, name="Remove files of other versions")
 
 
 @operation
@@ -207,3 +206,5 @@ def verify_pair(cluster: Cluster) -> Commands:
                 f"{host.print_prefix}{name} has handed the address over on purpose; "
                 "until deploys/transfer.py hands it back, the other node is preferred"
             )
+    for text in waiting(cluster, statuses):
+        logger.warning(f"{host.print_prefix}{text}")

@@ -3,14 +3,26 @@
 import json
 import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
+from typing import Any
 
 from pyinfra.api import FactBase
 
 from portway.contract.mover import OVERDUE
-from portway.contract.paths import ADDRESS_COMMAND, ADMIN_SOCKET, STATUS, TRANSFER
+from portway.contract.paths import (
+    ADDRESS_COMMAND,
+    ADMIN_SOCKET,
+    ASKED,
+    STATUS,
+    TRANSFER,
+)
 from portway.contract.transfer import is_given_away
 from portway.load_balancers.reasons import reason
+
+FORGOTTEN = 5
+"""Seconds after which keepalived, which looks at the check every second, does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,15 @@ class LoadBalancerStatus:
     """Why the address mover cannot do its work in AWS now; empty if it can."""
     handed_over: bool = False
     """Whether it has handed the address over on purpose."""
+    check_active: bool = False
+    check_counts: bool = False
+    """Whether keepalived has lately asked for the check's heartbeat, so that a failure
+    of HAProxy moves the address."""
+    unsafe_paths: tuple[str, ...] = ()
+    """Parts of the path of keepalived's script that others than root may write to."""
+    waited: float | None = None
+    """Seconds for which it could have taken its address back from its peer; None if it
+    does not wait for that."""
 
     @property
     def is_vrrp_master(self) -> bool:
@@ -63,6 +84,7 @@ class LoadBalancerFacts(FactBase[LoadBalancerStatus]):
             address=shlex.quote(f"{vrrp_address}/32"),
             status=STATUS,
             transfer=TRANSFER,
+            asked=ASKED,
         )
 
     def process(self, output: list[str]) -> LoadBalancerStatus:
@@ -76,6 +98,10 @@ class LoadBalancerFacts(FactBase[LoadBalancerStatus]):
             holds_vrrp_address=["vrrp", "master"] in rows,
             mover_active=["mover", "active"] in rows and _is_recent(rows),
             mover_failure=_failure(output),
+            check_active=["check", "active"] in rows,
+            check_counts=0 <= _number(rows, "asked") <= FORGOTTEN,
+            unsafe_paths=tuple(row[1] for row in rows if row[0] == "unsafe"),
+            waited=_waited(output),
             handed_over=any(
                 row[0] == "transfer" and is_given_away(" ".join(row[1:]))
                 for row in rows
@@ -102,22 +128,42 @@ def _down(output: list[str]) -> Iterator[DownServer]:
 
 def _is_recent(rows: list[list[str]]) -> bool:
     """Whether the mover has written its status lately; a hung one does not."""
-    ages = [row[1] for row in rows if row[0] == "age" and len(row) == 2]
-    return any(age.lstrip("-").isdecimal() and int(age) <= OVERDUE for age in ages)
+    return _number(rows, "age") <= OVERDUE
+
+
+def _number(rows: list[list[str]], name: str) -> float:
+    """The number in the row of that name; infinite if there is none."""
+    found = [row[1] for row in rows if row[0] == name and len(row) == 2]
+    numbers = [int(text) for text in found if text.lstrip("-").isdecimal()]
+    return numbers[0] if numbers else inf
 
 
 def _failure(output: list[str]) -> str:
     """Why the address mover cannot do its work, if it cannot."""
+    status = _said(output)
+    try:
+        failed = status["last_failure"] if status["failures"] else ""
+        return str(status["refused"] or failed)
+    except KeyError:
+        return ""
+
+
+def _waited(output: list[str]) -> float | None:
+    """Seconds since the mover could take the address back, if it waits for that."""
+    now = _number([line.split(" ") for line in output], "now")
+    since = _said(output).get("waits_since")
+    return max(0.0, now - since) if isinstance(since, float) and since else None
+
+
+def _said(output: list[str]) -> dict[str, Any]:
+    """What the mover says of itself; nothing if that is not what it writes."""
     for line in output:
         kind, _, text = line.partition(" ")
         if kind == "status":
-            try:
-                status = json.loads(text)
-                failed = status["last_failure"] if status["failures"] else ""
-                return str(status["refused"] or failed)
-            except (KeyError, TypeError, ValueError):
-                return ""
-    return ""
+            with suppress(ValueError):
+                said = json.loads(text)
+                return said if isinstance(said, dict) else {}
+    return {}
 
 
 class AddressPermissions(FactBase[list[str]]):
@@ -157,6 +203,12 @@ echo mover "$(systemctl is-active portway-address)"
 if [ -f {status} ]; then
     echo status "$(tr -d '\n' <{status})"
     echo age $(($(date +%s) - $(stat -c %Y {status})))
+    echo now $(date +%s)
 fi
+echo check "$(systemctl is-active portway-check)"
+[ ! -f {asked} ] || echo asked $(($(date +%s) - $(stat -c %Y {asked})))
+# keepalived drops a script below these (check_security in its lib/notify.c).
+find / /usr /usr/bin "$(readlink -f /usr/bin/sh)" -maxdepth 0 \( ! -user root -o \
+    ! -perm -1000 \( -perm -002 -o -perm -020 ! -group root \) \) -printf 'unsafe %p\n'
 [ ! -f {transfer} ] || echo transfer "$(head -c 8 {transfer})"
 """

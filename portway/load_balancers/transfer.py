@@ -1,9 +1,10 @@
 """Handing the address over on purpose."""
 
 from pyinfra import host, inventory, state
+from pyinfra.api import StringCommand
 
 from portway.aws.reading import address_reader
-from portway.contract.paths import TRANSFER
+from portway.contract.paths import TAKE_BACK, TRANSFER
 from portway.contract.transfer import transfer_text
 from portway.errors import PortwayError
 from portway.load_balancers.asking import (
@@ -62,6 +63,8 @@ def verify_target(cluster: Cluster, target: LoadBalancer) -> Commands:
         problems += ("keepalived is not running",)
     if not status.mover_active:
         problems += ("portway-address is not running, or hangs",)
+    if not status.check_active:
+        problems += ("portway-check is not running",)
     if refused := ask(host, AddressPermissions):
         problems += (refusal_text(refused),)
     if problems:
@@ -80,6 +83,18 @@ def hand_over(lb: LoadBalancer, target: LoadBalancer) -> None:
     write_file(
         file=file, wanted=WantedNode(files=(file,)), name=f"Prefer {target.name}"
     )
+
+
+@operation
+def take_back(cluster: Cluster, lb: LoadBalancer, target: LoadBalancer) -> Commands:
+    """Have the master of record take the address now, whatever ``fail_back`` says.
+
+    It forgets the request when it has the address.
+    """
+    if not state.is_executing or lb.name != target.name or not lb.is_master:
+        return
+    if not ask_status(cluster, lb.name).is_vrrp_master:
+        yield StringCommand(f"touch {TAKE_BACK}")
 
 
 @operation

@@ -10,6 +10,8 @@ from portway.model.cluster import STATS_FRONTEND, Cluster
 
 SHOWN = 5
 """How many names an error lists before it only counts."""
+LATE = 15.0
+"""Seconds after which an address that should have been taken back is a failure."""
 
 
 def node_problems(
@@ -128,13 +130,15 @@ def pair_problems(
 ) -> tuple[str, ...]:
     """Why not exactly the right node is VRRP master and has the address; () if it is.
 
-    The right one is the master of record, unless it does not serve or has handed the
-    address over; then it is the other. ``statuses`` is by node name; None stands for a
-    node that could not be asked and is not judged. ``objects`` say where the address
-    points in AWS.
+    The right one is the master of record, unless it does not serve, has handed the
+    address over or waits until it may take it back; then it is the other. ``statuses``
+    is by node name; None stands for a node that could not be asked and is not judged.
+    ``objects`` say where the address points in AWS.
     """
     if dead := tuple(_dead(statuses)):
         return dead
+    if both := _both_handed_over(cluster, statuses):
+        return both
     masters = [n for n, s in statuses.items() if s is not None and s.is_vrrp_master]
     if len(masters) > 1:
         return (
@@ -169,6 +173,65 @@ def _dead(statuses: Mapping[str, LoadBalancerStatus | None]) -> Iterator[str]:
                 f"portway-address is not running on {name}, or hangs: see "
                 "journalctl -u portway-address there"
             )
+        if status is not None and not status.check_active:
+            yield (
+                f"portway-check is not running on {name}, so keepalived takes HAProxy "
+                "for failed: see journalctl -u portway-check there"
+            )
+        elif status is not None and status.keepalived_active:
+            yield from _check_is_off(name, status)
+
+
+def _check_is_off(name: str, status: LoadBalancerStatus) -> Iterator[str]:
+    """Why a failure of HAProxy would not move the address."""
+    if status.check_counts:
+        return
+    what = f"keepalived on {name} does not run its check"
+    if status.unsafe_paths:
+        paths = " ".join(status.unsafe_paths)
+        yield (
+            f"{what}, because others than root may write to {paths}: chown root:root "
+            f"{paths} && chmod go-w {paths} && systemctl restart keepalived there"
+        )
+    else:
+        yield f"{what}: see journalctl -u keepalived there"
+
+
+def _both_handed_over(
+    cluster: Cluster, statuses: Mapping[str, LoadBalancerStatus | None]
+) -> tuple[str, ...]:
+    """The transfer that nobody can have meant: away from both."""
+    if not all(status and status.handed_over for status in statuses.values()):
+        return ()
+    (record,) = (lb.name for lb in cluster.load_balancers if lb.is_master)
+    return (
+        f"both {' and '.join(statuses)} have handed the address over on purpose, so "
+        "each is to be spared: choose one with pyinfra INVENTORY deploys/transfer.py "
+        f"--data transfer_to={record}",
+    )
+
+
+def waiting(
+    cluster: Cluster, statuses: Mapping[str, LoadBalancerStatus | None]
+) -> tuple[str, ...]:
+    """Why the address is not at the master of record although that serves; () if it is.
+
+    That is as it should be: a fail-over is undone only after ``fail_back``.
+    """
+    return tuple(
+        f"{lb.peer.name} has the address since a fail-over; {lb.name} serves again for "
+        f"{status.waited:.0f} s and takes it back {_when(cluster, status.waited)}"
+        for lb in cluster.load_balancers
+        if (status := statuses[lb.name]) is not None and status.waited is not None
+    )
+
+
+def _when(cluster: Cluster, waited: float) -> str:
+    by_hand = "when deploys/transfer.py says so"
+    after = cluster.settings.fail_back
+    if after is None:
+        return by_hand
+    return f"in {max(0.0, after - waited):.0f} s, or {by_hand}"
 
 
 def _master_problems(
@@ -191,9 +254,19 @@ def _master_problems(
     right = record if record in preferred else (preferred or serving)[0]
     if right in masters or (None in statuses.values() and right != record):
         return ()
+    if right == record and _may_wait(cluster, status):
+        return ()
     why = "is the master of record" if right == record else "should be master"
     other = " and ".join(masters) or "the node that cannot be asked"
     return (f"{right} serves and {why}, but VRRP master is {other}",)
+
+
+def _may_wait(cluster: Cluster, status: LoadBalancerStatus) -> bool:
+    """Whether the master of record rightly leaves the address where it is for now."""
+    after = cluster.settings.fail_back
+    if status.waited is None:
+        return False
+    return after is None or status.waited <= after + LATE
 
 
 def _address_problems(

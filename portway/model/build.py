@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from portway.errors import Problem, refuse_if_any
 from portway.model.clients import Client, Clients
 from portway.model.cluster import Backend, Cluster, Frontend, LoadBalancer, Server
-from portway.model.priorities import Priorities, violations
+from portway.model.priorities import CLAIM_WEIGHT, Priorities, violations
 from portway.model.problems import client_problems, pair_problems
 from portway.model.settings import SOURCE, Settings
 from portway.model.stack import Node, Role, Stack
@@ -38,7 +38,9 @@ def build_cluster(stack: Stack, settings: Settings, clients: Clients) -> Cluster
     return Cluster(
         stack=stack,
         settings=settings,
-        load_balancers=_load_balancers(stack, priorities),
+        load_balancers=_load_balancers(
+            stack, priorities, at_once=settings.fail_back == 0
+        ),
         frontends=tuple(
             _frontend(client, settings, backends[client.client_name])
             for client in enabled
@@ -79,7 +81,7 @@ def _servers(
 
 
 def _load_balancers(
-    stack: Stack, priorities: Priorities
+    stack: Stack, priorities: Priorities, *, at_once: bool
 ) -> tuple[LoadBalancer, LoadBalancer]:
     first, second = stack.with_role(Role.LOAD_BALANCER)
     master = master_of_record((first, second))
@@ -94,6 +96,8 @@ def _load_balancers(
             priority=base,
             healthy_priority=priorities.effective(base, healthy=True),
             transfer_weight=priorities.transfer_weight,
+            stay_weight=0 if node is master or at_once else priorities.stay_weight,
+            claim_weight=CLAIM_WEIGHT if node is master and not at_once else 0,
             holds_address=node.interface_id == holder,
         )
 

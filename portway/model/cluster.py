@@ -69,6 +69,11 @@ class LoadBalancer:
     """What it advertises while its check succeeds."""
     transfer_weight: int
     """What a planned transfer adds to the priority of the node that hands over."""
+    stay_weight: int
+    """What keeps the address at this node once it has taken it over; 0 if it is the
+    node's anyway, or goes back at once."""
+    claim_weight: int
+    """What makes this node take the address back; 0 if it never does."""
     holds_address: bool
     """Whether clients reach this node now. While no node holds the address (a new
     stack), the master of record counts as the holder."""

@@ -10,6 +10,10 @@ LOWEST_PRIORITY = 1
 HIGHEST_PRIORITY = 254
 """255 belongs to the owner of an address and 0 means "I am leaving" (RFC 5798)."""
 
+CLAIM_WEIGHT = 2
+"""What the master of record adds to take the address back: one more than a backup that
+keeps the address has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Priorities:
@@ -32,11 +36,27 @@ class Priorities:
         """
         return self.backup - self.master - 1
 
-    def effective(self, base: int, *, healthy: bool, transferred: bool = False) -> int:
-        """Priority that a node of this base advertises, clamped as keepalived does."""
+    @property
+    def stay_weight(self) -> int:
+        """What keeps the address at the backup once it has taken it over.
+
+        Just enough for one more than the master, which may only have been stalled: it
+        yields as soon as it hears that, and takes nothing back by itself. Still too
+        little for a backup that cannot serve to stay above a master that can.
+        """
+        return self.master - self.backup + 1
+
+    def effective(
+        self, base: int, *, healthy: bool, transferred: bool = False, standing: int = 0
+    ) -> int:
+        """Priority that a node of this base advertises, clamped as keepalived does.
+
+        ``standing`` is the weight of staying or claiming while that is in force.
+        """
         applies = healthy if self.weight > 0 else not healthy
         priority = base + (self.weight if applies else 0)
         priority += self.transfer_weight if transferred else 0
+        priority += standing
         return max(LOWEST_PRIORITY, min(HIGHEST_PRIORITY, priority))
 
 
@@ -49,7 +69,8 @@ def violations(priorities: Priorities) -> tuple[str, ...]:
     (negative weights) and when both are healthy if B + k <= 253 (positive
     ones), because beyond the limits keepalived clamps both to one value. A
     master that has handed the address over counts as B - 1, which must stay
-    above the lowest priority in every case.
+    above the lowest priority in every case. A backup that keeps the address counts as
+    M + 1, and a master that takes it back as M + 2, which must exist.
     """
     master, backup, weight = priorities.master, priorities.backup, priorities.weight
     size = abs(weight)
@@ -60,6 +81,12 @@ def violations(priorities: Priorities) -> tuple[str, ...]:
                 f"{name} {value} is outside {LOWEST_PRIORITY}-{HIGHEST_PRIORITY}; "
                 "choose one inside, such as 151 for the master and 150 for the backup"
             )
+    highest = HIGHEST_PRIORITY - CLAIM_WEIGHT - max(0, weight)
+    if highest < master <= HIGHEST_PRIORITY and weight <= 0:
+        found.append(
+            f"master_priority {master} leaves no room above it for a node that keeps "
+            f"the address or takes it back; use {highest} or less"
+        )
     if master <= backup:
         found.append(
             f"master_priority {master} is not above backup_priority {backup}: the "
@@ -82,10 +109,11 @@ def violations(priorities: Priorities) -> tuple[str, ...]:
             f"backup_priority {backup} leaves no room below it for a master that "
             f"hands the address over; use {LOWEST_PRIORITY + 1} or more"
         )
-    if weight > 0 and backup + size > HIGHEST_PRIORITY - 1:
+    if weight > 0 and master > highest:
+        most = HIGHEST_PRIORITY - CLAIM_WEIGHT - master
         found.append(
-            f"check_weight {weight} takes backup_priority {backup} above "
-            f"{HIGHEST_PRIORITY - 1}, where both nodes are equal; "
-            f"use {HIGHEST_PRIORITY - 1 - backup} or less"
+            f"check_weight {weight} takes master_priority {master} above {highest}, "
+            "where no room is left for a node that keeps the address or takes it "
+            f"back; use {most} or less"
         )
     return tuple(found)

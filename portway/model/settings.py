@@ -113,7 +113,15 @@ class Settings(BaseModel):
         default=51, description="VRRP router id of this pair of load balancers."
     )
     advert_interval: Annotated[float, Field(ge=0.1, le=10, multiple_of=0.01)] = Field(
-        default=1.0, description="Seconds between two VRRP adverts of the master."
+        default=0.3,
+        description="Seconds between two VRRP adverts of the master. A backup that "
+        "hears none for three and a half times as long takes over.",
+    )
+    fail_back: Annotated[int, Field(ge=0, le=86_400)] | None = Field(
+        default=60,
+        description="Seconds for which the master of record must serve after a "
+        "fail-over until it takes the address back, which cuts all streams once more; "
+        "0 for at once, `None` for not before `deploys/transfer.py` does it.",
     )
     master_priority: int = Field(
         default=151, description="VRRP priority of the master of record."

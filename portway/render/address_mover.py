@@ -9,7 +9,7 @@ from portway.render.files import ManagedFile, Service
 from portway.render.node_programs import python_files
 from portway.render.templates import render
 
-MODULES = "node/address/*.py"
+MODULES = ("node/address/*.py", "node/host.py")
 
 ADDRESS_MOVER = Service(
     "portway-address",
@@ -33,7 +33,7 @@ def address_files(cluster: Cluster, lb: LoadBalancer) -> tuple[ManagedFile, ...]
     )
     command = render("portway-address.j2", python_folder=paths.PYTHON_FOLDER)
     program = (
-        *python_files(MODULES),
+        *python_files(*MODULES),
         ManagedFile(ADDRESS_MOVER.override, unit, "644"),
         ManagedFile(str(paths.ADDRESS_COMMAND), command, "755"),
     )
@@ -45,7 +45,7 @@ def address_files(cluster: Cluster, lb: LoadBalancer) -> tuple[ManagedFile, ...]
 def address_paths() -> tuple[str, ...]:
     """The paths of those files, in the same order."""
     return (
-        *(file.path for file in python_files(MODULES)),
+        *(file.path for file in python_files(*MODULES)),
         ADDRESS_MOVER.override,
         str(paths.ADDRESS_COMMAND),
         ADDRESS_MOVER.config,
@@ -70,5 +70,8 @@ def mover_config(cluster: Cluster, lb: LoadBalancer, program: str) -> MoverConfi
         reclaim_priority=lb.healthy_priority if lb.is_master else None,
         hand_back_after=max(15.0, 5 * cluster.settings.advert_interval),
         check_interval=cluster.settings.address_check_interval,
+        stay=lb.stay_weight,
+        claim=lb.claim_weight,
+        fail_back=cluster.settings.fail_back,
         program=program,
     )

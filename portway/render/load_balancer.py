@@ -1,12 +1,12 @@
 """Everything that a load balancer should have."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from portway.contract import paths
 from portway.model.cluster import STATS_FRONTEND, Cluster, LoadBalancer
 from portway.model.health import ANSWER_TIMEOUT
 from portway.render.address_mover import ADDRESS_MOVER, address_files, address_paths
+from portway.render.check import CHECK, HEARTBEAT, check_files, check_paths
 from portway.render.files import ManagedFile, Service, Survey, WantedNode
 from portway.render.templates import render
 
@@ -27,8 +27,6 @@ kernel's own limit (fs.nr_open). It costs nothing until it is used."""
 LOG_BURST = 5_000
 """Lines of HAProxy's in 30 s that journald takes at least."""
 
-CHECK_SOURCE = Path(__file__).parents[1] / "node" / "check_haproxy.py"
-
 HAPROXY = Service(
     "haproxy",
     str(paths.HAPROXY_CONFIG),
@@ -48,18 +46,16 @@ KEEPALIVED = Service(
     "systemctl show -p MainPID --value keepalived",
     replaced_by_reload=False,
 )
-SERVICES = (HAPROXY, ADDRESS_MOVER, KEEPALIVED)
-FOLDERS = (str(paths.PYTHON_FOLDER),)
+SERVICES = (HAPROXY, ADDRESS_MOVER, CHECK, KEEPALIVED)
+FOLDERS = (str(paths.PROGRAM_FOLDER),)
 
 LONGEST_SYSCTL = 4_000
 """Characters: the kernel reads one page of such a list."""
 
 
-def load_balancer(cluster: Cluster, lb: LoadBalancer, interface: str) -> WantedNode:
-    """Everything that one load balancer should have.
-
-    ``interface`` is the device with the node's address, which only the node knows.
-    """
+def load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
+    """Everything that one load balancer should have."""
+    prepare = preparation(lb.node.address)
     context = {
         "cluster": cluster,
         "settings": cluster.settings,
@@ -67,10 +63,12 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer, interface: str) -> WantedN
         "health": cluster.health,
         "answer_timeout": ANSWER_TIMEOUT,
         "lb": lb,
-        "interface": interface,
         "admin_socket": paths.ADMIN_SOCKET,
         "stats_frontend": STATS_FRONTEND,
-        "check_script": paths.CHECK_SCRIPT,
+        "heartbeat": HEARTBEAT,
+        "verdict": paths.VERDICT,
+        "standing": paths.STANDING,
+        "interface_file": paths.INTERFACE,
         "fifo": paths.FIFO,
         "transfer": paths.TRANSFER,
     }
@@ -86,15 +84,18 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer, interface: str) -> WantedN
                 render("haproxy.cfg.j2", **context),
                 validate=("haproxy", "-c", "-f"),
             ),
-            ManagedFile(str(paths.CHECK_SCRIPT), CHECK_SOURCE.read_text(), "755"),
-            *address_files(cluster, lb),
+            *_once(*address_files(cluster, lb), *check_files(cluster)),
             ManagedFile(
                 str(paths.KEEPALIVED_CONFIG),
                 render("keepalived.conf.j2", **context),
-                validate=("keepalived", "-t", "-f"),
+                validate=(
+                    "/bin/sh",
+                    "-c",
+                    f'{prepare} && exec keepalived -t -f "$0"',
+                ),
             ),
             _unit_override(HAPROXY, 200, descriptors=DESCRIPTORS, log_burst=LOG_BURST),
-            _unit_override(KEEPALIVED, 500, fifo=paths.FIFO),
+            _unit_override(KEEPALIVED, 500, prepare=prepare),
             ManagedFile(
                 str(paths.SYSCTL_CONFIG),
                 render("sysctl.conf.j2", reserved=reserved, retries=MOST_RETRIES),
@@ -113,8 +114,7 @@ def load_balancer_survey() -> Survey:
         packages=PACKAGES,
         files=(
             str(paths.HAPROXY_CONFIG),
-            str(paths.CHECK_SCRIPT),
-            *address_paths(),
+            *dict.fromkeys((*address_paths(), *check_paths())),
             str(paths.KEEPALIVED_CONFIG),
             HAPROXY.override,
             KEEPALIVED.override,
@@ -124,6 +124,27 @@ def load_balancer_survey() -> Survey:
         sysctls=(RESERVED_PORTS, RETRIES),
         units=tuple(service.unit for service in SERVICES),
     )
+
+
+def preparation(address: str) -> str:
+    """Shell code for what keepalived needs before it reads its configuration.
+
+    That is the folders in which it watches files (2.3.3 crashes without), and the name
+    of the network interface that has a node's own address.
+    """
+    folders = f"{paths.CHECK_RUN_FOLDER} {paths.ADDRESS_RUN_FOLDER}"
+    shown = f"ip -o -4 address show to {address}/32"
+    name = r'sed -n "s/^[0-9]*: *\([^ ]*\) .*/interface \1/p"'
+    target = paths.INTERFACE
+    return (
+        f"mkdir -p {folders} && {shown} | {name} >{target}.new && "
+        f"[ -s {target}.new ] && mv {target}.new {target}"
+    )
+
+
+def _once(*files: ManagedFile) -> tuple[ManagedFile, ...]:
+    """Files of programs that share modules, each once and in its first place."""
+    return tuple({file.path: file for file in files}.values())
 
 
 def reserved_ports(ports: Iterable[int]) -> str:
@@ -152,7 +173,7 @@ def _unit_override(
     *,
     descriptors: int | None = None,
     log_burst: int | None = None,
-    fifo: Path | None = None,
+    prepare: str = "",
 ) -> ManagedFile:
     content = render(
         "unit.conf.j2",
@@ -161,7 +182,9 @@ def _unit_override(
         restart_milliseconds=restart_milliseconds,
         descriptors=descriptors,
         log_burst=log_burst,
-        fifo=fifo,
+        fifo=paths.FIFO,
+        prepare=prepare,
+        standing=paths.STANDING,
         loaded_folder=paths.LOADED_FOLDER,
         loaded=paths.LOADED_FOLDER / service.unit,
     )

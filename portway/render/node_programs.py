@@ -9,14 +9,15 @@ from portway.render.files import ManagedFile
 PACKAGE = Path(__file__).parents[1]
 
 
-def python_files(pattern: str) -> tuple[ManagedFile, ...]:
-    """The modules matching a pattern below ``portway/``, and all of the contract.
+def python_files(*patterns: str) -> tuple[ManagedFile, ...]:
+    """The modules matching patterns below ``portway/``, and all of the contract.
 
     On the node they have the same import names as here. They are whole packages, each
     with its ``__init__``, so that another package named ``portway`` elsewhere on the
     node does not come before them.
     """
-    modules = [*PACKAGE.glob("contract/*.py"), *PACKAGE.glob(pattern)]
+    wanted = ("contract/*.py", *patterns)
+    modules = [module for pattern in wanted for module in PACKAGE.glob(pattern)]
     needed = {*modules, *(i for module in modules for i in _inits(module))}
     return tuple(
         ManagedFile(

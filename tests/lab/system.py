@@ -21,7 +21,7 @@ CONFIGS = (
     "/etc/systemd/system/haproxy.service.d/portway.conf",
     "/etc/systemd/system/keepalived.service.d/portway.conf",
     "/etc/sysctl.d/60-portway.conf",
-    "/usr/local/lib/portway/check-haproxy",
+    "/etc/portway/check.json",
 )
 
 Result = subprocess.CompletedProcess[str]

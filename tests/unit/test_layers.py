@@ -31,7 +31,6 @@ OUTSIDE: dict[str, set[str]] = {
 }
 """What each package may import besides the standard library and this project."""
 ALONE = {
-    "portway.node.check_haproxy": "it is copied to nodes alone",
     "portway.node.install_release": "application nodes have no package for it",
 }
 """Modules that must do with less than their package: only the standard library, and
@@ -170,13 +169,12 @@ def test_every_package_says_what_it_is_for(tree: str) -> None:
         ("contract/paths.py", "import requests", "nothing from outside"),
         ("node/address/mover.py", "from portway import errors", "nothing of Portway"),
         ("ops/facts.py", "from portway.aws import reading", "asks nobody else"),
-        ("run/run.py", "from portway.node import check_haproxy", "run on nodes"),
+        ("run/run.py", "from portway.node import host", "run on nodes"),
         ("errors.py", "from portway.model import stack", "floor is not below"),
         ("model/login.py", "from portway import Stack", "from a package"),
         ("model/login.py", "from ..ops import facts", "floor is not below"),
         ("model/login.py", "__import__('pyinfra')", "import statements"),
         ("node/install_release.py", "import boto3", "no package for it"),
-        ("node/check_haproxy.py", "from portway.contract import paths", "alone"),
         ("__init__.py", "import pyinfra", "nothing from outside"),
     ],
 )

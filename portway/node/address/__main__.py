@@ -3,9 +3,7 @@
 import argparse
 import json
 import logging
-import os
 import signal
-import socket
 import sys
 import time
 from dataclasses import replace
@@ -14,10 +12,11 @@ from types import FrameType
 from portway.contract.address import AddressObject
 from portway.contract.mover import MoverConfig
 from portway.contract.paths import ADDRESS_CONFIG
-from portway.node.address import keepalived, report
+from portway.node.address import keepalived, report, standing
 from portway.node.address.ec2 import Ec2, Ec2Error
 from portway.node.address.memory import Memory
 from portway.node.address.mover import Mover
+from portway.node.host import notify_systemd
 
 log = logging.getLogger("address")
 
@@ -84,11 +83,14 @@ def _run(config: MoverConfig) -> int:
     signal.signal(signal.SIGTERM, stop)
     memory = report.resume()
     notifications = keepalived.Notifications(priority=memory.priority)
-    mover = Mover(config, Ec2(config), memory)
-    _notify_systemd("READY=1")
+    mover = Mover(config, Ec2(config), memory, write_standing=standing.write)
+    standing.write(memory.standing)
+    fail_back = standing.FailBack(config, mover.clock)
+    notify_systemd("READY=1")
     reports = _Reports(mover)
     while True:
         _turn(notifications, mover)
+        standing.take_part(mover, fail_back)
         reports.write()
 
 
@@ -128,7 +130,7 @@ def _listen(
     It is called between slow calls of EC2 too: the watchdog must not take a mover that
     waits for five of them for one that hangs.
     """
-    _notify_systemd("WATCHDOG=1")
+    notify_systemd("WATCHDOG=1")
     address = mover.config.address
     for word in notifications.wait(seconds):
         if word in tuple(keepalived.State):
@@ -153,15 +155,6 @@ def _try_permissions(config: MoverConfig) -> int:
     for text in found:
         print(text)
     return 1 if found else 0
-
-
-def _notify_systemd(text: str) -> None:
-    """Notify systemd (sd_notify(3)), if it has started this."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-            s.connect("\0" + address[1:] if address[0] == "@" else address)
-            s.send(text.encode())
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from portway.contract.paths import FIFO
+from portway.node.host import KERNEL_ADDRESSES, has_address
 
 KEEPALIVED_PID = Path("/run/keepalived.pid")
-KERNEL_ADDRESSES = Path("/proc/net/fib_trie")
 LINE = re.compile(r'INSTANCE "[^"]*" ([A-Z_]+) ([0-9]+)')
 
 
@@ -113,12 +113,6 @@ def is_running(pid_file: Path = KEEPALIVED_PID) -> bool:
         return Path(f"/proc/{pid}/comm").read_text().strip() == "keepalived"
     except (OSError, ValueError):
         return False
-
-
-def has_address(address: str, kernel: Path = KERNEL_ADDRESSES) -> bool:
-    """Whether an IPv4 address is one of this node's own."""
-    pattern = rf"\|-- {re.escape(address)}\n\s+/32 host LOCAL"
-    return re.search(pattern, kernel.read_text()) is not None
 
 
 def process_identity(pid_file: Path = KEEPALIVED_PID) -> str:

@@ -18,6 +18,11 @@ class Memory:
     holders: tuple[str | None, ...] = ()
     """Network interfaces that the address objects pointed to at the last look."""
     looked_at: float = 0.0
+    standing: int = 0
+    """What this node adds to its VRRP priority for its part in the pair."""
+    waits_since: float = 0.0
+    """Since when this node could take its address back from its peer; 0 if it could
+    not."""
     moves: int = 0
     """Successful calls that moved something to this node."""
     last_move: float = 0.0

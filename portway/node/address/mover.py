@@ -61,6 +61,8 @@ class Mover:
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
+    write_standing: Callable[[int], object] = int
+    """Lets keepalived add something to this node's priority."""
     due: float = 0.0
     """When to look next, by ``clock``."""
     _since: float = field(init=False)
@@ -83,6 +85,8 @@ class Mover:
         log.info("VRRP: %s, was %s", state, memory.vrrp_state)
         memory.vrrp_state, memory.vrrp_since = state, self.wall_clock()
         memory.arrived, memory.refused = False, ""
+        if state is not State.MASTER:
+            self.stand(0)
         self._since, self._prevails, self._probe = now, False, FIRST_PROBE
         self._tries, self._moved = 0, None
         self._heard = now if state is State.MASTER else None
@@ -97,6 +101,12 @@ class Mover:
         if self.memory.vrrp_state is State.MASTER:
             self._prevails = True
             self.due = min(self.due, self._looked + FASTEST_LOOK)
+
+    def stand(self, value: int) -> None:
+        """Add this to the node's VRRP priority, for its part in the pair."""
+        if value != self.memory.standing:
+            self.write_standing(value)
+            self.memory.standing = value
 
     def act(self, listen: Listen) -> None:
         """Look where the address points, and move it if that is this node's job now."""
@@ -129,6 +139,7 @@ class Mover:
         elif self._may_move():
             self._move(seen, listen)
         else:
+            self.stand(0)  # the peer has the address, and keeps it
             self._look_again(self.config.check_interval)
 
     def _settle(self) -> None:
@@ -137,6 +148,7 @@ class Mover:
             return
         if not self.memory.arrived:
             log.info("%s points to this node", self.config.address)
+        self.stand(self.config.stay)
         self.memory.arrived, self._prevails = True, False
         self._tries, self._moved, self._away_since = 0, None, None
         self._look_again(self.config.check_interval)
@@ -168,6 +180,8 @@ class Mover:
     def _move(self, seen: tuple[AddressObject, ...], listen: Listen) -> None:
         if not self.memory.failures:
             log.info("moving %s to this node", self.config.address)
+        # Before the call: a master that was only stalled must not win once it is made.
+        self.stand(self.config.stay or self.memory.standing)
         for _ in self._made(self.cloud.move_calls(seen), State.MASTER, listen):
             self.memory.moves += 1
             self.memory.last_move = self.wall_clock()

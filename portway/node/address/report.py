@@ -9,10 +9,10 @@ from typing import Any
 
 from portway.contract.metrics import COUNTERS, METRICS, PREFIX
 from portway.contract.mover import OVERDUE, MoverConfig
-from portway.contract.paths import METRICS_FILE, STATUS, TRANSFER
-from portway.contract.transfer import is_given_away
+from portway.contract.paths import METRICS_FILE, STATUS
 from portway.node.address import keepalived
 from portway.node.address.memory import Memory
+from portway.node.address.standing import is_handed_over
 
 
 def save(config: MoverConfig, memory: Memory, path: Path = STATUS) -> None:
@@ -35,6 +35,7 @@ def status(config: MoverConfig, memory: Memory) -> dict[str, Any]:
         "address": config.address,
         "holder": holders[0] if len(set(holders)) == 1 else None,
         "agrees": agrees(config, memory),
+        "fail_back": config.fail_back,
         **asdict(memory),
         "keepalived": keepalived.process_identity(),
     }
@@ -69,16 +70,8 @@ def resume(path: Path = STATUS) -> Memory:
         return Memory()
     if saved.get("keepalived") != keepalived.process_identity():
         memory.vrrp_state, memory.arrived = keepalived.State.STOP, False
-        memory.priority = 0
+        memory.priority = memory.standing = 0
     return memory
-
-
-def is_handed_over(path: Path = TRANSFER) -> bool:
-    """Whether a planned transfer keeps the address away from this node."""
-    try:
-        return is_given_away(path.read_text())
-    except (OSError, UnicodeDecodeError):
-        return False
 
 
 def save_metrics(
@@ -139,6 +132,12 @@ def words(known: dict[str, Any], now: float) -> str:
             "handed over on purpose (deploys/transfer.py): the other node is preferred "
             "while it is healthy"
         )
+    if known["waits_since"]:
+        waited = max(0.0, now - known["waits_since"])
+        when = "when deploys/transfer.py says so"
+        if known["fail_back"] is not None:
+            when = f"in {max(0.0, known['fail_back'] - waited):.0f} s (fail_back)"
+        lines.append(f"serves again for {waited:.0f} s; takes the address back {when}")
     if known["looked_at"] and not known["agrees"]:
         lines.append("AWS and VRRP DO NOT AGREE about this node")
     return "\n".join(lines)

@@ -137,7 +137,7 @@ def cluster_of(
 
 def text_of(cluster: Cluster, folder: Path, log: int) -> str:
     """The configuration of a load balancer, for a process that anyone may run."""
-    wanted = load_balancer(cluster, cluster.load_balancer("lb-1"), "lo")
+    wanted = load_balancer(cluster, cluster.load_balancer("lb-1"))
     text = wanted.file(str(HAPROXY_CONFIG)).content
     text = re.sub(r"(?m)^ +(chroot|user|group) .*\n", "", text)
     text = text.replace("/run/haproxy/", f"{folder}/")

@@ -1,6 +1,8 @@
 """The main job on Debian 12: older HAProxy, keepalived and systemd."""
 
-from tests.lab.system import System, changes, output, stream
+from tests.lab.deploys.interfaces import renamed_interface, without_address
+from tests.lab.deploys.test_failover import failover
+from tests.lab.system import System, changes, output, stream, wait_until
 
 
 def test_main_job_on_debian_12(bookworm: System) -> None:
@@ -20,3 +22,13 @@ def test_main_job_on_debian_12(bookworm: System) -> None:
         before = last()
         while last() < before + 20:
             pass
+
+
+def test_fail_over_and_a_stall_on_debian_12(bookworm: System) -> None:
+    bookworm.deploy(what="site")
+    scenarios = ("haproxy-stopped", "host-stalled-briefly", "host-stalled")
+    result = failover(bookworm, *scenarios)
+    assert result.returncode == 0, output(result)
+    renamed_interface(bookworm)
+    without_address(bookworm, "lb-1", 10)
+    wait_until(lambda: bookworm.masters() == ["lb-1"], 20, "lb-1 is master again")

@@ -21,8 +21,8 @@ LAST_RELEASE = "f3e6ab589a8999257aab8f2fa7c7d656ace4f5b0"
 GONE = {
     f"/usr/local/lib/portway/python/portway/node/address/{name}.py"
     for name in ("config", "places", "vrrp")
-}
-"""Modules of the address mover that are elsewhere now."""
+} | {"/usr/local/lib/portway/check-haproxy"}
+"""Modules of the address mover that are elsewhere now, and a check that is no file."""
 PORTS = (9001, 9002, 9003)
 NODES = ("lb-1", "lb-2", "app-1", "app-2")
 

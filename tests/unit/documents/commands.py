@@ -253,7 +253,7 @@ def template() -> dict[str, Any]:
     return document
 
 
-UNITS = {"haproxy", "keepalived", "portway-address", "message-app"}
+UNITS = {"haproxy", "keepalived", "portway-address", "portway-check", "message-app"}
 SYSTEMCTL = {"start", "stop", "restart", "status", "reboot"}
 SOCKETS = {str(paths.ADMIN_SOCKET), "/run/haproxy-master.sock"}
 
@@ -280,6 +280,12 @@ def check_mover(words: Words) -> None:
 def check_socat(words: Words) -> None:
     """HAProxy's sockets."""
     need(words[-1].removeprefix("UNIX-CONNECT:") in SOCKETS, f"socat {words}")
+
+
+def check_cat(words: Words) -> None:
+    """Files that Portway writes."""
+    known = {str(path) for path in vars(paths).values() if isinstance(path, Path)}
+    need(set(words) <= known, f"cat {words}")
 
 
 def check_analyze(words: Words) -> None:
@@ -314,6 +320,7 @@ PROGRAMS: dict[str, dict[str, Check]] = {
     },
     "sh node": {
         "apt-get": anything,
+        "cat": check_cat,
         "cut": anything,
         "echo": anything,
         "grep": anything,
@@ -324,7 +331,6 @@ PROGRAMS: dict[str, dict[str, Check]] = {
         "ss": anything,
         "systemctl": check_systemctl,
         "systemd-analyze": check_analyze,
-        str(paths.CHECK_SCRIPT): anything,
     },
 }
 """The programs that each kind of block may call, and what is checked of their words."""

@@ -17,6 +17,7 @@ from portway.load_balancers.verify import (
     pair_problems,
     unserved,
     unserved_clients,
+    waiting,
 )
 from tests.unit.samples import cluster
 
@@ -26,6 +27,8 @@ GOOD = LoadBalancerStatus(
     backends=frozenset({"tcp_leastconn"}),
     keepalived_active=True,
     mover_active=True,
+    check_active=True,
+    check_counts=True,
 )
 MASTER = replace(GOOD, holds_vrrp_address=True)
 
@@ -139,7 +142,7 @@ def test_long_lists_are_cut() -> None:
         (MASTER, MASTER, "both"),
         (GOOD, GOOD, "neither"),
         (GOOD, MASTER, "lb-1 serves and is the master of record"),
-        (LoadBalancerStatus(keepalived_active=True, mover_active=True), MASTER, None),
+        (replace(GOOD, frontends=frozenset(), backends=frozenset()), MASTER, None),
         (replace(GOOD, handed_over=True), MASTER, None),
         (replace(MASTER, handed_over=True), GOOD, "lb-2 serves and should be"),
         (replace(MASTER, frontends=frozenset()), GOOD, "lb-2 serves and should be"),
@@ -150,6 +153,26 @@ def test_long_lists_are_cut() -> None:
         ),
         (replace(GOOD, keepalived_active=False), MASTER, "keepalived is not running"),
         (MASTER, replace(GOOD, mover_active=False), "portway-address is not running"),
+        (MASTER, replace(GOOD, check_active=False), "portway-check is not running"),
+        (
+            replace(MASTER, check_counts=False),
+            GOOD,
+            "keepalived on lb-1 does not run its check: see journalctl",
+        ),
+        (
+            MASTER,
+            replace(GOOD, check_counts=False, unsafe_paths=("/usr", "/usr/bin")),
+            "others than root may write to /usr /usr/bin: chown root:root /usr /usr/bin"
+            " && chmod go-w /usr /usr/bin && systemctl restart keepalived",
+        ),
+        (
+            replace(MASTER, handed_over=True),
+            replace(GOOD, handed_over=True),
+            "both lb-1 and lb-2 have handed the address over on purpose",
+        ),
+        (replace(GOOD, waited=0.0), MASTER, None),
+        (replace(GOOD, waited=70.0), MASTER, None),
+        (replace(GOOD, waited=80.0), MASTER, "lb-1 serves and is the master of record"),
         (None, MASTER, None),
         (None, GOOD, None),
         (MASTER, None, None),
@@ -172,6 +195,21 @@ def test_pair_has_exactly_the_right_master(
     found = pair_problems(CLUSTER, statuses, [place])
     assert (expected is None) == (found == ())
     assert expected is None or expected in found[0]
+
+
+def test_address_that_waits_to_be_taken_back_is_told_with_the_time() -> None:
+    statuses = {"lb-1": replace(GOOD, waited=12.0), "lb-2": MASTER}
+    assert waiting(CLUSTER, statuses) == (
+        "lb-2 has the address since a fail-over; lb-1 serves again for 12 s and takes "
+        "it back in 48 s, or when deploys/transfer.py says so",
+    )
+    by_hand = replace(
+        CLUSTER, settings=CLUSTER.settings.model_copy(update={"fail_back": None})
+    )
+    (text,) = waiting(by_hand, statuses)
+    assert text.endswith("takes it back when deploys/transfer.py says so")
+    days = {"lb-1": replace(GOOD, waited=1e6), "lb-2": MASTER}
+    assert pair_problems(by_hand, days, [AddressObject("x", interface("lb-2"))]) == ()
 
 
 def interface(name: str) -> str:
@@ -211,12 +249,22 @@ def test_status_is_read_from_what_the_node_prints() -> None:
         "vrrp master",
         "mover active",
         "age 3",
-        'status {"refused": "", "failures": 2, "last_failure": "ec2:X: denied"}',
+        'status {"refused": "", "failures": 2, "last_failure": "ec2:X: denied", '
+        '"waits_since": 987.5}',
+        "now 1000",
+        "check active",
+        "asked 1",
+        "unsafe /usr/bin",
         "transfer 1",
         f"down\t{BACKEND}\tapp-1\tDOWN\tL7STS\t426\tUpgrade Required",
     ]
     expected = replace(
-        MASTER, mover_failure="ec2:X: denied", handed_over=True, down=(UPGRADE,)
+        MASTER,
+        mover_failure="ec2:X: denied",
+        handed_over=True,
+        down=(UPGRADE,),
+        unsafe_paths=("/usr/bin",),
+        waited=12.5,
     )
     assert LoadBalancerFacts().process(lines) == expected
 

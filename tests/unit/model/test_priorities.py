@@ -5,18 +5,31 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from portway.model.priorities import Priorities, violations
+from portway.model.priorities import CLAIM_WEIGHT, Priorities, violations
 
 BASES = st.integers(-5, 260)
 WEIGHTS = st.integers(-300, 300)
 
 
 def winner(
-    p: Priorities, *, master_ok: bool, backup_ok: bool, transferred: bool = False
+    p: Priorities,
+    *,
+    master_ok: bool,
+    backup_ok: bool,
+    transferred: bool = False,
+    stays: bool = False,
+    claims: bool = False,
 ) -> str:
     """Who is master in the end; on equal priorities whoever is master stays it."""
-    master = p.effective(p.master, healthy=master_ok, transferred=transferred)
-    backup = p.effective(p.backup, healthy=backup_ok)
+    master = p.effective(
+        p.master,
+        healthy=master_ok,
+        transferred=transferred,
+        standing=CLAIM_WEIGHT if claims else 0,
+    )
+    backup = p.effective(
+        p.backup, healthy=backup_ok, standing=p.stay_weight if stays else 0
+    )
     if master == backup:
         return "whoever was"
     return "master" if master > backup else "backup"
@@ -55,6 +68,21 @@ def test_transferred_master_comes_back_only_when_the_backup_cannot_serve(
 
 
 @hypothesis_settings(suppress_health_check=[HealthCheck.filter_too_much])
+@given(BASES, BASES, WEIGHTS)
+def test_backup_keeps_the_address_until_it_fails_or_the_master_takes_it_back(
+    master: int, backup: int, weight: int
+) -> None:
+    p = Priorities(master, backup, weight)
+    assume(not violations(p))
+    assert winner(p, master_ok=True, backup_ok=True, stays=True) == "backup"
+    assert winner(p, master_ok=False, backup_ok=True, stays=True) == "backup"
+    assert winner(p, master_ok=False, backup_ok=False, stays=True) == "backup"
+    assert winner(p, master_ok=True, backup_ok=False, stays=True) == "master"
+    back = winner(p, master_ok=True, backup_ok=True, stays=True, claims=True)
+    assert back == "master"
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.integers(1, 254), st.integers(1, 254), st.integers(-253, 253))
 def test_refused_priorities_go_wrong_where_nothing_is_clamped(
     master: int, backup: int, weight: int
@@ -63,7 +91,8 @@ def test_refused_priorities_go_wrong_where_nothing_is_clamped(
     assume(violations(priorities))
     # One below, for a master that handed the address over.
     assume(min(master, backup) - 1 + min(weight, 0) >= 1)
-    assume(max(master, backup) + max(weight, 0) <= 254)
+    # And above, for nodes that keep the address or take it back.
+    assume(max(master, backup) + max(weight, 0) + CLAIM_WEIGHT <= 254)
     right = (
         winner(priorities, master_ok=True, backup_ok=True) == "master"
         and winner(priorities, master_ok=False, backup_ok=True) == "backup"
@@ -75,7 +104,7 @@ def test_refused_priorities_go_wrong_where_nothing_is_clamped(
 
 @pytest.mark.parametrize(
     ("weight", "word"),
-    [(-1, "cannot move"), (1, "cannot move"), (-149, "below"), (104, "above")],
+    [(-1, "cannot move"), (1, "cannot move"), (-149, "below"), (102, "above")],
 )
 def test_weights_known_to_fail_are_refused_with_the_bound(
     weight: int, word: str
@@ -85,7 +114,7 @@ def test_weights_known_to_fail_are_refused_with_the_bound(
     assert "use " in text
 
 
-@pytest.mark.parametrize("weight", [-2, -20, -148, 2, 103])
+@pytest.mark.parametrize("weight", [-2, -20, -148, 2, 101])
 def test_weights_known_to_work_are_accepted(weight: int) -> None:
     assert violations(Priorities(151, 150, weight)) == ()
 

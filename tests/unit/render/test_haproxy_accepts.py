@@ -61,7 +61,7 @@ def haproxy_check(config: str, folder: Path) -> subprocess.CompletedProcess[str]
 def rendered(document: dict[str, Any]) -> str:
     clients = parse_clients(json.dumps(document), "clients.json")
     cluster = build_cluster(stack(), settings(), clients)
-    wanted = load_balancer(cluster, cluster.load_balancers[0], "eth0")
+    wanted = load_balancer(cluster, cluster.load_balancers[0])
     return wanted.file(str(HAPROXY_CONFIG)).content
 
 

@@ -30,9 +30,7 @@ ENTRIES = [
 def haproxy(*entries: dict[str, object], app_nodes: int = 2) -> str:
     found = cluster(*entries, app_nodes=app_nodes)
     return (
-        load_balancer(found, found.load_balancers[0], "ens5")
-        .file(str(HAPROXY_CONFIG))
-        .content
+        load_balancer(found, found.load_balancers[0]).file(str(HAPROXY_CONFIG)).content
     )
 
 
@@ -64,7 +62,7 @@ def test_order_of_the_file_does_not_matter() -> None:
 def test_files_of_a_pair_mirror_each_other() -> None:
     found = cluster()
     texts = [
-        load_balancer(found, lb, "ens5").file(str(KEEPALIVED_CONFIG)).content
+        load_balancer(found, lb).file(str(KEEPALIVED_CONFIG)).content
         for lb in found.load_balancers
     ]
     mirror = {
@@ -82,7 +80,7 @@ def test_files_of_a_pair_mirror_each_other() -> None:
 def test_keepalived_is_never_told_nopreempt_or_a_fixed_master() -> None:
     found = cluster()
     for lb in found.load_balancers:
-        text = load_balancer(found, lb, "ens5").file(str(KEEPALIVED_CONFIG)).content
+        text = load_balancer(found, lb).file(str(KEEPALIVED_CONFIG)).content
         assert "nopreempt" not in text
         assert "state BACKUP" in text
         assert "unicast_peer" in text
@@ -145,14 +143,14 @@ def test_long_port_lists_are_widened_until_the_kernel_takes_them() -> None:
 
 def test_every_file_ends_with_a_newline() -> None:
     found = cluster()
-    wanted = load_balancer(found, found.load_balancers[0], "ens5")
+    wanted = load_balancer(found, found.load_balancers[0])
     assert all(file.content.endswith("\n") for file in wanted.files)
 
 
 def test_survey_of_a_load_balancer_is_known_before_it_is_rendered() -> None:
     found = cluster(*ENTRIES)
     for lb in found.load_balancers:
-        assert load_balancer(found, lb, "ens5").survey == load_balancer_survey()
+        assert load_balancer(found, lb).survey == load_balancer_survey()
 
 
 def test_dead_peers_are_found_within_two_minutes_by_whatever_was_sent() -> None:
@@ -172,6 +170,6 @@ def test_dead_peers_are_found_within_two_minutes_by_whatever_was_sent() -> None:
     assert binds
     assert all(" tcp-ut " in bind for bind in binds)
     found = cluster(*ENTRIES)
-    wanted = load_balancer(found, found.load_balancers[0], "ens5")
+    wanted = load_balancer(found, found.load_balancers[0])
     assert wanted.sysctls[RETRIES] == "7"
     assert f"{RETRIES} = 7\n" in wanted.file(str(SYSCTL_CONFIG)).content

@@ -8,10 +8,10 @@ import pytest
 from portway.node.address.keepalived import (
     Notifications,
     State,
-    has_address,
     is_running,
     present_state,
 )
+from portway.node.host import has_address
 
 TRIE = """Local:
         |-- 10.60.0.5

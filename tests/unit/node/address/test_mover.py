@@ -16,6 +16,7 @@ from portway.node.address.ec2 import Ec2Error, Failure
 from portway.node.address.keepalived import State
 from portway.node.address.memory import Memory
 from portway.node.address.mover import LONGEST_RETRY, Mover
+from portway.node.address.standing import is_handed_over
 
 CONFIG = MoverConfig(
     stack="messages",
@@ -170,7 +171,7 @@ def test_transfer_is_told_as_keepalived_reads_it(
 ) -> None:
     path = tmp_path / "transfer"
     path.write_text(text, encoding="latin-1")
-    assert report.is_handed_over(path) is away
+    assert is_handed_over(path) is away
 
 
 def test_backup_that_is_left_with_the_address_gives_it_to_its_master() -> None:

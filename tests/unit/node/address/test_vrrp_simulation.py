@@ -70,23 +70,32 @@ def right_node(pair: Pair) -> int:
     deadline=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
-@given(st.integers(1, 254), st.integers(1, 254), st.integers(-253, 253), EVENTS)
+@given(
+    st.integers(1, 254),
+    st.integers(1, 254),
+    st.integers(-253, 253),
+    EVENTS,
+    st.sampled_from([0.0, 10.0]),
+)
 def test_address_ends_on_the_right_node(
     master: int,
     backup: int,
     weight: int,
     events: list[tuple[float, tuple[str, int, bool]]],
+    fail_back: float,
 ) -> None:
     priorities = Priorities(master, backup, weight)
     assume(not violations(priorities))
-    pair = Pair(priorities)
+    pair = Pair(priorities, fail_back)
     for pause, event in events:
         pair.run(pause)
         happen(pair, *event)
     mend(pair)
     pair.run(MENDED)
-    assert pair.masters == [right_node(pair)]
-    assert pair.holder == right_node(pair)
+    assert len(pair.masters) == 1
+    assert [pair.holder] == pair.masters
+    if not fail_back or any(node.healthy for node in pair.nodes):
+        assert pair.holder == right_node(pair)
     for node in pair.nodes:
         node.healthy, node.transferred = True, False
     pair.run(SETTLED)
@@ -201,6 +210,38 @@ def test_claim_that_aws_carries_out_late_is_undone() -> None:
     pair.aws.holder = INTERFACES[0]  # what node 0 had asked for when it was master
     pair.run(70)  # a backup looks once a minute
     assert pair.holder == 1
+
+
+@pytest.mark.parametrize(("fail_back", "moves"), [(0.0, 2), (60.0, 1)])
+def test_master_that_stalls_moves_the_address_back_only_at_the_time_set(
+    fail_back: float, moves: int
+) -> None:
+    pair = Pair(USUAL, fail_back)
+    pair.run(SETTLED)
+    before = len(pair.aws.moves)
+    pair.nodes[0].stalled = True
+    pair.run(6)
+    pair.nodes[0].stalled = False
+    pair.run(50)
+    assert len(pair.aws.moves) - before == moves
+    pair.run(30)
+    assert pair.holder == 0
+    assert len(pair.aws.moves) - before == 2
+    assert [node.mover.memory.standing for node in pair.nodes] == [0, 0]
+
+
+def test_backup_that_fails_while_the_master_waits_gives_the_address_back() -> None:
+    pair = Pair(USUAL, 60.0)
+    pair.run(SETTLED)
+    pair.nodes[0].healthy = False
+    pair.run(SETTLED)
+    assert pair.holder == 1
+    pair.nodes[0].healthy = True
+    pair.run(SETTLED)
+    assert pair.holder == 1, "the master waits"
+    pair.nodes[1].healthy = False
+    pair.run(5)
+    assert pair.holder == 0
 
 
 def test_planned_transfer_holds_until_it_is_revoked() -> None:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 from portway.contract.address import AddressKind, AddressObject, Call, move_calls
 from portway.contract.mover import MoverConfig
-from portway.model.priorities import Priorities
+from portway.model.priorities import CLAIM_WEIGHT, Priorities
 from portway.node.address.ec2 import Ec2Error, Failure
 from portway.node.address.keepalived import State
 from portway.node.address.memory import Memory
 from portway.node.address.mover import Mover
+from portway.node.address.standing import FailBack
 
 TICK = 0.1
 """Seconds."""
@@ -96,11 +97,15 @@ class Node:
     advert_at: float = 0.0
     deaf: bool = False
     has_mover: bool = True
+    stalled: bool = False
 
     @property
     def priority(self) -> int:
         return self.priorities.effective(
-            self.base, healthy=self.healthy, transferred=self.transferred
+            self.base,
+            healthy=self.healthy,
+            transferred=self.transferred,
+            standing=self.mover.memory.standing,
         )
 
     def wait_for_master(self, now: float) -> None:
@@ -115,8 +120,11 @@ class Node:
 class Pair:
     """The whole system; ``run`` lets time pass."""
 
-    def __init__(self, priorities: Priorities) -> None:
+    def __init__(self, priorities: Priorities, fail_back: float = 0.0) -> None:
         self.time, self.aws = Time(), Aws()
+        self._claim = CLAIM_WEIGHT if fail_back else 0
+        self._stay = priorities.stay_weight if fail_back else 0
+        self._fail_back = fail_back
         self.healthy = priorities.effective(priorities.master, healthy=True)
         bases = (priorities.master, priorities.backup)
         self.nodes = [
@@ -124,6 +132,9 @@ class Pair:
         ]
         self.last_advert = True
         """Whether a master that yields sends one (``higher_prio_send_advert``)."""
+        self._fail_backs = [
+            FailBack(node.mover.config, node.mover.clock) for node in self.nodes
+        ]
         for node in self.nodes:
             node.mover.hear(State.BACKUP)
             node.wait_for_master(0)
@@ -143,6 +154,9 @@ class Pair:
             peer_instance_id="i-1",
             peer_interface_id=peer,
             reclaim_priority=self.healthy if number == 0 else None,
+            fail_back=self._fail_back,
+            claim=self._claim if number == 0 else 0,
+            stay=self._stay if number == 1 else 0,
         )
 
         def clock() -> float:
@@ -175,12 +189,23 @@ class Pair:
         for _ in range(round(seconds / TICK)):
             self.time.now += TICK
             self.aws.carry_out(self.time.now)
-            for node in self.nodes:
+            awake = [node for node in self.nodes if not node.stalled]
+            for node in awake:
                 self._advance(node)
-            for node in self.nodes:
+            for node in awake:
                 if node.has_mover and self.time.now >= node.mover.due:
                     node.mover.memory.priority = node.priority
                     node.mover.act(lambda: None)
+                if node.has_mover:
+                    self._take_part(node)
+
+    def _take_part(self, node: Node) -> None:
+        """As ``standing.take_part`` does, whose files this has not."""
+        is_backup = node.state is State.BACKUP
+        can = is_backup and node.healthy and not node.transferred
+        due = self._fail_backs[node.number].is_due(can=can, asked=False)
+        if is_backup:
+            node.mover.stand(node.mover.config.claim if due else 0)
 
     def _advance(self, node: Node) -> None:
         now = self.time.now
@@ -194,7 +219,7 @@ class Pair:
     def _receive(self, node: Node, sender: Node) -> None:
         """An advert of ``sender`` arrives; on a tie the higher address wins."""
         now = self.time.now
-        if node.deaf:
+        if node.deaf or node.stalled:
             return
         if node.state is State.BACKUP:
             if sender.priority >= node.priority:
