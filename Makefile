@@ -26,7 +26,7 @@ demo: setup
 	$(BIN)/python -m lab demo
 
 failover: setup
-	$(BIN)/python -m lab failover --every-kind --document
+	$(BIN)/python -m lab failover --every-kind --times 3 --document
 
 test: setup check
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 tests/unit tests/integration
