@@ -28,6 +28,8 @@ class CheckConfig:
     """Seconds for which a VRRP backup must serve again until that counts."""
     fall: float = 0.5
     """Seconds that HAProxy's socket may be without a listener."""
+    reload: float = 3.0
+    """Seconds for which the process that a reload replaces may still answer."""
     patience: float = 0.8
     """Seconds that HAProxy may take for the next part of an answer."""
     program: str = ""

@@ -20,6 +20,7 @@ class Fault(Enum):
     """In what way HAProxy does not serve."""
 
     GONE = "nothing listens on its socket"
+    ENDING = "its process is about to end"
     SILENT = "it does not answer"
     CLOSED = "it accepts no client's connections"
     NO_SERVER = "it has no server"
@@ -64,7 +65,8 @@ class Haproxy:
             question += f";show stat {self._backend} 2 -1"
         answer = self._ask(question)
         if "\nStopping: 0" not in answer:  # its successor answers in a moment
-            raise ConnectionError("the process is about to end")
+            text = "HAProxy's process is about to end"
+            return Finding(Fault.ENDING, text)
         if not in_full:
             return SERVES
         states = {row["pxname"]: row["status"] for row in _rows(answer)}

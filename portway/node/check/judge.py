@@ -71,6 +71,7 @@ class Judge:
         """Looks with the same fault until it counts."""
         seconds = {
             Fault.GONE: self._config.fall,
+            Fault.ENDING: self._config.reload,
             Fault.NO_SERVER: self._config.outage,
         }.get(fault, 0.0)
         pause = SLOWLY if fault is Fault.NO_SERVER else STEP

@@ -106,7 +106,7 @@ def test_others_are_looked_at_when_those_are_gone(path: Path) -> None:
     [
         (
             haproxy_says(info=INFO.replace("Stopping: 0", "Stopping: 1")),
-            Fault.GONE,
+            Fault.ENDING,
             "about to end",
         ),
         (haproxy_says(FRONTENDS[:2]), Fault.CLOSED, "accepts no client connections"),

@@ -14,7 +14,9 @@ CONFIG = CheckConfig(
     outage=3.0,
     rise=4.0,
 )
-GONE, SILENT, CLOSED, NO_SERVER = (Finding(fault, fault.value) for fault in Fault)
+GONE, ENDING, SILENT, CLOSED, NO_SERVER = (
+    Finding(fault, fault.value) for fault in Fault
+)
 
 
 def looks_until_it_counts(judge: Judge, found: Finding, *, is_master: bool) -> int:
@@ -28,6 +30,7 @@ def looks_until_it_counts(judge: Judge, found: Finding, *, is_master: bool) -> i
     ("found", "looks"),
     [
         (GONE, 1 + round(CONFIG.fall / STEP)),
+        (ENDING, 1 + round(CONFIG.reload / STEP)),
         (SILENT, 1),
         (CLOSED, 1),
         (NO_SERVER, 1 + round(CONFIG.outage / SLOWLY)),
