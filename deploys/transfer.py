@@ -20,7 +20,7 @@ from portway.run.exclusive import one_run_at_a_time
 from portway.run.inventory import current_cluster
 
 cluster = current_cluster()
-one_run_at_a_time(cluster)
+one_run_at_a_time(cluster, configures=False)
 target = transfer_target(cluster)
 lb = {member.name: member for member in cluster.load_balancers}.get(host.name)
 

@@ -27,7 +27,7 @@ from portway.ops.remote import NotReached, run_without_lease
 
 ANSWER_SECONDS = 10
 """What a node may take to answer; one that is frozen accepts connections, too."""
-RELEASE_SECONDS = 5
+RELEASE_SECONDS = 10
 TELL_EVERY = 10.0
 """Seconds between two lines of progress."""
 
@@ -58,6 +58,8 @@ class Holding(BaseStateCallback):
         self._held: dict[str, Host] = {}
         self._silent: set[str] = set()
         self._touched: set[str] = set()
+        self._found: Records = {}
+        self._deploys = False
         self._confirmed = 0.0
         self._refused: PortwayError | None = None
         self._lock, self._releasing = RLock(), RLock()
@@ -68,19 +70,27 @@ class Holding(BaseStateCallback):
 
     # What the run calls.
 
-    def begin(self) -> None:
+    def begin(self, *, deploys: bool) -> None:
         """Take the lease; before people have confirmed the run, only look.
 
-        All hosts call it side by side, and a refusal is one for all of them.
+        All hosts call it side by side, and a refusal is one for all of them. What was
+        deployed matters only to a run that ``deploys``.
         """
         with self._lock:
-            if self._refused is None and not self._confirmed:
-                try:
-                    self._look() if self._state.check_for_changes else self._take()
-                except PortwayError as error:
-                    self._refused = error
+            try:
+                if self._refused is None:
+                    self._begin(deploys)
+            except PortwayError as error:
+                self._refused = error
             if self._refused is not None:
                 raise self._refused
+
+    def _begin(self, deploys: bool) -> None:
+        if not self._confirmed:
+            self._look() if self._state.check_for_changes else self._take()
+        if deploys and not self._deploys:
+            self._deploys = True
+            self._judge(self._found)
 
     # What pyinfra calls.
 
@@ -90,6 +100,8 @@ class Holding(BaseStateCallback):
         with self._lock:
             if not self._held:
                 self._take()
+                if self._deploys:
+                    self._judge(self._found)
             elif time.time() - self._confirmed > self._lease.seconds / 3:
                 self._renew()  # this machine slept, or was busy
             if self._refused is not None:
@@ -115,12 +127,12 @@ class Holding(BaseStateCallback):
         return lease.fenced(self._lease, name, script) if held else script
 
     def _look(self) -> None:
-        """Say who works on the nodes, and judge what was deployed."""
+        """Say who works on the nodes, and find out what was deployed."""
         answers = self._ask(self._nodes(), lease.look_script())
         for text in sorted({str(a.holder) for a in answers.values() if a.holder}):
             logger.warning(f"another run is going on: {text}")
         self._confirmed = time.time()
-        self._judge({name: answer.deployed for name, answer in answers.items()})
+        self._found = {name: answer.deployed for name, answer in answers.items()}
 
     def _take(self) -> None:
         """Take the lease on every node that can be reached, or on none."""
@@ -159,7 +171,7 @@ class Holding(BaseStateCallback):
                 self._held.clear()
                 return name, answer.holder
         self._confirmed = time.time()
-        self._judge({name: answer.deployed for name, answer in answers.items()})
+        self._found = {name: answer.deployed for name, answer in answers.items()}
         return None
 
     def _take_of(self, nodes: Iterable[Host]) -> dict[str, Answer]:
@@ -214,9 +226,8 @@ class Holding(BaseStateCallback):
     def _release(self, node: Host) -> None:
         """End the lease on a node, and leave there what was deployed."""
         ended = self._state.current_stage is StateStage.Disconnect
-        records = node.name in self._touched or (
-            ended and node in self._state.activated_hosts
-        )
+        active = ended and node in self._state.activated_hosts
+        records = self._deploys and (active or node.name in self._touched)
         script = lease.release_script(self._lease, records=records)
         try:
             run_without_lease(node, script, self._record(ended) if records else None)

@@ -24,13 +24,14 @@ from portway.run.inventory import current_run
 
 
 @for_pyinfra
-def one_run_at_a_time(cluster: Cluster) -> None:
+def one_run_at_a_time(cluster: Cluster, *, configures: bool = True) -> None:
     """Have no other run change the nodes of this one, until this one is over.
 
     A deploy calls it first, for every host. With ``--dry`` it only says what is going
-    on.
+    on. A deploy that ``configures`` nothing cannot take a node back, and leaves its
+    record as it is.
     """
-    once_per_run("holding", lambda: _holding(cluster)).begin()
+    once_per_run("holding", lambda: _holding(cluster)).begin(deploys=configures)
 
 
 def _holding(cluster: Cluster) -> Holding:
