@@ -31,10 +31,11 @@ if lb is not None:
     if lb.holds_address:  # … and the holder only once the standby serves
         apply_load_balancer(wanted)
         verify_load_balancer(cluster=cluster, name="Verify the holder of the address")
-        run_keepalived(wanted)
+        run_keepalived(cluster, wanted)
     barrier(name="The holder knows its peer")  # on both
     if not lb.holds_address:
-        run_keepalived(wanted)
+        run_keepalived(cluster, wanted)
+    barrier(name="Both take part in VRRP")  # on both
 
     if is_last(cluster, lb.name):
         verify_pair(cluster=cluster, name="Verify the VRRP master and its address")

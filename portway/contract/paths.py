@@ -17,6 +17,8 @@ CHECK_CONFIG = Path("/etc/portway/check.json")
 TRANSFER = Path("/etc/portway/transfer")
 """Contains 1 while this node has handed the address over on purpose. keepalived tracks
 it, and it survives a reboot."""
+PACKAGE_POLICY = Path("/usr/sbin/policy-rc.d")
+"""Debian's packages ask it before their scripts start, stop or restart a service."""
 UNIT_FOLDER = Path("/etc/systemd/system")
 
 ADMIN_SOCKET = Path("/run/haproxy/admin.sock")

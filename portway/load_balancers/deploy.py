@@ -3,6 +3,7 @@
 from itertools import filterfalse
 
 from pyinfra import host, logger, state
+from pyinfra.api import StringCommand
 
 from portway.aws.reading import address_reader
 from portway.errors import Problem, refuse_if_any
@@ -27,6 +28,7 @@ from portway.load_balancers.verify import (
 )
 from portway.model.cluster import Cluster, LoadBalancer
 from portway.ops.differences import FoundNode, is_settled
+from portway.ops.fence import fenced
 from portway.ops.operations import (
     apply_sysctls,
     install_packages,
@@ -38,6 +40,7 @@ from portway.ops.operations import (
 )
 from portway.ops.ports import TakenPorts
 from portway.ops.pyinfra_errors import Commands, failure, for_pyinfra, operation
+from portway.ops.reading import forget_host, is_confirmed
 from portway.ops.remote import ask
 from portway.render.address_mover import address_paths
 from portway.render.check import check_paths
@@ -119,7 +122,7 @@ def apply_load_balancer(wanted: WantedNode) -> None:
 
 
 @for_pyinfra
-def run_keepalived(wanted: WantedNode) -> None:
+def run_keepalived(cluster: Cluster, wanted: WantedNode) -> None:
     """Let the current host take part in VRRP with its current configuration.
 
     The holder of the address first: it must know a new peer before that peer starts.
@@ -127,7 +130,32 @@ def run_keepalived(wanted: WantedNode) -> None:
     files of another version, so those are removed afterwards.
     """
     run_service(service=KEEPALIVED, wanted=wanted, name="Run keepalived")
+    restart_upgraded(
+        cluster=cluster, wanted=wanted, name="Run keepalived as its package has it"
+    )
     remove_stray_files(wanted=wanted, name="Remove files of other versions")
+
+
+@operation
+def restart_upgraded(cluster: Cluster, wanted: WantedNode) -> Commands:
+    """Restart a keepalived whose package was upgraded, where that moves nothing.
+
+    The package may not restart it by itself: see the template of ``policy-rc.d``.
+    """
+    found = read_node(wanted.survey)
+    unit = found.services.get(KEEPALIVED.unit)
+    if unit is None or not unit.program_replaced:
+        host.noop("keepalived runs the program that its package has")
+    elif cluster.stack.virtual_address.address not in found.interfaces:
+        script = f"systemctl restart {KEEPALIVED.unit}"
+        yield StringCommand(fenced(host.name, script))
+        forget_host()
+    elif not is_confirmed():
+        logger.warning(
+            f"{host.print_prefix}{host.name} holds the address, and its keepalived is "
+            "older than its package, because a restart would move the address; hand "
+            "it over with deploys/transfer.py, then run deploys/lb.py again"
+        )
 
 
 @operation

@@ -33,6 +33,8 @@ class FoundService:
     """Paths of the unit's own file and its drop-ins that systemd has read."""
     loaded_sha256: str | None
     """Hash of the config that the running process loaded; None if unknown."""
+    program_replaced: bool = False
+    """Whether the running program is not the file any more that its package has."""
 
 
 @dataclass(frozen=True, slots=True)

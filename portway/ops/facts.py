@@ -43,7 +43,7 @@ class NodeFacts(FactBase[FoundNode]):
         def of(kind: str) -> list[list[str]]:
             return [row[1:] for row in rows if row[0] == kind]
 
-        loaded = dict(of("loaded"))
+        loaded, replaced = dict(of("loaded")), of("replaced")
         return FoundNode(
             packages=frozenset(name for (name,) in of("package")),
             files={path: FoundFile(*rest) for path, *rest in of("file")},
@@ -56,6 +56,7 @@ class NodeFacts(FactBase[FoundNode]):
                     needs_daemon_reload=reload == "yes",
                     overrides=tuple(overrides.split()),
                     loaded_sha256=loaded.get(unit),
+                    program_replaced=[unit] in replaced,
                 )
                 for unit, active, enabled, reload, overrides in of("service")
             },
@@ -124,6 +125,9 @@ for u in {units}; do
         "$(systemctl show -p DropInPaths --value "$u")"
     [ ! -f {loaded}/"$u" ] || [ "$(stat -c %Y {loaded}/"$u")" -lt "$born" ] ||
         printf 'loaded\t%s\t%s\n' "$u" "$(cut -d' ' -f1 <{loaded}/"$u")"
+    case $(readlink "/proc/$(systemctl show -p MainPID --value "$u")/exe") in
+        *' (deleted)') printf 'replaced\t%s\n' "$u" ;;
+    esac
 done
 ss -Hltnp | grep -v '"haproxy"' |
     sed -nE 's/^LISTEN +[0-9]+ +[0-9]+ +[^ ]*:([0-9]+) .*users:..("[^"]*").*/\1 \2/p' |

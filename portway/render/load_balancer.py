@@ -86,6 +86,11 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
             ),
             *_once(*address_files(cluster, lb), *check_files(cluster)),
             ManagedFile(
+                str(paths.PACKAGE_POLICY),
+                render("policy-rc.d.j2", unit=KEEPALIVED.unit),
+                "755",
+            ),
+            ManagedFile(
                 str(paths.KEEPALIVED_CONFIG),
                 render("keepalived.conf.j2", **context),
                 validate=(
@@ -115,6 +120,7 @@ def load_balancer_survey() -> Survey:
         files=(
             str(paths.HAPROXY_CONFIG),
             *dict.fromkeys((*address_paths(), *check_paths())),
+            str(paths.PACKAGE_POLICY),
             str(paths.KEEPALIVED_CONFIG),
             HAPROXY.override,
             KEEPALIVED.override,

@@ -12,6 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lab.failover.pair import MOVES
+from lab.faults import interface as faults
+from lab.plan.names import Lab
+
 PROJECT = Path(__file__).parents[2]
 PYINFRA = str(Path(sys.executable).with_name("pyinfra"))
 
@@ -22,6 +26,7 @@ CONFIGS = (
     "/etc/systemd/system/keepalived.service.d/portway.conf",
     "/etc/sysctl.d/60-portway.conf",
     "/etc/portway/check.json",
+    "/usr/sbin/policy-rc.d",
 )
 
 Result = subprocess.CompletedProcess[str]
@@ -183,6 +188,16 @@ def output(result: Result) -> str:
 def changes(result: Result) -> int:
     """How many operations changed something, counted from what pyinfra printed."""
     return len(re.findall(r"\] +Success$", output(result), re.MULTILINE))
+
+
+def moves(system: System, since: float) -> list[str]:
+    """Calls that moved the address."""
+    kind = system.status()["address"]["kind"]
+    return [
+        call.action
+        for call in faults.calls(Lab(system.name), since)
+        if call.action in MOVES[kind] and call.parameters.get("DryRun") != "true"
+    ]
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:

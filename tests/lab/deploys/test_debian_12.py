@@ -2,6 +2,7 @@
 
 from tests.lab.deploys.interfaces import renamed_interface, without_address
 from tests.lab.deploys.test_failover import failover
+from tests.lab.deploys.test_package_upgrades import check_upgrade_under_load
 from tests.lab.system import System, changes, output, stream, wait_until
 
 
@@ -32,3 +33,9 @@ def test_fail_over_and_a_stall_on_debian_12(bookworm: System) -> None:
     renamed_interface(bookworm)
     without_address(bookworm, "lb-1", 10)
     wait_until(lambda: bookworm.masters() == ["lb-1"], 20, "lb-1 is master again")
+
+
+def test_upgraded_packages_cut_no_stream_and_move_nothing_on_debian_12(
+    bookworm: System,
+) -> None:
+    check_upgrade_under_load(bookworm)

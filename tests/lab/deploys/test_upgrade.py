@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.failover.pair import MOVES
-from lab.faults import interface as faults
 from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
 from tests.lab.conftest import brought_up
-from tests.lab.system import PROJECT, System, changes, output, stream
+from tests.lab.system import PROJECT, System, changes, moves, output, stream
 
 LAST_RELEASE = "f3e6ab589a8999257aab8f2fa7c7d656ace4f5b0"
 """The commit of version 0.1.0."""
@@ -71,16 +69,6 @@ def files(system: System, node: str) -> dict[str, tuple[str, str]]:
         inode, *state, path = line.split()
         found[path] = inode, " ".join(state)
     return found
-
-
-def moves(system: System, since: float) -> list[str]:
-    """Calls that moved the address."""
-    kind = system.status()["address"]["kind"]
-    return [
-        call.action
-        for call in faults.calls(Lab(system.name), since)
-        if call.action in MOVES[kind] and call.parameters.get("DryRun") != "true"
-    ]
 
 
 def test_upgrade_under_load_cuts_and_loses_and_moves_nothing(old: System) -> None:
