@@ -1,7 +1,6 @@
 """What is done to the application nodes, in the words of the job."""
 
 from pyinfra import host
-from pyinfra.api import StringCommand
 
 from portway.application.draining import is_drained, serves
 from portway.application.facts import ReleaseFacts
@@ -14,7 +13,7 @@ from portway.load_balancers.haproxy import Balancing, ask_load_balancers
 from portway.model.cluster import Cluster
 from portway.model.releases import FoundReleases, is_fetched
 from portway.model.stack import Node, Role
-from portway.ops.fence import fenced
+from portway.ops.fence import change
 from portway.ops.operations import read_node, show_difference
 from portway.ops.pyinfra_errors import Commands, for_pyinfra, operation, reported
 from portway.ops.reading import (
@@ -73,9 +72,7 @@ def fetch_release(wanted: Application) -> Commands:
     if is_fetched(wanted.release, found) or found.current == wanted.release.version:
         host.noop(f"the node has release {wanted.release.version}")
         return
-    script = fenced(host.name, str(INSTALLER))
-    yield StringCommand(script, _stdin=to_json(fetch_request(wanted)))
-    forget_host()
+    yield from change(str(INSTALLER), to_json(fetch_request(wanted)))
 
 
 @operation

@@ -3,7 +3,6 @@
 from itertools import filterfalse
 
 from pyinfra import host, logger, state
-from pyinfra.api import StringCommand
 
 from portway.aws.reading import address_reader
 from portway.errors import Problem, refuse_if_any
@@ -28,7 +27,7 @@ from portway.load_balancers.verify import (
 )
 from portway.model.cluster import Cluster, LoadBalancer
 from portway.ops.differences import FoundNode, is_settled
-from portway.ops.fence import fenced
+from portway.ops.fence import change
 from portway.ops.operations import (
     apply_sysctls,
     install_packages,
@@ -40,7 +39,7 @@ from portway.ops.operations import (
 )
 from portway.ops.ports import TakenPorts
 from portway.ops.pyinfra_errors import Commands, failure, for_pyinfra, operation
-from portway.ops.reading import forget_host, is_confirmed
+from portway.ops.reading import is_confirmed
 from portway.ops.remote import ask
 from portway.render.address_mover import address_paths
 from portway.render.check import check_paths
@@ -147,9 +146,7 @@ def restart_upgraded(cluster: Cluster, wanted: WantedNode) -> Commands:
     if unit is None or not unit.program_replaced:
         host.noop("keepalived runs the program that its package has")
     elif cluster.stack.virtual_address.address not in found.interfaces:
-        script = f"systemctl restart {KEEPALIVED.unit}"
-        yield StringCommand(fenced(host.name, script))
-        forget_host()
+        yield from change(f"systemctl restart {KEEPALIVED.unit}")
     elif not is_confirmed():
         logger.warning(
             f"{host.print_prefix}{host.name} holds the address, and its keepalived is "

@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import PurePosixPath
 
 from pyinfra import host, logger, state
-from pyinfra.api import StringCommand
 
 from portway.contract.paths import LOADED_FOLDER
 from portway.ops.differences import (
@@ -24,22 +23,15 @@ from portway.ops.differences import (
     sysctls_differ,
 )
 from portway.ops.facts import FileDifference, NodeFacts
-from portway.ops.fence import fenced
+from portway.ops.fence import change
 from portway.ops.pyinfra_errors import Commands, operation
-from portway.ops.reading import forget_host, is_confirmed, once_per_host
+from portway.ops.reading import is_confirmed, once_per_host
 from portway.render.files import ManagedFile, Service, Survey, WantedNode
 
 
 def read_node(survey: Survey) -> FoundNode:
     """What the current host has, read once until it is changed."""
     return once_per_host(survey, lambda: host.get_fact(NodeFacts, **asdict(survey)))
-
-
-def _change(script: str, stdin: str | None = None) -> Commands:
-    """Run a script as one command, and forget what the node was like before."""
-    script = fenced(host.name, script)
-    yield StringCommand(script, _stdin=stdin) if stdin else StringCommand(script)
-    forget_host()
 
 
 @operation
@@ -54,7 +46,7 @@ def install_packages(wanted: WantedNode) -> Commands:
         "-o Dpkg::Options::=--force-confold install --no-install-recommends "
         + shlex.join(missing)
     )
-    yield from _change(
+    yield from change(
         f"{install} || {{ dpkg --configure -a && apt-get -q update && {install}; }}"
     )
 
@@ -66,7 +58,7 @@ def write_file(file: ManagedFile, wanted: WantedNode) -> Commands:
         host.noop(f"{file.path} is up to date")
         return
     show_difference(file)
-    yield from _change(write_script(file), stdin=file.content)
+    yield from change(write_script(file), stdin=file.content)
 
 
 @operation
@@ -78,7 +70,7 @@ def write_files(files: tuple[ManagedFile, ...], wanted: WantedNode) -> Commands:
         host.noop("all files are up to date")
     for file in differing:
         show_difference(file)
-        yield from _change(write_script(file), stdin=file.content)
+        yield from change(write_script(file), stdin=file.content)
 
 
 @operation
@@ -88,7 +80,7 @@ def remove_stray_files(wanted: WantedNode) -> Commands:
     if not stray:
         host.noop("there is nothing to remove")
         return
-    yield from _change(removal_script(stray, wanted.folders))
+    yield from change(removal_script(stray, wanted.folders))
 
 
 def removal_script(files: Iterable[str], folders: Iterable[str]) -> str:
@@ -155,7 +147,7 @@ def apply_sysctls(wanted: WantedNode) -> Commands:
         host.noop("kernel settings are up to date")
         return
     words = shlex.join(f"{name}={value}" for name, value in wanted.sysctls.items())
-    yield from _change(f"sysctl -q -w {words}")
+    yield from change(f"sysctl -q -w {words}")
 
 
 @operation
@@ -174,7 +166,7 @@ def run_service(service: Service, wanted: WantedNode) -> Commands:
         f"systemctl start {service.unit}",
         "reload": reload_script(service),
     }
-    yield from _change("\n".join(f"{{ {scripts[step]}\n}} || exit 1" for step in steps))
+    yield from change("\n".join(f"{{ {scripts[step]}\n}} || exit 1" for step in steps))
 
 
 def reload_script(service: Service) -> str:

@@ -4,6 +4,7 @@ Refused are options that would report a failure as success, or change nodes in a
 order.
 """
 
+import contextlib
 import signal
 import sys
 from collections.abc import Collection, Mapping
@@ -72,7 +73,8 @@ def stop_at_the_first_failure() -> None:
     never_ask_after_failure(ctx_state.get())  # type: ignore[no-untyped-call]
 
     def interrupted(number: int, _: object) -> None:
-        click.echo("Interrupted; run it again to finish what was begun.", err=True)
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            click.echo("Interrupted; run it again to finish what was begun.", err=True)
         sys.exit(128 + number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -1,0 +1,37 @@
+"""Nothing changes a node but through the fence."""
+
+from pathlib import Path
+
+import pytest
+from pyinfra.api.state import State
+from pyinfra.context import ctx_host, ctx_state
+
+from portway.ops import fence
+
+LIBRARY = Path(__file__).parents[3] / "portway"
+
+
+def test_commands_are_made_in_one_place() -> None:
+    makers = {
+        str(path.relative_to(LIBRARY))
+        for path in LIBRARY.rglob("*.py")
+        if "StringCommand(" in path.read_text()
+    }
+    assert makers == {"ops/fence.py", "ops/remote.py"}
+
+
+class Node:
+    """What is used of a host."""
+
+    name = "lb-1"
+
+
+@pytest.mark.parametrize("stdin", [None, "content"])
+def test_change_goes_through_the_fence_that_was_put_up(stdin: str | None) -> None:
+    with ctx_state.use(State()), ctx_host.use(Node()):
+        (plain,) = fence.change("true", stdin)
+        fence.put_up(lambda name, script: f"may change {name} && {script}")
+        (fenced,) = fence.change("true", stdin)
+    assert str(plain) == "true"
+    assert str(fenced) == "may change lb-1 && true"
+    assert fenced.connector_arguments == ({"_stdin": stdin} if stdin else {})
