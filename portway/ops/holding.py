@@ -170,6 +170,8 @@ class Holding(BaseStateCallback):
                 _side_by_side(self._release, self._held.values())
                 self._held.clear()
                 return name, answer.holder
+        if not self._held:
+            raise PortwayError("no node of this run can be reached")
         self._confirmed = time.time()
         self._found = {name: answer.deployed for name, answer in answers.items()}
         return None
