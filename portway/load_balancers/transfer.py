@@ -1,7 +1,6 @@
 """Handing the address over on purpose."""
 
 from pyinfra import host, inventory, state
-from pyinfra.api import StringCommand
 
 from portway.aws.reading import address_reader
 from portway.contract.paths import TAKE_BACK, TRANSFER
@@ -16,6 +15,7 @@ from portway.load_balancers.asking import (
 from portway.load_balancers.status import AddressPermissions
 from portway.load_balancers.verify import node_problems, pair_problems, refusal_text
 from portway.model.cluster import Cluster, LoadBalancer
+from portway.ops.fence import change
 from portway.ops.operations import write_file
 from portway.ops.pyinfra_errors import Commands, failure, for_pyinfra, operation
 from portway.ops.remote import ask
@@ -94,7 +94,7 @@ def take_back(cluster: Cluster, lb: LoadBalancer, target: LoadBalancer) -> Comma
     if not state.is_executing or lb.name != target.name or not lb.is_master:
         return
     if not ask_status(cluster, lb.name).is_vrrp_master:
-        yield StringCommand(f"touch {TAKE_BACK}")
+        yield from change(f"touch {TAKE_BACK}")
 
 
 @operation
