@@ -14,6 +14,7 @@ from portway.application.deploy import (
     fetch_release,
     wanted_application,
 )
+from portway.load_balancers.deploy import warn_of_down_servers
 from portway.ops.operations import (
     install_packages,
     remove_stray_files,
@@ -44,3 +45,5 @@ if node is not None:
                 wanted=wanted,
                 name=f"Run release {version} on {', '.join(turn)}",
             )
+
+    warn_of_down_servers(cluster=cluster, name="Look at every server")

@@ -1,5 +1,6 @@
 """What is done to one load balancer, in the words of the job."""
 
+from collections.abc import Iterable
 from itertools import filterfalse
 
 from pyinfra import host, logger, state
@@ -39,7 +40,7 @@ from portway.ops.operations import (
 )
 from portway.ops.ports import TakenPorts
 from portway.ops.pyinfra_errors import Commands, failure, for_pyinfra, operation
-from portway.ops.reading import is_confirmed
+from portway.ops.reading import is_confirmed, once_per_run
 from portway.ops.remote import ask
 from portway.render.address_mover import address_paths
 from portway.render.check import check_paths
@@ -219,17 +220,25 @@ def verify_pair(cluster: Cluster) -> Commands:
     if problems := wait_until_none(cluster, look):
         yield failure("verification failed", problems)
     nodes = client_nodes(cluster, statuses)
-    reasons = ask_reachable(cluster, nodes)
-    for text in (
-        *down_servers(statuses),
-        *unserved_clients(cluster, nodes, reasons),
-    ):
-        logger.warning(f"{host.print_prefix}{text}")
+    _warn(down_servers(statuses))
+    _warn(unserved_clients(cluster, nodes, ask_reachable(cluster, nodes)))
     for name, status in statuses.items():
         if status and status.handed_over:
             logger.warning(
                 f"{host.print_prefix}{name} has handed the address over on purpose; "
                 "until deploys/transfer.py hands it back, the other node is preferred"
             )
-    for text in waiting(cluster, statuses):
+    _warn(waiting(cluster, statuses))
+
+
+@operation
+def warn_of_down_servers(cluster: Cluster) -> Commands:
+    """Name each application node that is down for a load balancer, once in a run."""
+    if state.is_executing:
+        once_per_run("down servers", lambda: _warn(down_servers(ask_pair(cluster))))
+    yield from ()
+
+
+def _warn(texts: Iterable[str]) -> None:
+    for text in texts:
         logger.warning(f"{host.print_prefix}{text}")
