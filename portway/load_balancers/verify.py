@@ -88,9 +88,10 @@ def down_servers(
 def client_nodes(
     cluster: Cluster, statuses: Mapping[str, LoadBalancerStatus | None]
 ) -> dict[str, tuple[int, tuple[str, ...]]]:
-    """Each client's port on the application nodes, and those that are up for it.
+    """Each client's port on the application nodes, and those that serve it if it works.
 
-    Health is asked on another port, so a node may be healthy and refuse a client.
+    That is those that are up, or the first of them where one is active. Health is asked
+    on another port, so a node may be healthy and refuse a client.
     """
     down = {
         (server.backend, server.name)
@@ -102,7 +103,7 @@ def client_nodes(
     for frontend in cluster.frontends:
         backend = backends[frontend.backend]
         up = (s.address for s in backend.servers if (backend.name, s.name) not in down)
-        if addresses := tuple(up):
+        if addresses := tuple(up)[: 1 if backend.ordered else None]:
             found[frontend.name] = backend.port or frontend.port, addresses
     return found
 

@@ -117,13 +117,19 @@ def test_client_that_no_healthy_node_serves_is_named_with_the_reason() -> None:
         {"client_name": "one", "client_port": 9001},
         {"client_name": "two", "client_port": 9002, "app_port": 9102},
         {"client_name": "three", "client_port": 9003, "nodes": ["app-1"]},
+        {"client_name": "four", "client_port": 9004, "ordered": True},
+        app_nodes=3,
     )
     down = tuple(replace(UPGRADE, backend=b.name) for b in found.backends)
     nodes = client_nodes(found, {"lb-1": replace(GOOD, down=down), "lb-2": None})
-    (second,) = (s.address for s in found.backends[0].servers if s.name == "app-2")
-    assert nodes == {"one": (9001, (second,)), "two": (9102, (second,))}
+    _, second, third = (server.address for server in found.backends[0].servers)
+    assert nodes == {
+        "one": (9001, (second, third)),
+        "two": (9102, (second, third)),
+        "four": (9004, (second,)),
+    }
     assert unserved_clients(found, nodes, {"two": "Connection refused"}) == (
-        "nobody serves two: port 9102 of app-2: Connection refused",
+        "nobody serves two: port 9102 of app-2, app-3: Connection refused",
     )
     assert unserved_clients(found, nodes, {}) == ()
 
