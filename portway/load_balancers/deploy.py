@@ -188,13 +188,18 @@ def verify_load_balancer(cluster: Cluster) -> Commands:
 
 
 def _verify_host(cluster: Cluster) -> Commands:
-    """What its peer does not serve either is no failure; ``verify_pair`` reports it."""
+    """What its peer does not serve either is no failure; ``verify_pair`` reports it.
+
+    So the peer is asked only if something is not served.
+    """
     if not state.is_executing:
         return
     peer = cluster.load_balancer(host.name).peer.name
 
     def look() -> tuple[str, ...]:
-        own, other = ask_status(cluster, host.name), ask_if_possible(cluster, peer)
+        own = ask_status(cluster, host.name)
+        serves_all = own.backends >= {backend.name for backend in cluster.backends}
+        other = None if serves_all else ask_if_possible(cluster, peer)
         return node_problems(cluster, own, other)
 
     if missing := wait_until_none(cluster, look):
