@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,3 +191,43 @@ def test_outgoing_connection_on_a_new_client_s_port_is_named(
         assert site.system.file_states() == before
     finally:
         site.system.execute(lb, "systemctl", "stop", "taken")
+
+
+STORM = """
+import concurrent.futures, socket, sys
+where = sys.argv[1], int(sys.argv[2])
+def knock(_):
+    try:
+        socket.create_connection(where, 5).close()
+    except OSError:
+        pass
+with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    list(pool.map(knock, range(10_000)))
+"""
+
+
+def test_storm_is_logged_within_bounds_and_drowns_nothing(site: Site) -> None:
+    system, holder = site.system, site.system.holder
+    admin = "socat - UNIX-CONNECT:/run/haproxy/admin.sock"
+    known = len(site.log("listed"))
+    limit = "readlink /run/systemd/units/log-rate-limit-burst:haproxy.service"
+    assert system.node(holder, limit).stdout.strip() == "5000", "not in force"
+
+    def dropped() -> int:
+        info = system.node(holder, f"echo show info | {admin}").stdout
+        return int(info.partition("DroppedLogs: ")[2].split()[0])
+
+    before = dropped()
+    began = time.monotonic()
+    where = system.address, str(LISTED)
+    system.client(sys.executable, "-c", STORM, *where, source=site.outside)
+    took = time.monotonic() - began
+    for word in ("down", "up"):
+        command = f"set server tcp_leastconn/app-2 health {word}"
+        system.node(holder, f"echo {command} | {admin}")
+    lines = len(site.log("listed")) - known
+    since = "journalctl -q -o cat -u haproxy --since -2min"
+    text = system.node(holder, f"{since} -g 'Suppressed|app-2 is DOWN'").stdout
+    print(took, lines, dropped() - before, text)
+    assert "app-2 is DOWN" in text
+    assert lines + dropped() - before >= 10_000 or "Suppressed" in text
