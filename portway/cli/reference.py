@@ -14,7 +14,13 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from portway.contract.metrics import COUNTERS, METRICS, PREFIX
+from portway.contract.metrics import (
+    COUNTERS,
+    METRICS,
+    PREFIX,
+    STREAMS_METRICS,
+    STREAMS_PREFIX,
+)
 from portway.model.clients import Client
 from portway.model.settings import Settings
 
@@ -32,11 +38,14 @@ def fields(
 
 
 def metrics() -> Iterator[tuple[str, ...]]:
-    """Rows for the metrics of the address mover."""
+    """Rows for the metrics of the address mover and the stream keeper."""
     yield "name", "type", "meaning"
     for name, help_ in METRICS.items():
         kind = "counter" if name in COUNTERS else "gauge"
         yield f"`{PREFIX}{name}`", kind, help_
+    for name, help_ in STREAMS_METRICS.items():
+        kind = "counter" if name.endswith("_total") else "gauge"
+        yield f"`{STREAMS_PREFIX}{name}`", kind, help_
 
 
 TABLES: dict[str, Callable[[], Iterator[tuple[str, ...]]]] = {

@@ -1,4 +1,4 @@
-"""The metrics that the address mover writes for Prometheus."""
+"""The metrics that programs on load balancers write for Prometheus."""
 
 PREFIX = "portway_address_"
 
@@ -16,3 +16,13 @@ METRICS = {
 }
 """Help texts by name, without the prefix."""
 COUNTERS = ("moves_total", "failed_calls_total")
+
+STREAMS_METRICS = {
+    "older_workers": "HAProxy processes that a reload left with their streams.",
+    "older_streams": "Streams in those processes.",
+    "closed_retired_total": "Streams in older processes closed after idling.",
+    "closed_ordered_total": "Streams of ordered clients closed to keep to one node.",
+    "closed_failed_total": "Streams in older processes closed as their node failed.",
+}
+"""The stream keeper's; those that end in ``_total`` are counters."""
+STREAMS_PREFIX = "portway_streams_"

@@ -14,6 +14,7 @@ KEEPALIVED_CONFIG = Path("/etc/keepalived/keepalived.conf")
 SYSCTL_CONFIG = Path("/etc/sysctl.d/60-portway.conf")
 ADDRESS_CONFIG = Path("/etc/portway/address.json")
 CHECK_CONFIG = Path("/etc/portway/check.json")
+STREAMS_CONFIG = Path("/etc/portway/streams.json")
 TRANSFER = Path("/etc/portway/transfer")
 """Contains 1 while this node has handed the address over on purpose. keepalived tracks
 it, and it survives a reboot."""
@@ -45,9 +46,12 @@ ASKED = CHECK_RUN_FOLDER / "asked"
 INTERFACE = Path("/run/portway/keepalived-interface.conf")
 """The line of keepalived's configuration that names the network interface, written
 whenever it starts: another instance type may name it differently."""
+STREAMS_RUN_FOLDER = Path("/run/portway/streams")
+STREAMS_STATUS = STREAMS_RUN_FOLDER / "status.json"
 METRICS_FOLDER = Path("/var/lib/prometheus/node-exporter")
 """Debian's node exporter reads text files from here."""
 METRICS_FILE = METRICS_FOLDER / "portway_address.prom"
+STREAMS_METRICS_FILE = METRICS_FOLDER / "portway_streams.prom"
 
 SUM_FILE = ".portway-sha256"
 """In each release: the SHA-256 of the archive it was unpacked from."""

@@ -111,6 +111,9 @@ def _backend(
     balance = client.balance or settings.balance
     idle_timeout = _idle_timeout(client, settings)
     chosen = tuple(s for s in servers if client.nodes is None or s.name in client.nodes)
+    order = {name: place for place, name in enumerate(client.nodes or ())}
+    if client.ordered:  # the one that is preferred first
+        chosen = tuple(sorted(chosen, key=lambda server: order.get(server.name, 0)))
     parts: list[str] = [client.mode, "ordered" if client.ordered else balance]
     if client.app_port is not None:
         parts.append(f"port-{client.app_port}")
@@ -119,7 +122,7 @@ def _backend(
     if client.send_proxy:
         parts.append("proxy")
     if client.nodes is not None:
-        names = " ".join(sorted(set(client.nodes)))
+        names = " ".join(client.nodes if client.ordered else sorted(set(client.nodes)))
         parts.append(f"nodes-{hashlib.sha256(names.encode()).hexdigest()[:8]}")
     return Backend(
         name="_".join(parts),
@@ -147,5 +150,6 @@ def _frontend(client: Client, settings: Settings, backend: Backend) -> Frontend:
         idle_timeout=_idle_timeout(client, settings),
         allow=client.allow or (),
         max_connections=client.max_connections,
+        retire_after=client.retire_after,
         description=client.description,
     )

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from portway.errors import Problem, refuse_if_any, unknown_key
 from portway.model.fields import (
     HAPROXY_NAME,
+    LONGEST_TIMEOUT,
     Balance,
     Mode,
     Name,
@@ -70,13 +71,20 @@ class Client(_Entry):
     )
     ordered: bool = Field(
         default=False,
-        description="One active node and the rest standby: messages stay in order.",
+        description="One active node and the rest standby: messages stay in order. "
+        "The order of `nodes` is the order of preference.",
     )
     idle_timeout: Seconds | None = Field(
         default=None,
         description="Seconds without a byte after which a stream is closed, or a "
         "request is answered with 504; the setting `idle_timeout`, or `http_timeout` "
         "for mode http, if absent.",
+    )
+    retire_after: Annotated[int, Field(ge=0, le=LONGEST_TIMEOUT)] | None = Field(
+        default=None,
+        description="Seconds without a byte after which a stream in an older HAProxy "
+        "process is closed, `0` for never; if absent, the setting `retire_after` with "
+        "mode `tcp`, and never with mode `http`.",
     )
     send_proxy: bool = Field(
         default=False,

@@ -36,7 +36,7 @@ class Backend:
     port: int | None
     """Port on the servers; None keeps the one that the connection came in on."""
     servers: tuple[Server, ...]
-    """The first is the active one if ``ordered``."""
+    """In the order of preference if ``ordered``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,9 @@ class Frontend:
     allow: tuple[IPv4Network | IPv6Network, ...]
     """Sources that may connect; empty for anyone."""
     max_connections: int | None
+    retire_after: int | None
+    """Seconds that a stream in an older HAProxy process may idle; 0 for any time, None
+    for what is usual."""
     description: str
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from portway.errors import refuse_if_any
 from portway.model.fields import (
+    LONGEST_TIMEOUT,
     Address,
     AppName,
     Balance,
@@ -75,7 +76,14 @@ class Settings(BaseModel):
     hard_stop_after: Seconds = Field(
         default=604_800,
         description="Seconds after a reload until the streams that stayed in the old "
-        "process are closed. A reload itself closes none.",
+        "process are closed, whatever they are doing. A reload itself closes none.",
+    )
+    retire_after: Annotated[int, Field(ge=0, le=LONGEST_TIMEOUT)] | None = Field(
+        default=60,
+        description="Seconds without a byte after which a stream that a reload left in "
+        "an older HAProxy process is closed, if its last byte came from the "
+        "application, so that no answer is outstanding; its client reconnects to the "
+        "newest process. Clients of mode `tcp` only. `0` or `None` for never.",
     )
     health_path: (
         Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9/_.~%?=&-]*$")] | None

@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 
 from portway.contract import paths
+from portway.contract.streams import HELD, STICK_TABLE_KEY
 from portway.model.cluster import STATS_FRONTEND, Cluster, LoadBalancer
 from portway.model.health import ANSWER_TIMEOUT
 from portway.render.address_mover import ADDRESS_MOVER, address_files, address_paths
 from portway.render.check import CHECK, HEARTBEAT, check_files, check_paths
 from portway.render.files import ManagedFile, Service, Survey, WantedNode
+from portway.render.streams import STREAM_KEEPER, streams_files, streams_paths
 from portway.render.templates import render
 
 PACKAGES = ("haproxy", "keepalived", "python3-boto3", "socat")
@@ -26,6 +28,10 @@ kernel's own limit (fs.nr_open). It costs nothing until it is used."""
 
 LOG_BURST = 5_000
 """Lines of HAProxy's in 30 s that journald takes at least."""
+
+MAX_RELOADS = 200
+"""Reloads that a worker may live through. Its memory runs out long before; HAProxy
+itself has no limit up to 3.2, and 50 from 3.3 on, and it cuts what is in flight."""
 
 HAPROXY = Service(
     "haproxy",
@@ -46,7 +52,8 @@ KEEPALIVED = Service(
     "systemctl show -p MainPID --value keepalived",
     replaced_by_reload=False,
 )
-SERVICES = (HAPROXY, ADDRESS_MOVER, CHECK, KEEPALIVED)
+SERVICES = (STREAM_KEEPER, HAPROXY, ADDRESS_MOVER, CHECK, KEEPALIVED)
+"""The keeper first: it must know new ``ordered`` clients before HAProxy serves them."""
 FOLDERS = (str(paths.PROGRAM_FOLDER),)
 
 LONGEST_SYSCTL = 4_000
@@ -70,11 +77,17 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
         "standing": paths.STANDING,
         "interface_file": paths.INTERFACE,
         "fifo": paths.FIFO,
+        "held": HELD,
+        "max_reloads": MAX_RELOADS,
+        "stick_table_key": STICK_TABLE_KEY,
         "transfer": paths.TRANSFER,
     }
     ports = cluster.stack.ports
     reserved = reserved_ports(
         [ports.stats, ports.health, *(frontend.port for frontend in cluster.frontends)]
+    )
+    ours = _once(
+        *streams_files(cluster), *address_files(cluster, lb), *check_files(cluster)
     )
     return WantedNode(
         packages=PACKAGES,
@@ -84,7 +97,7 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
                 render("haproxy.cfg.j2", **context),
                 validate=("haproxy", "-c", "-f"),
             ),
-            *_once(*address_files(cluster, lb), *check_files(cluster)),
+            *ours,
             ManagedFile(
                 str(paths.PACKAGE_POLICY),
                 render("policy-rc.d.j2", unit=KEEPALIVED.unit),
@@ -119,7 +132,7 @@ def load_balancer_survey() -> Survey:
         packages=PACKAGES,
         files=(
             str(paths.HAPROXY_CONFIG),
-            *dict.fromkeys((*address_paths(), *check_paths())),
+            *dict.fromkeys((*streams_paths(), *address_paths(), *check_paths())),
             str(paths.PACKAGE_POLICY),
             str(paths.KEEPALIVED_CONFIG),
             HAPROXY.override,

@@ -86,10 +86,17 @@ def test_keepalived_is_never_told_nopreempt_or_a_fixed_master() -> None:
         assert "unicast_peer" in text
 
 
-def test_ordered_clients_have_one_active_server() -> None:
-    text = haproxy({"client_name": "a", "client_port": 9001, "ordered": True})
-    servers = [line for line in text.splitlines() if line.strip().startswith("server ")]
-    assert [line.endswith(" backup") for line in servers] == [False, True]
+def test_order_of_an_ordered_client_s_nodes_is_kept() -> None:
+    entry = {"client_name": "a", "client_port": 9001, "ordered": True}
+    text = haproxy({**entry, "nodes": ["app-2", "app-1"]})
+    servers = [line.split() for line in text.splitlines() if "server app" in line]
+    assert [words[1] for words in servers] == ["app-2", "app-1"]
+    other = haproxy({**entry, "nodes": ["app-1", "app-2"]})
+    assert backend_names(text) != backend_names(other)
+
+
+def backend_names(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("backend ")]
 
 
 def test_statistics_are_bound_to_the_node_s_own_address() -> None:

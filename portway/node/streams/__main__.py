@@ -1,0 +1,148 @@
+"""Runs the stream keeper until it is stopped; systemd starts it."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from types import FrameType
+from typing import Any
+
+from portway.contract.paths import STREAMS_CONFIG
+from portway.contract.streams import StreamsConfig
+from portway.node.streams import report
+from portway.node.streams.closing import Closing
+from portway.node.streams.haproxy import Haproxy
+from portway.node.streams.older import Older
+from portway.node.streams.ordered import Ordered
+from portway.node.streams.retiring import Retiring
+
+log = logging.getLogger("streams")
+
+PAUSE = 0.2
+"""Seconds between two looks. HAProxy holds connections for ``HELD``, which is longer
+than this and a move together."""
+FAILED_EVERY = 1.0
+"""Seconds between two looks for application nodes that failed."""
+REPORT_EVERY = 5.0
+LASTING = 5.0
+"""Seconds after which a problem is one."""
+
+
+class Keeper:
+    """Everything that is looked after on this node."""
+
+    def __init__(self, config: StreamsConfig, haproxy: Haproxy) -> None:
+        self._config = config
+        self._haproxy = haproxy
+        ordered = {c for wanted in config.ordered.values() for c in wanted.clients}
+        self._older = Older(haproxy, ordered)
+        self._closing = Closing(haproxy, self._older)
+        self._ordered = Ordered(config.ordered, haproxy, self._older, self._closing)
+        self._retiring = Retiring(config, self._older, self._closing)
+        self._looked_for_failed = float("-inf")
+        self._problem = ""
+        self._well = time.monotonic()
+        self._reported = float("-inf")
+
+    def turn(self) -> None:
+        """Look once, and do what is due."""
+        try:
+            self._ordered.look(reloaded=self._older.look())
+            self._close_failed()
+            self._retiring.turn()
+            problem = ""
+        except OSError as error:
+            problem = f"HAProxy does not answer: {error}"
+        self._note(problem)
+
+    def _note(self, problem: str) -> None:
+        """Tell of a problem that lasts: HAProxy's master is silent while it reloads."""
+        now = time.monotonic()
+        self._well = self._well if problem else now
+        lasting = problem if now - self._well >= LASTING else ""
+        if lasting != self._problem:
+            log.warning("%s", lasting or "HAProxy answers")
+            self._problem = lasting
+
+    def _close_failed(self) -> None:
+        """Close older workers' streams to nodes that failed, as the newest one does.
+
+        In older workers no checks run.
+        """
+        now = time.monotonic()
+        if now - self._looked_for_failed < FAILED_EVERY:
+            return
+        self._looked_for_failed = now
+        if streams := self._older.streams():
+            failed = self._haproxy.failed()
+            gone = [stream for stream, address in streams if address in failed]
+            if gone:
+                log.info("%d older streams to failed nodes are closed", len(gone))
+            self._closing.close(gone, "failed")
+
+    def resume(self) -> None:
+        """Go on counting where the program's last run ended."""
+        self._closing.closed += report.closed_before()
+
+    def write(self) -> None:
+        """Report every few seconds."""
+        now = time.monotonic()
+        if now - self._reported < REPORT_EVERY:
+            return
+        self._reported = now
+        known = self.status()
+        for save in (report.save, lambda k: report.save_metrics(k, self._config.stack)):
+            try:
+                save(known)
+            except OSError as error:
+                log.warning("the status could not be written: %s", error)
+
+    def status(self) -> dict[str, Any]:
+        """Everything that is known, as JSON values."""
+        return {
+            "problem": self._problem,
+            "older": [
+                {"pid": process.pid, "uptime": process.uptime, "streams": streams}
+                for process, streams in self._older.counts()
+            ],
+            "closed": dict(self._closing.closed),
+        }
+
+
+def main() -> int:
+    """Run until told to stop; returns the exit status."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stdout)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        config = StreamsConfig.from_json(STREAMS_CONFIG.read_text())
+    except (OSError, ValueError) as error:
+        print(f"portway-streams: {error}", file=sys.stderr)
+        return 1
+    keeper = Keeper(config, Haproxy())
+    keeper.resume()
+    notify_systemd("READY=1")
+    while True:
+        keeper.turn()
+        keeper.write()
+        notify_systemd("WATCHDOG=1")
+        time.sleep(PAUSE)
+
+
+def notify_systemd(text: str) -> None:
+    """Notify systemd (sd_notify(3)), if it has started this."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.connect("\0" + address[1:] if address[0] == "@" else address)
+            s.send(text.encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""HAProxy on this node, newest worker and older ones, through its two sockets."""
+
+import re
+import socket
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from portway.contract.paths import ADMIN_SOCKET, MASTER_SOCKET
+from portway.contract.streams import STICK_TABLE_KEY
+
+PATIENCE = 5.0
+"""Seconds that an answer may take."""
+AT_ONCE = 50
+"""Commands in one line, which must fit HAProxy's buffer of 16 KiB."""
+NEWEST = 0
+
+_STREAM = re.compile(
+    r"^(0x[0-9a-f]+): proto=tcpv[46] src=(\S+):(\d+) fe=(\S+) be=(\S+) srv=(\S+) ", re.M
+)
+_ENTRY = re.compile(r"server_id=(\d+) gpt0=(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One client's connection in one worker."""
+
+    worker: int
+    """Process id of the older worker that has it, or ``NEWEST``."""
+    id: str
+    """What HAProxy calls it; a later stream may get the same one."""
+    source: tuple[str, int]
+    """The client's address and port."""
+    client: str
+    backend: str
+    server: str
+    """``<none>`` while it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """An application node in a backend of the newest worker."""
+
+    name: str
+    number: int
+    """HAProxy's id of it."""
+    usable: bool
+    """Whether it gets new connections."""
+    alive: bool
+    """Whether it can still answer: usable, or merely drained."""
+    streams: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """An ``ordered`` backend of the newest worker."""
+
+    servers: tuple[Server, ...]
+    usable: int
+    """How many servers HAProxy counts as usable."""
+    chosen: str | None
+    """The server that new connections go to; None until there is one."""
+    approved: int
+    """``usable`` when that server was approved; 0 for not approved."""
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether HAProxy lets new connections pass at once."""
+        return self.chosen is not None and self.approved == self.usable
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A worker that a reload left with its streams."""
+
+    pid: int
+    uptime: str
+
+
+class Haproxy:
+    """Asks HAProxy, and tells it what to do. OSError if it does not answer."""
+
+    def __init__(
+        self, admin: Path = ADMIN_SOCKET, master: Path = MASTER_SOCKET
+    ) -> None:
+        self._admin = admin
+        self._master = master
+
+    def workers(self) -> tuple[int, tuple[Process, ...]]:
+        """The newest worker's process id, 0 if there is none, and the older ones."""
+        found: dict[bool, list[Process]] = {False: [], True: []}
+        are_old = False
+        for line in _ask(self._master, ["show proc"]).splitlines():
+            words = line.split()
+            if line.startswith("#"):
+                are_old = line.startswith("# old workers")
+            elif len(words) >= 4 and words[1] == "worker":
+                found[are_old].append(Process(int(words[0]), words[3]))
+        newest = found[False][0].pid if found[False] else 0
+        return newest, tuple(found[True])
+
+    def backends(self, names: Collection[str]) -> dict[str, Backend]:
+        """Those of the backends that the newest worker has, by name."""
+        commands = [f"show stat {n} 6 -1; show table {n}" for n in names]
+        text = "".join(
+            _ask(self._admin, commands[start : start + AT_ONCE // 2])
+            for start in range(0, len(commands), AT_ONCE // 2)
+        )
+        return _backends(text)
+
+    def streams(self, worker: int) -> list[Stream]:
+        """The clients' streams in one worker; none if that has ended."""
+        text = self._of_worker(worker, ["show sess"])
+        return [
+            Stream(worker, id_, (address, int(port)), client, backend, server)
+            for id_, address, port, client, backend, server in _STREAM.findall(text)
+        ]
+
+    def addresses(self, worker: int) -> dict[tuple[str, str], str]:
+        """The address of each server of one worker, by backend and name."""
+        rows = (
+            line.split(" ")
+            for line in self._of_worker(worker, ["show servers state"]).splitlines()
+        )
+        return {(r[1], r[3]): r[4] for r in rows if len(r) > 18 and r[0].isdigit()}
+
+    def failed(self) -> set[str]:
+        """Addresses of application nodes that failed their checks everywhere."""
+        states: dict[str, set[bool]] = {}
+        for line in _ask(self._admin, ["show servers state"]).splitlines():
+            row = line.split(" ")
+            if len(row) > 18 and row[0].isdigit():
+                down = row[5] == "0" and row[6] == "0"
+                states.setdefault(row[4], set()).add(down)
+        return {address for address, found in states.items() if found == {True}}
+
+    def close(self, streams: Iterable[Stream]) -> None:
+        """Close streams, of whichever worker; what has ended is closed."""
+        by_worker: dict[int, list[str]] = {}
+        for stream in streams:
+            command = f"shutdown session {stream.id}"
+            by_worker.setdefault(stream.worker, []).append(command)
+        for worker, commands in by_worker.items():
+            for start in range(0, len(commands), AT_ONCE):
+                self._of_worker(worker, commands[start : start + AT_ONCE])
+
+    def close_server(self, backend: str, server: str) -> None:
+        """Close the newest worker's streams to a server, being connected or not."""
+        _ask(self._admin, [f"shutdown sessions server {backend}/{server}"])
+
+    def hold(self, backend: str) -> None:
+        """Hold new connections of an ``ordered`` backend."""
+        key = f"{backend} key {STICK_TABLE_KEY}"
+        _ask(self._admin, [f"set table {key} data.gpt0 0"])
+
+    def approve(self, backend: str, server: Server, usable: int) -> None:
+        """Let connections pass to a server while so many servers are usable."""
+        key = f"{backend} key {STICK_TABLE_KEY}"
+        data = f"data.server_id {server.number} data.gpt0 {usable}"
+        # HAProxy remembers the name too, which counts more; so the entry is a new one.
+        _ask(self._admin, [f"clear table {key}", f"set table {key} {data}"])
+
+    def _of_worker(self, worker: int, commands: list[str]) -> str:
+        if worker == NEWEST:
+            return _ask(self._admin, commands)
+        return _ask(self._master, [f"@!{worker} {command}" for command in commands])
+
+
+def _ask(path: Path, commands: list[str]) -> str:
+    """HAProxy's answers. OSError if nothing listens or it takes too long."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+        s.settimeout(PATIENCE)
+        s.connect(str(path))
+        s.sendall("; ".join(commands).encode() + b"\n")
+        s.shutdown(socket.SHUT_WR)  # the master waits for more otherwise
+        parts = []
+        while part := s.recv(1 << 18):
+            parts.append(part)
+    return b"".join(parts).decode(errors="replace")
+
+
+def _backends(text: str) -> dict[str, Backend]:
+    rows: dict[str, list[dict[str, str]]] = {}
+    entries: dict[str, tuple[int, int]] = {}
+    header: list[str] = []
+    table = ""
+    for line in text.splitlines():
+        if line.startswith("# pxname,"):
+            header, table = line[2:].split(","), ""
+        elif line.startswith("# table: "):
+            table = line.split()[2].rstrip(",")
+        elif table and (found := _ENTRY.search(line)):
+            entries[table] = int(found[1]), int(found[2])
+        elif not table and line.count(",") > 20:
+            row = dict(zip(header, line.split(","), strict=False))
+            rows.setdefault(row["pxname"], []).append(row)
+    return {name: _backend(found, entries.get(name)) for name, found in rows.items()}
+
+
+def _backend(rows: list[dict[str, str]], entry: tuple[int, int] | None) -> Backend:
+    servers = tuple(_servers(rows))
+    number, approved = entry or (0, 0)
+    return Backend(
+        servers=servers,
+        usable=sum(int(r["act"]) for r in rows if r["svname"] == "BACKEND"),
+        chosen=next((s.name for s in servers if s.number == number), None),
+        approved=approved,
+    )
+
+
+def _servers(rows: list[dict[str, str]]) -> Iterator[Server]:
+    for row in rows:
+        if row["svname"] == "BACKEND":
+            continue
+        status = row["status"]
+        up = status.startswith(("UP", "no check"))
+        yield Server(
+            name=row["svname"],
+            number=int(row["sid"]),
+            usable=up and row["weight"] != "0",
+            alive=up or status.startswith(("DRAIN", "NOLB")),
+            streams=int(row["scur"]),
+        )

@@ -1,0 +1,143 @@
+"""``ordered`` clients never have streams on two nodes, whatever happens to those."""
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from portway.contract.streams import HELD
+from tests.integration.node.balancer import (
+    Balancer,
+    balancer,
+    is_open,
+    senders,
+    wait_until,
+)
+
+CLIENT = {"client_name": "one", "ordered": True}
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Balancer]:
+    """Three nodes, one ordered client, and the keeper; ready to serve."""
+    with balancer(tmp_path, [CLIENT]) as found:
+        found.start_keeper()
+        wait_until(lambda: is_approved(found))
+        yield found
+
+
+def is_approved(running: Balancer) -> bool:
+    (backend,) = running.haproxy.backends(["tcp_ordered"]).values()
+    return backend.is_approved
+
+
+def settled_on(running: Balancer, name: str, seconds: float = 20) -> None:
+    wait_until(lambda: running.active(running.ports[0]) == name, seconds)
+
+
+def test_failed_node_s_streams_end_before_the_next_node_gets_one(
+    running: Balancer,
+) -> None:
+    """Also one that is older than a reload."""
+    old = running.connect(running.ports[0])
+    settled_on(running, "app-1")
+    running.reload()
+    with senders(running.ports[0], 4) as found:
+        settled_on(running, "app-1")
+        assert is_open(old)
+        running.node("app-1").healthy = False
+        settled_on(running, "app-2")
+        assert not is_open(old)
+    assert running.overlaps == []
+    assert max(sender.gap() for sender in found) < 2 * HELD + 1
+
+
+def test_better_nodes_take_over_one_after_the_other_between_two_messages(
+    running: Balancer,
+) -> None:
+    with senders(running.ports[0], 4, pause=0.3) as found:
+        running.node("app-1").healthy = running.node("app-2").healthy = False
+        settled_on(running, "app-3")
+        old = running.connect(running.ports[0])
+        running.reload()
+        cut = sum(sender.unanswered for sender in found)
+        running.node("app-2").healthy = True
+        settled_on(running, "app-2")
+        assert not is_open(old)
+        running.node("app-1").healthy = True
+        settled_on(running, "app-1")
+        assert sum(sender.unanswered for sender in found) == cut
+    assert running.overlaps == []
+
+
+def test_drained_node_s_streams_end_between_two_messages(running: Balancer) -> None:
+    old = running.connect(running.ports[0])
+    settled_on(running, "app-1")
+    running.reload()
+    with senders(running.ports[0], 4, pause=0.3) as found:
+        running.set_state("app-1", "drain")
+        settled_on(running, "app-2", seconds=3)
+        assert not is_open(old)
+        running.set_state("app-2", "drain")
+        settled_on(running, "app-3", seconds=3)
+        running.set_state("app-2", "ready")
+        running.set_state("app-1", "ready")
+        settled_on(running, "app-1")
+    assert running.overlaps == []
+    assert [sender.unanswered for sender in found] == [0] * 4
+
+
+def test_reload_keeps_the_node_that_has_the_streams(running: Balancer) -> None:
+    """Although the first one is up again when the new worker starts."""
+    running.node("app-1").healthy = False
+    with senders(running.ports[0], 2) as found:
+        settled_on(running, "app-2")
+        running.node("app-1").healthy = True
+        running.reload()
+        running.stop_keeper()
+        running.start_keeper()  # it has forgotten, too
+        running.reload()
+        assert running.active(running.ports[0]) in ("app-2", "")
+        settled_on(running, "app-1")
+    assert running.overlaps == []
+    assert max(sender.gap() for sender in found) < 2 * HELD + 1
+
+
+def test_without_its_keeper_clients_are_served_and_with_it_kept_together(
+    running: Balancer,
+) -> None:
+    """Availability first; and this test sees two nodes where there are two."""
+    old = running.connect(running.ports[0])
+    settled_on(running, "app-1")
+    running.reload()
+    running.stop_keeper()
+    running.node("app-1").healthy = False
+    time.sleep(3)  # no check reaches the older worker
+    with senders(running.ports[0], 1):
+        assert running.live(running.ports[0]).keys() == {"app-1", "app-2"}
+        assert len(running.overlaps) == 1
+        running.start_keeper()
+        settled_on(running, "app-2", seconds=3)
+    assert not is_open(old)
+
+
+def test_one_node_through_a_bad_minute(running: Balancer) -> None:
+    """Reloads, failures, returns and drains in any order, under load."""
+    dice = random.Random(9)
+    with senders(running.ports[0], 6) as found:
+        end = time.monotonic() + 15
+        while time.monotonic() < end:
+            node = dice.choice(running.nodes)
+            others = [n for n in running.nodes if n is not node and n.healthy]
+            what = dice.choice(("reload", "health", "drain", "ready"))
+            if what == "reload":
+                running.reload()
+            elif what == "health":
+                node.healthy = not node.healthy or not others
+            elif what == "ready" or others:
+                running.set_state(node.name, what)
+            time.sleep(dice.uniform(0, 1.5))
+    assert running.overlaps == []
+    assert all(len(sender.answers) > 50 for sender in found)
