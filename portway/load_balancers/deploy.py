@@ -20,12 +20,14 @@ from portway.load_balancers.verify import (
     client_nodes,
     down_servers,
     node_problems,
+    older_streams,
     pair_problems,
     refusal_text,
     unserved,
     unserved_clients,
     waiting,
 )
+from portway.load_balancers.workers import refuse_reload_without_memory
 from portway.model.cluster import Cluster, LoadBalancer
 from portway.ops.differences import FoundNode, is_settled
 from portway.ops.fence import change
@@ -46,10 +48,12 @@ from portway.render.address_mover import address_paths
 from portway.render.check import check_paths
 from portway.render.files import ManagedFile, WantedNode
 from portway.render.load_balancer import (
+    HAPROXY,
     KEEPALIVED,
     load_balancer,
     load_balancer_survey,
 )
+from portway.render.streams import streams_paths
 
 
 @for_pyinfra
@@ -101,7 +105,7 @@ def apply_load_balancer(wanted: WantedNode) -> None:
 
     Everything but keepalived, which comes last on the standby: see ``run_keepalived``.
     """
-    programs = {*address_paths(), *check_paths()}
+    programs = {*streams_paths(), *address_paths(), *check_paths()}
 
     def is_of_program(file: ManagedFile) -> bool:
         return file.path in programs
@@ -110,13 +114,17 @@ def apply_load_balancer(wanted: WantedNode) -> None:
     write_files(
         files=tuple(filter(is_of_program, wanted.files)),
         wanted=wanted,
-        name="Write the address mover and the check",
+        name="Write Portway's programs",
     )
     try_permissions(wanted=wanted, name="Test what the node may do in AWS")
     for file in filterfalse(is_of_program, wanted.files):
         write_file(file=file, wanted=wanted, name=f"Write {file.path}")
     apply_sysctls(wanted=wanted, name="Apply kernel settings")
     for service in wanted.services:
+        if service == HAPROXY:
+            refuse_reload_without_memory(
+                wanted=wanted, name="Check the memory that a reload takes"
+            )
         if service != KEEPALIVED:
             run_service(service=service, wanted=wanted, name=f"Run {service.unit}")
 
@@ -225,6 +233,7 @@ def verify_pair(cluster: Cluster) -> Commands:
     if problems := wait_until_none(cluster, look):
         yield failure("verification failed", problems)
     nodes = client_nodes(cluster, statuses)
+    _warn(older_streams(statuses))
     _warn(down_servers(statuses))
     _warn(unserved_clients(cluster, nodes, ask_reachable(cluster, nodes)))
     for name, status in statuses.items():

@@ -212,6 +212,11 @@ def drain_servers(lb: str, servers: Iterable[BackendServer]) -> None:
     _command(lb, [f"set server {server.path} state drain" for server in servers])
 
 
+def stop_servers(lb: str, servers: Iterable[BackendServer]) -> None:
+    """Send servers no connections at all, not even those that belong there."""
+    _command(lb, [f"set server {server.path} state maint" for server in servers])
+
+
 def ready_servers(lb: str, servers: Iterable[BackendServer]) -> None:
     """Send servers new connections again, as soon as they pass their checks."""
     _command(lb, [f"set server {server.path} state ready" for server in servers])

@@ -1,4 +1,4 @@
-"""How a load balancer is doing: what HAProxy, keepalived and the mover say."""
+"""How a load balancer is doing: what HAProxy, keepalived and our programs say."""
 
 import json
 import shlex
@@ -16,6 +16,7 @@ from portway.contract.paths import (
     ADMIN_SOCKET,
     ASKED,
     STATUS,
+    STREAMS_STATUS,
     TRANSFER,
 )
 from portway.contract.transfer import is_given_away
@@ -57,6 +58,12 @@ class LoadBalancerStatus:
     mover_active: bool = False
     mover_failure: str = ""
     """Why the address mover cannot do its work in AWS now; empty if it can."""
+    keeper_active: bool = False
+    """Whether the stream keeper runs and reports."""
+    older: tuple[int, int] = (0, 0)
+    """Older HAProxy workers, and the streams in them."""
+    older_for: str = ""
+    """How long ago the oldest of them was started, as HAProxy says it."""
     handed_over: bool = False
     """Whether it has handed the address over on purpose."""
     check_active: bool = False
@@ -83,6 +90,7 @@ class LoadBalancerFacts(FactBase[LoadBalancerStatus]):
             socket=ADMIN_SOCKET,
             address=shlex.quote(f"{vrrp_address}/32"),
             status=STATUS,
+            keeper=STREAMS_STATUS,
             transfer=TRANSFER,
             asked=ASKED,
         )
@@ -96,12 +104,15 @@ class LoadBalancerFacts(FactBase[LoadBalancerStatus]):
             down=tuple(_down(output)),
             keepalived_active=["keepalived", "active"] in rows,
             holds_vrrp_address=["vrrp", "master"] in rows,
-            mover_active=["mover", "active"] in rows and _is_recent(rows),
+            mover_active=["mover", "active"] in rows and _is_recent(rows, "age"),
             mover_failure=_failure(output),
             check_active=["check", "active"] in rows,
             check_counts=0 <= _number(rows, "asked") <= FORGOTTEN,
             unsafe_paths=tuple(row[1] for row in rows if row[0] == "unsafe"),
             waited=_waited(output),
+            keeper_active=["keeper", "active"] in rows
+            and _is_recent(rows, "keeper_age"),
+            **_older(output),
             handed_over=any(
                 row[0] == "transfer" and is_given_away(" ".join(row[1:]))
                 for row in rows
@@ -126,9 +137,9 @@ def _down(output: list[str]) -> Iterator[DownServer]:
             )
 
 
-def _is_recent(rows: list[list[str]]) -> bool:
-    """Whether the mover has written its status lately; a hung one does not."""
-    return _number(rows, "age") <= OVERDUE
+def _is_recent(rows: list[list[str]], name: str) -> bool:
+    """Whether a program has written its status lately; a hung one does not."""
+    return _number(rows, name) <= OVERDUE
 
 
 def _number(rows: list[list[str]], name: str) -> float:
@@ -163,6 +174,24 @@ def _said(output: list[str]) -> dict[str, Any]:
             with suppress(ValueError):
                 said = json.loads(text)
                 return said if isinstance(said, dict) else {}
+    return {}
+
+
+def _older(output: list[str]) -> dict[str, Any]:
+    """What the stream keeper says of older workers."""
+    for line in output:
+        kind, _, text = line.partition(" ")
+        if kind == "keeper_status":
+            try:
+                found = json.loads(text)["older"]
+                streams = sum(int(worker["streams"]) for worker in found)
+                ages = [str(worker["uptime"]) for worker in found]
+                return {
+                    "older": (len(found), streams),
+                    "older_for": max(ages, key=lambda a: (len(a), a), default=""),
+                }
+            except (KeyError, TypeError, ValueError):
+                return {}
     return {}
 
 
@@ -210,5 +239,10 @@ echo check "$(systemctl is-active portway-check)"
 # keepalived drops a script below these (check_security in its lib/notify.c).
 find / /usr /usr/bin "$(readlink -f /usr/bin/sh)" -maxdepth 0 \( ! -user root -o \
     ! -perm -1000 \( -perm -002 -o -perm -020 ! -group root \) \) -printf 'unsafe %p\n'
+echo keeper "$(systemctl is-active portway-streams)"
+if [ -f {keeper} ]; then
+    echo keeper_status "$(tr -d '\n' <{keeper})"
+    echo keeper_age $(($(date +%s) - $(stat -c %Y {keeper})))
+fi
 [ ! -f {transfer} ] || echo transfer "$(head -c 8 {transfer})"
 """

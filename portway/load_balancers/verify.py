@@ -53,6 +53,18 @@ def unserved(
     return ()
 
 
+def older_streams(
+    statuses: Mapping[str, LoadBalancerStatus | None],
+) -> tuple[str, ...]:
+    """What older HAProxy processes still have, a line for each load balancer."""
+    return tuple(
+        f"{name}: {status.older[1]} streams are in {status.older[0]} older HAProxy "
+        f"processes, the oldest of which was started {status.older_for} ago"
+        for name, status in statuses.items()
+        if status is not None and status.older[1]
+    )
+
+
 def _reasons(backends: Collection[str], statuses: Iterable[LoadBalancerStatus]) -> str:
     """What HAProxy's checks found on the servers of some backends."""
     found = sorted(
@@ -173,6 +185,11 @@ def _dead(statuses: Mapping[str, LoadBalancerStatus | None]) -> Iterator[str]:
             yield (
                 f"portway-address is not running on {name}, or hangs: see "
                 "journalctl -u portway-address there"
+            )
+        if status is not None and not status.keeper_active:
+            yield (
+                f"portway-streams is not running on {name}, or hangs: see "
+                "journalctl -u portway-streams there"
             )
         if status is not None and not status.check_active:
             yield (

@@ -14,6 +14,7 @@ import pytest
 from portway.contract.paths import ADMIN_SOCKET, MASTER_SOCKET
 from portway.load_balancers import haproxy
 from portway.load_balancers.haproxy import Balancing, BalancingFacts
+from portway.load_balancers.workers import WorkersFacts
 
 CONFIG = """
 global
@@ -179,3 +180,16 @@ def test_closing_a_node_s_streams_reaches_older_workers_and_no_other_node(
 
 def test_older_worker_that_ends_meanwhile_is_no_error(running: Running) -> None:
     running.script(haproxy._CLOSE_SCRIPT, stdin="1 tcp_leastconn app-1\n")
+
+
+def test_memory_of_every_worker_is_measured(running: Running) -> None:
+    streams = running.connect(1)
+    running.reload()
+    facts = WorkersFacts()
+    found = facts.process(running.script(facts.command()))
+    assert found.newest
+    assert 0 < found.newest.memory < 200
+    assert found.available > 100
+    (older,) = found.older
+    assert (older.reloads, older.memory > 0) == (1, True)
+    assert all(map(is_open, streams))

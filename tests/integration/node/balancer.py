@@ -335,7 +335,7 @@ def answer_checks(node: Node, server: socket.socket) -> None:
 
 def adapted(cluster: Cluster, folder: Path) -> str:
     """HAProxy's configuration as it is rendered, for a place of its own."""
-    wanted = load_balancer(cluster, cluster.load_balancers[0], "lo")
+    wanted = load_balancer(cluster, cluster.load_balancers[0])
     lines = wanted.file(str(HAPROXY_CONFIG)).content.splitlines(keepends=True)
     unfit = (
         "    log /dev/log",

@@ -14,6 +14,7 @@ from portway.load_balancers.verify import (
     client_nodes,
     down_servers,
     node_problems,
+    older_streams,
     pair_problems,
     unserved,
     unserved_clients,
@@ -29,6 +30,7 @@ GOOD = LoadBalancerStatus(
     mover_active=True,
     check_active=True,
     check_counts=True,
+    keeper_active=True,
 )
 MASTER = replace(GOOD, holds_vrrp_address=True)
 
@@ -179,6 +181,7 @@ def test_long_lists_are_cut() -> None:
         (replace(GOOD, waited=0.0), MASTER, None),
         (replace(GOOD, waited=70.0), MASTER, None),
         (replace(GOOD, waited=80.0), MASTER, "lb-1 serves and is the master of record"),
+        (MASTER, replace(GOOD, keeper_active=False), "portway-streams is not running"),
         (None, MASTER, None),
         (None, GOOD, None),
         (MASTER, None, None),
@@ -246,6 +249,15 @@ def test_address_left_behind_by_a_dead_keepalived_is_no_master() -> None:
     assert not replace(MASTER, keepalived_active=False).is_vrrp_master
 
 
+def test_older_streams_are_told_where_there_are_some() -> None:
+    status = replace(MASTER, older=(2, 3), older_for="10d01h")
+    texts = older_streams({"lb-1": status, "lb-2": GOOD, "lb-3": None})
+    assert texts == (
+        "lb-1: 3 streams are in 2 older HAProxy processes, the oldest of which was "
+        "started 10d01h ago",
+    )
+
+
 def test_status_is_read_from_what_the_node_prints() -> None:
     lines = [
         "frontend stats",
@@ -263,6 +275,10 @@ def test_status_is_read_from_what_the_node_prints() -> None:
         "unsafe /usr/bin",
         "transfer 1",
         f"down\t{BACKEND}\tapp-1\tDOWN\tL7STS\t426\tUpgrade Required",
+        "keeper active",
+        "keeper_age 3",
+        'keeper_status {"older": [{"pid": 7, "uptime": "9d00h", "streams": 2}, '
+        '{"pid": 8, "uptime": "10d01h", "streams": 1}]}',
     ]
     expected = replace(
         MASTER,
@@ -271,6 +287,8 @@ def test_status_is_read_from_what_the_node_prints() -> None:
         down=(UPGRADE,),
         unsafe_paths=("/usr/bin",),
         waited=12.5,
+        older=(2, 3),
+        older_for="10d01h",
     )
     assert LoadBalancerFacts().process(lines) == expected
 
