@@ -18,6 +18,7 @@ from portway.load_balancers.haproxy import (
     close_streams,
     drain_servers,
     ready_servers,
+    stop_servers,
 )
 from portway.load_balancers.reasons import advice
 from portway.model.cluster import Cluster
@@ -43,16 +44,13 @@ def drain(cluster: Cluster, node: Node) -> None:
     """Take a node out of service on both load balancers, and let its streams end.
 
     The streams of every worker count. Those that have not ended within
-    ``drain_timeout`` are closed. Where messages must stay in order they are closed at
-    once: two nodes are never active together.
+    ``drain_timeout`` are closed. Where messages must stay in order, the load balancer
+    (``portway.node.streams``) closes them between two messages, all within a second.
     """
     found = ask_load_balancers(cluster)
     _warn_if_alone(found, node)
-    ordered = {backend.name for backend in cluster.backends if backend.ordered}
     for lb, balancing in found.items():
         drain_servers(lb, balancing.of(node.address))
-        active = balancing.with_streams(node.address)
-        close_streams(lb, [server for server in active if server.backend in ordered])
 
     started = time.monotonic()
     reported = started - TELL_EVERY
@@ -68,9 +66,12 @@ def drain(cluster: Cluster, node: Node) -> None:
             )
         return not left
 
-    if _wait_until(ended, cluster.settings.drain_timeout):
-        return
+    _wait_until(ended, cluster.settings.drain_timeout)
+    ordered = {backend.name for backend in cluster.backends if backend.ordered}
     for lb, balancing in ask_load_balancers(cluster).items():
+        # What HAProxy remembers a server for goes there although it is drained.
+        servers = balancing.of(node.address)
+        stop_servers(lb, [server for server in servers if server.backend in ordered])
         close_streams(lb, balancing.with_streams(node.address))
 
 
@@ -87,7 +88,6 @@ def put_back(cluster: Cluster, node: Node) -> None:
     for lb, balancing in ask_load_balancers(cluster).items():
         drained = [s for s in balancing.of(node.address) if s.is_drained]
         ready_servers(lb, drained)
-        close_streams(lb, _relieved_standbys(cluster, balancing, drained))
     if not _wait_until(lambda: all(server.serves for server in servers()), PATIENCE):
         found = ask_load_balancers(cluster)
         raise PortwayError(
@@ -140,27 +140,6 @@ def _warn_if_alone(found: dict[str, Balancing], node: Node) -> None:
                 f"{host.print_prefix}no other node behind {lb} serves "
                 f"{', '.join(alone)}: their clients are refused until this one is back"
             )
-
-
-def _relieved_standbys(
-    cluster: Cluster, balancing: Balancing, returning: list[BackendServer]
-) -> list[BackendServer]:
-    """The standbys whose active node is among those that return.
-
-    HAProxy closes their streams itself when the active node failed and is back, but not
-    when it was drained.
-    """
-    back = {(place.backend, place.address) for place in returning}
-    relieved = {
-        backend.name
-        for backend in cluster.backends
-        if backend.ordered and (backend.name, backend.servers[0].address) in back
-    }
-    return [
-        server
-        for server in (*balancing.servers, *balancing.older)
-        if server.backend in relieved and (server.backend, server.address) not in back
-    ]
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
