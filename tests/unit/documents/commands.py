@@ -253,7 +253,14 @@ def template() -> dict[str, Any]:
     return document
 
 
-UNITS = {"haproxy", "keepalived", "portway-address", "portway-check", "message-app"}
+UNITS = {
+    "haproxy",
+    "keepalived",
+    "portway-address",
+    "portway-check",
+    "portway-streams",
+    "message-app",
+}
 SYSTEMCTL = {"start", "stop", "restart", "status", "reboot"}
 SOCKETS = {str(paths.ADMIN_SOCKET), "/run/haproxy-master.sock"}
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from portway.contract.metrics import METRICS, PREFIX
+from portway.contract.metrics import METRICS, PREFIX, STREAMS_METRICS, STREAMS_PREFIX
 from tests.unit.documents.reading import (
     DOCUMENTS,
     PROJECT,
@@ -73,9 +73,10 @@ def test_error_text_that_nothing_says_is_found(key: str) -> None:
 
 
 def unknown_metrics(text: str) -> set[str]:
-    """Metrics of the address mover that a text names and that there are not."""
-    named = set(re.findall(rf"{PREFIX}\w+", text))
-    return named - {PREFIX + name for name in METRICS}
+    """Metrics of ours that a text names and that there are not."""
+    named = set(re.findall(rf"(?:{PREFIX}|{STREAMS_PREFIX})\w+", text))
+    known = {PREFIX + name for name in METRICS}
+    return named - known - {STREAMS_PREFIX + name for name in STREAMS_METRICS}
 
 
 def test_alerts_name_metrics_that_exist() -> None:
