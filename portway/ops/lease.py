@@ -6,6 +6,7 @@ it, removes the lease too. Each script that changes a node begins with ``fenced`
 that a run which lost its lease changes nothing more, however late it notices.
 """
 
+import re
 import shlex
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from uuid import uuid4
 
 from portway.contract.paths import DEPLOYED, LEASE
 
+_HELD = re.compile(r"(\S+) (\d+) (\d+)")
 LOST = "another run has taken its lease, or the node was rebooted"
 
 
@@ -26,6 +28,8 @@ class Lease:
     """For people: the deploys and the options that choose nodes."""
     seconds: int
     """How long it lasts when nobody renews it."""
+    record: str = ""
+    """What to keep on the node as deployed if this run dies; empty for nothing."""
     id: str = field(default_factory=lambda: uuid4().hex)
 
 
@@ -70,7 +74,9 @@ def look_script() -> str:
 
 def take_script(lease: Lease) -> str:
     """A script that takes the lease if it is free or expired, and says the same."""
-    lines = shlex.join((f"who {lease.who}", f"what {lease.what}"))
+    lines = shlex.join(
+        (f"who {lease.who}", f"what {lease.what}", f"deployed {lease.record}".strip())
+    )
     take = _TAKE.format(**_paths(), id=lease.id, seconds=lease.seconds, lines=lines)
     lock = f"umask 022; mkdir -p {LEASE.parent} && {_LOCK.format(**_paths())}"
     return _ASK.format(**_paths(), lock=lock, ours=lease.id, free=take)
@@ -105,12 +111,11 @@ def parse(output: list[str]) -> Answer:
         key, _, value = line.partition(" ")
         found.setdefault(key, value)
     holder = None
-    if (held := found.get("held", "").split(" "))[0]:
-        ident, expires, left = held
+    if held := _HELD.fullmatch(found.get("held", "")):
         holder = Holder(
-            id=ident,
-            expires=int(expires),
-            left=int(left),
+            id=held[1],
+            expires=int(held[2]),
+            left=int(held[3]),
             since=int(since) if (since := found.get("since", "")).isdecimal() else 0,
             who=found.get("who", "somebody"),
             what=found.get("what", "something"),
@@ -142,7 +147,12 @@ fi
 [ ! -f {deployed} ] || printf 'deployed %s\n' "$(tr -d '\n' <{deployed})"
 """
 
-_TAKE = r"""printf '%s\n' 'id {id}' "expires $((now + {seconds}))" \
+# A run that died recorded nothing; its lease says what it began to deploy.
+_TAKE = r"""if [ "$id" != {id} ] && grep -qs '^deployed {{' {lease}; then
+        mkdir -p {state_folder} && sed -n 's/^deployed //p' {lease} >{deployed}.new &&
+            mv -f {deployed}.new {deployed}
+    fi
+    printf '%s\n' 'id {id}' "expires $((now + {seconds}))" \
         "since $(date +%s)" {lines} >{lease}.new &&
         mv -f {lease}.new {lease} && echo taken"""
 

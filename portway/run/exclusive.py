@@ -31,10 +31,12 @@ def one_run_at_a_time(cluster: Cluster, *, configures: bool = True) -> None:
     on. A deploy that ``configures`` nothing cannot take a node back, and leaves its
     record as it is.
     """
-    once_per_run("holding", lambda: _holding(cluster)).begin(deploys=configures)
+    once_per_run("holding", lambda: _holding(cluster, configures)).begin(
+        deploys=configures
+    )
 
 
-def _holding(cluster: Cluster) -> Holding:
+def _holding(cluster: Cluster, configures: bool) -> Holding:
     settings, invocation = cluster.settings, current_run().invocation
     going_back = GoingBack(read_checkout(), invocation, insists=settings.go_back)
     record = Deployed(
@@ -43,7 +45,7 @@ def _holding(cluster: Cluster) -> Holding:
         settings_sha256=settings.sha256,
         deploys=invocation.deploys,
         who=_who(),
-        when=0,
+        when=int(time.time()),
         succeeded=False,
     )
     return Holding(
@@ -52,6 +54,7 @@ def _holding(cluster: Cluster) -> Holding:
             who=f"{record.who} (process {os.getpid()})",
             what=record.deploys,
             seconds=settings.lease_expiry,
+            record=record.to_json() if configures else "",
         ),
         patience=settings.lease_wait,
         judge=going_back.judge,

@@ -2,6 +2,7 @@
 
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_expired_lease_is_taken_and_then_lost() -> None:
 def test_renewing_moves_the_end() -> None:
     mine = of("anna", seconds=0)
     ask(lease.take_script(mine))
-    longer = Lease(mine.who, mine.what, 60, mine.id)
+    longer = replace(mine, seconds=60)
     assert run(lease.renew_script(longer)).stdout == "renewed\n"
     holder = ask(lease.look_script()).holder
     assert holder is not None
@@ -101,6 +102,33 @@ def test_record_is_not_written_by_a_run_that_lost_the_node() -> None:
     ask(lease.take_script(of("bob")))
     run(lease.release_script(mine, records=True), '{"a": 1}\n')
     assert ask(lease.look_script()).deployed == ""
+
+
+def dying(record: str) -> Lease:
+    """The lease of a run that dies at once."""
+    return Lease("anna", "deploys/lb.py", 0, record)
+
+
+def test_run_that_died_is_recorded_by_the_next() -> None:
+    ask(lease.take_script(dying('{"a": "it\'s"}')))
+    assert ask(lease.look_script()).deployed == ""
+    assert ask(lease.take_script(of("bob"))) == Answer(True, None, '{"a": "it\'s"}')
+
+
+def test_run_that_died_and_configures_nothing_leaves_the_record() -> None:
+    mine = of("anna")
+    ask(lease.take_script(mine))
+    run(lease.release_script(mine, records=True), '{"a": 1}\n')
+    ask(lease.take_script(dying("")))
+    assert ask(lease.take_script(of("bob"))).deployed == '{"a": 1}'
+
+
+def test_run_that_ended_is_not_recorded_as_dead() -> None:
+    mine = Lease("anna", "deploys/lb.py", 60, '{"a": 1}')
+    ask(lease.take_script(mine))
+    ask(lease.take_script(mine))
+    run(lease.release_script(mine, records=False))
+    assert ask(lease.take_script(of("bob"))).deployed == ""
 
 
 def test_fence_lets_a_change_pass_only_while_the_node_is_ours(tmp_path: Path) -> None:
@@ -147,6 +175,7 @@ def test_names_cannot_break_out_of_the_script(who: str) -> None:
 
 
 def test_notice_of_a_login_shell_is_no_answer() -> None:
+    assert lease.parse(["held up by nobody"]) == Answer(False, None, "")
     lines = ["Welcome to lb-1!", "held a 70 10", "since 0", "who anna", "what site", ""]
     assert lease.parse(lines).holder == Holder("a", 70, 10, 0, "anna", "site")
     assert lease.parse(["Welcome!", "taken"]) == Answer(True, None, "")
