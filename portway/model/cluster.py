@@ -3,6 +3,7 @@
 ``portway.model.build`` makes them.
 """
 
+import zlib
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
@@ -20,6 +21,11 @@ class Server:
 
     name: str
     address: str
+
+    @property
+    def id(self) -> int:
+        """Its place in consistent hashes: the same whatever nodes come and go."""
+        return (zlib.crc32(self.name.encode()) & 0x7FFFFFFF) or 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,274 @@
+"""Gives a running HAProxy other servers through its runtime API, without a reload.
+
+A new node gets traffic after its first good check. One that goes gets no new
+connections, and its streams, those of every worker, get time to end.
+
+Everything is done by scripts that run on the load balancer.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import gevent
+
+from portway.contract.paths import ADMIN_SOCKET, MASTER_SOCKET
+from portway.errors import PortwayError
+from portway.load_balancers.configuration import Configuration, ServerLine
+from portway.load_balancers.haproxy import TAKEN_OUT, UP_STATES
+from portway.load_balancers.server_changes import (
+    RunningServer,
+    ServerChange,
+    server_problems,
+)
+
+FIRST_CHECK = 4.0
+"""Seconds for the first check of a new node, which HAProxy makes after ``downinter``;
+it may take as long as ``timeout check`` says."""
+PAUSE = 0.2
+TRIES = 50
+"""To delete a server, with a pause between two."""
+TELL_EVERY = 5.0
+LONGEST_LINE = 8_000
+"""Characters of commands in one line, which must fit HAProxy's buffer of 16 KiB."""
+PROBE = ".portway-probe"
+DOWN = "set server {} health down"
+SUCCESS = ("New server registered.", "Server deleted.", "IP changed from", "port ")
+"""How answers begin that are no refusals; most commands answer nothing."""
+
+STATES_SCRIPT = f"""
+echo "show servers state" | timeout 10 socat -t10 - UNIX-CONNECT:{ADMIN_SOCKET}
+"""
+_COMMANDS_SCRIPT = f"""
+while read -r line; do
+    echo "$line" | timeout 10 socat -t10 - UNIX-CONNECT:{ADMIN_SOCKET} || exit 1
+done
+"""
+_STREAMS_SCRIPT = f"""
+ask() {{ timeout 20 socat -t20 - UNIX-CONNECT:{MASTER_SOCKET} 2>/dev/null; }}
+kept=$(tr '\\n' ' ')
+# The master does not listen for a moment after a reload; that is not "no streams".
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    workers=$(echo "show proc" | ask | awk '$2 == "worker" {{ print $1 }}')
+    [ -z "$workers" ] || break
+    sleep 0.5
+done
+if [ -z "$workers" ]; then
+    echo "HAProxy's master does not answer on its socket" >&2
+    exit 1
+fi
+# A server may have had another address when a stream began, so its name says nothing.
+for pid in $workers; do
+    echo "@!$pid show sess all" | ask | awk -v pid="$pid" -v kept="$kept" '
+        BEGIN {{ split(kept, words); for (i in words) is_kept[words[i]] }}
+        /^0x/ {{ stream = $1; sub(":", "", stream) }}
+        $1 ~ /^server=/ && sub("^addr=", "", $NF) {{
+            sub(":[0-9]+$", "", $NF)
+            if (!($NF in is_kept)) print pid, stream, $NF
+        }}'
+done
+"""
+_CLOSE_SCRIPT = f"""
+while read -r line; do
+    echo "$line" | timeout 10 socat -t10 - UNIX-CONNECT:{MASTER_SOCKET} || exit 1
+done
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """How to work on one load balancer."""
+
+    shell: Callable[[str, str], list[str]]
+    """Runs a script with a standard input there; returns the lines it printed."""
+    tell: Callable[[str], None]
+    drain_timeout: float
+    """Seconds that the streams of nodes which go have to end."""
+
+    def servers(self) -> tuple[RunningServer, ...]:
+        """What HAProxy's newest worker has now."""
+        return running_servers(self.shell(STATES_SCRIPT, ""))
+
+
+def running_servers(lines: Iterable[str]) -> tuple[RunningServer, ...]:
+    """The servers in an answer to "show servers state"."""
+    rows = (line.split(" ") for line in lines)
+    return tuple(
+        RunningServer(
+            backend=row[1],
+            name=row[3],
+            address=row[4],
+            port=int(row[18]),
+            weight=int(row[8]),
+            is_up=int(row[5]) in UP_STATES,
+            is_drained=bool(int(row[6]) & TAKEN_OUT),
+            passed=int(row[12]),
+            checks=int(row[13]),
+        )
+        for row in rows
+        if len(row) > 18 and row[0].isdigit()
+    )
+
+
+def change_servers(
+    console: Console, wanted: Configuration, change: ServerChange
+) -> None:
+    """Make a change in the running process, and look whether it was made.
+
+    Raises PortwayError if HAProxy refuses a step, or has other servers than wanted in
+    the end.
+    """
+    before = console.servers()
+    left_over = [server for server in before if server.name.endswith(PROBE)]
+    _command(console, (f"set server {s.path} state maint" for s in left_over))
+    _command(console, (f"del server {server.path}" for server in left_over))
+
+    probes = {line.path: _probe(line) for line in change.move}
+    _command(console, map(_addition, (*change.add, *probes.values())))
+    passed = _first_checks(console, (*change.admit, *probes.values()))
+    sick = [line for line in change.move if probes[line.path].path not in passed]
+    _command(
+        console,
+        chain(
+            (_healthy(line) for line in change.admit if line.path in passed),
+            map(_ready, change.admit),
+            (f"set server {line.path} state drain" for line in sick),
+            map(_address, change.move),
+            (_healthy(line) for line in change.move if line not in sick),
+        ),
+    )
+    _remove(console, wanted, before)
+    # Not before: it closes the streams that the server has to its old address.
+    _command(console, (DOWN.format(line.path) for line in sick))
+    _command(console, map(_ready, change.move))
+    if problems := server_problems(wanted, console.servers(), change):
+        raise PortwayError(f"HAProxy has other servers than it should: {problems[0]}")
+
+
+def give_traffic(console: Console, lines: Iterable[ServerLine]) -> None:
+    """Undo what keeps new servers from traffic, so that a reload does not take it over.
+
+    HAProxy may not have got as far as to know them all.
+    """
+    _answers(console, map(_ready, lines))
+
+
+def _addition(line: ServerLine) -> str:
+    return f"add server {line.path} {line.place} {line.options}"
+
+
+def _healthy(line: ServerLine) -> str:
+    return f"set server {line.path} health up"
+
+
+def _ready(line: ServerLine) -> str:
+    return f"set server {line.path} state ready"
+
+
+def _address(line: ServerLine) -> str:
+    port = f" port {line.port}" if line.port else ""
+    return f"set server {line.path} addr {line.address}{port}"
+
+
+def _probe(line: ServerLine) -> ServerLine:
+    """A server that is checked beside the one that is to get its address.
+
+    That one stays as it is until then, with its streams: marking it down closes them.
+    """
+    return replace(line, name=f"{line.name}{PROBE}", options=line.part)
+
+
+def _first_checks(console: Console, new: Sequence[ServerLine]) -> set[str]:
+    """Have new servers checked, without traffic; which pass their first check."""
+    awaited = {line.path for line in new if line.is_checked}
+    words = ("enable health {}", "set server {} state drain", DOWN)
+    _command(console, (w.format(path) for path in sorted(awaited) for w in words))
+    passed: set[str] = set()
+    deadline = time.monotonic() + FIRST_CHECK
+    while awaited - passed and time.monotonic() < deadline:
+        gevent.sleep(PAUSE)
+        passed = {s.path for s in console.servers() if s.path in awaited and s.passed}
+    return passed | {line.path for line in new if not line.is_checked}
+
+
+def drain_strangers(
+    console: Console, wanted: Configuration, before: Iterable[RunningServer]
+) -> None:
+    """Let the streams end that go to nodes which are no longer wanted; close the rest.
+
+    ``before`` are the servers that the newest worker had when all were wanted. Streams
+    to a node that is down are closed at once: nobody answers on them.
+    """
+    kept = "\n".join({line.address for line in wanted.servers})
+    dead = {s.address for s in before} - {s.address for s in before if s.is_up}
+    started = time.monotonic()
+    told = started
+    while True:
+        found = [
+            line.split(" ") for line in console.shell(_STREAMS_SCRIPT, f"{kept}\n")
+        ]
+        now = time.monotonic()
+        over = now - started >= console.drain_timeout
+        ending = [row for row in found if over or row[2] in dead]
+        if ending:
+            console.tell(f"closes {len(ending)} streams of nodes that are gone")
+            ids = (f"@!{pid} shutdown session {stream}" for pid, stream, _ in ending)
+            console.shell(_CLOSE_SCRIPT, "\n".join(_lines(ids)) + "\n")
+        if len(ending) == len(found):
+            return
+        if now - told >= TELL_EVERY:
+            told = now
+            console.tell(
+                f"{len(found)} streams left of nodes that go, "
+                f"{now - started:.0f} s of {console.drain_timeout:g}"
+            )
+        gevent.sleep(1)
+
+
+def _remove(
+    console: Console, wanted: Configuration, before: Iterable[RunningServer]
+) -> None:
+    """Drain nodes that go and delete their servers.
+
+    HAProxy deletes no server with a connection: one that was just being made becomes a
+    stream, which gets its time, too, and idle ones to HTTP servers take a moment.
+    """
+    kept = {line.path for line in wanted.servers}
+    refused = [""]
+    for _ in range(TRIES):
+        left = [s.path for s in console.servers() if s.path not in kept]
+        _command(console, [f"set server {path} state drain" for path in left])
+        drain_strangers(console, wanted, before)
+        _command(console, [f"set server {path} state maint" for path in left])
+        refused = _answers(console, [f"del server {path}" for path in left])
+        if not refused:
+            return
+        gevent.sleep(PAUSE)
+    raise PortwayError(f"HAProxy removes no server: {refused[0]}")
+
+
+def _command(console: Console, commands: Iterable[str]) -> None:
+    """Give HAProxy commands; PortwayError with its answer if it refuses one."""
+    if refused := _answers(console, commands):
+        raise PortwayError(refused[0])
+
+
+def _answers(console: Console, commands: Iterable[str]) -> list[str]:
+    """What HAProxy answers to commands, apart from what it says of those it obeys."""
+    text = "\n".join(_lines(commands))
+    answers = console.shell(_COMMANDS_SCRIPT, f"{text}\n") if text else []
+    said = (answer.strip() for answer in answers)
+    return [answer for answer in said if answer and not answer.startswith(SUCCESS)]
+
+
+def _lines(commands: Iterable[str]) -> Iterator[str]:
+    """Commands in as few lines as HAProxy's buffer allows."""
+    line = ""
+    for command in commands:
+        if line and len(line) + len(command) > LONGEST_LINE:
+            yield line
+            line = ""
+        line = f"{line}; {command}" if line else command
+    if line:
+        yield line
