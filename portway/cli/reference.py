@@ -18,6 +18,8 @@ from portway.contract.metrics import (
     COUNTERS,
     METRICS,
     PREFIX,
+    RELOAD_METRICS,
+    RELOAD_PREFIX,
     STREAMS_METRICS,
     STREAMS_PREFIX,
 )
@@ -38,7 +40,7 @@ def fields(
 
 
 def metrics() -> Iterator[tuple[str, ...]]:
-    """Rows for the metrics of the address mover and the stream keeper."""
+    """Rows for the metrics of load balancers."""
     yield "name", "type", "meaning"
     for name, help_ in METRICS.items():
         kind = "counter" if name in COUNTERS else "gauge"
@@ -46,6 +48,8 @@ def metrics() -> Iterator[tuple[str, ...]]:
     for name, help_ in STREAMS_METRICS.items():
         kind = "counter" if name.endswith("_total") else "gauge"
         yield f"`{STREAMS_PREFIX}{name}`", kind, help_
+    for name, (kind, help_) in RELOAD_METRICS.items():
+        yield f"`{RELOAD_PREFIX}{name}`", kind, help_
 
 
 TABLES: dict[str, Callable[[], Iterator[tuple[str, ...]]]] = {

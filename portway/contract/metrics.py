@@ -26,3 +26,9 @@ STREAMS_METRICS = {
 }
 """The stream keeper's; those that end in ``_total`` are counters."""
 STREAMS_PREFIX = "portway_streams_"
+RELOAD_PREFIX = "portway_haproxy_"
+RELOAD_METRICS = {
+    "reloads_total": ("counter", "Reloads of HAProxy, by `reason`."),
+    "last_reload_seconds": ("gauge", "When HAProxy was last reloaded, since 1970."),
+}
+"""Types and help texts by name, without the prefix."""

@@ -6,6 +6,7 @@ PROGRAM_FOLDER = Path("/usr/local/lib/portway")
 PYTHON_FOLDER = PROGRAM_FOLDER / "python"
 """Python modules of Portway's node programs, under the names they have here. Portway
 owns the folder: it removes every file in it that it did not write."""
+BEFORE_RELOAD = PROGRAM_FOLDER / "before-reload"
 INSTALLER = PROGRAM_FOLDER / "install-release"
 ADDRESS_COMMAND = Path("/usr/local/sbin/portway-address")
 
@@ -28,6 +29,14 @@ MASTER_SOCKET = Path("/run/haproxy-master.sock")
 """Of HAProxy's master process, which reaches every worker; Debian's unit opens it."""
 LOADED_FOLDER = Path("/run/portway/loaded")
 """Holds the hash of the configuration that each unit loaded, until a reboot."""
+LOADED_HAPROXY = LOADED_FOLDER / "haproxy.cfg"
+"""What HAProxy loaded; without its hash beside it, its servers are being changed."""
+SERVER_STATES = Path("/run/portway/server-states")
+"""What HAProxy's new process is told of its servers when it is reloaded."""
+RELOAD_REASON = Path("/run/portway/reload-reason.json")
+"""Why Portway is about to reload HAProxy."""
+RELOADS = Path("/var/lib/portway/haproxy-reloads.json")
+"""How often HAProxy was reloaded, and when and why the last times."""
 ADDRESS_RUN_FOLDER = Path("/run/portway/address")
 FIFO = ADDRESS_RUN_FOLDER / "vrrp.fifo"
 """keepalived writes every change of its state here."""
@@ -52,6 +61,7 @@ METRICS_FOLDER = Path("/var/lib/prometheus/node-exporter")
 """Debian's node exporter reads text files from here."""
 METRICS_FILE = METRICS_FOLDER / "portway_address.prom"
 STREAMS_METRICS_FILE = METRICS_FOLDER / "portway_streams.prom"
+RELOAD_METRICS_FILE = METRICS_FOLDER / "portway_haproxy.prom"
 
 SUM_FILE = ".portway-sha256"
 """In each release: the SHA-256 of the archive it was unpacked from."""

@@ -42,6 +42,9 @@ class Service:
     """systemctl's verb for it; a process that cannot reload is restarted."""
     before_reload: str = ":"
     """Shell command that gives the running process what its unit file now says."""
+    copy: str = ""
+    """Path of a copy of what the unit loaded, if one is kept; with its hash it says
+    exactly what the process runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from portway.model.health import ANSWER_TIMEOUT
 from portway.render.address_mover import ADDRESS_MOVER, address_files, address_paths
 from portway.render.check import CHECK, HEARTBEAT, check_files, check_paths
 from portway.render.files import ManagedFile, Service, Survey, WantedNode
+from portway.render.node_programs import python_files
 from portway.render.streams import STREAM_KEEPER, streams_files, streams_paths
 from portway.render.templates import render
 
@@ -44,6 +45,7 @@ HAPROXY = Service(
     before_reload="prlimit --nofile={0}:{0} --pid {1} 2>/dev/null".format(
         DESCRIPTORS, "$(systemctl show -p MainPID --value haproxy)"
     ),
+    copy=str(paths.LOADED_HAPROXY),
 )
 KEEPALIVED = Service(
     "keepalived",
@@ -71,6 +73,7 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
         "answer_timeout": ANSWER_TIMEOUT,
         "lb": lb,
         "admin_socket": paths.ADMIN_SOCKET,
+        "server_states": paths.SERVER_STATES,
         "stats_frontend": STATS_FRONTEND,
         "heartbeat": HEARTBEAT,
         "verdict": paths.VERDICT,
@@ -87,7 +90,10 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
         [ports.stats, ports.health, *(frontend.port for frontend in cluster.frontends)]
     )
     ours = _once(
-        *streams_files(cluster), *address_files(cluster, lb), *check_files(cluster)
+        *streams_files(cluster),
+        *address_files(cluster, lb),
+        *check_files(cluster),
+        *before_reload_files(),
     )
     return WantedNode(
         packages=PACKAGES,
@@ -112,7 +118,13 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
                     f'{prepare} && exec keepalived -t -f "$0"',
                 ),
             ),
-            _unit_override(HAPROXY, 200, descriptors=DESCRIPTORS, log_burst=LOG_BURST),
+            _unit_override(
+                HAPROXY,
+                200,
+                descriptors=DESCRIPTORS,
+                log_burst=LOG_BURST,
+                before_reload=paths.BEFORE_RELOAD,
+            ),
             _unit_override(KEEPALIVED, 500, prepare=prepare),
             ManagedFile(
                 str(paths.SYSCTL_CONFIG),
@@ -132,7 +144,14 @@ def load_balancer_survey() -> Survey:
         packages=PACKAGES,
         files=(
             str(paths.HAPROXY_CONFIG),
-            *dict.fromkeys((*streams_paths(), *address_paths(), *check_paths())),
+            *dict.fromkeys(
+                (
+                    *streams_paths(),
+                    *address_paths(),
+                    *check_paths(),
+                    *before_reload_paths(),
+                )
+            ),
             str(paths.PACKAGE_POLICY),
             str(paths.KEEPALIVED_CONFIG),
             HAPROXY.override,
@@ -161,6 +180,20 @@ def preparation(address: str) -> str:
     )
 
 
+def before_reload_files() -> tuple[ManagedFile, ...]:
+    """The program that HAProxy's unit runs before a reload."""
+    launcher = render("before-reload.j2", python_folder=paths.PYTHON_FOLDER)
+    return (
+        *python_files("node/before_reload.py"),
+        ManagedFile(str(paths.BEFORE_RELOAD), launcher, "755"),
+    )
+
+
+def before_reload_paths() -> tuple[str, ...]:
+    """The paths of those files, in the same order."""
+    return tuple(file.path for file in before_reload_files())
+
+
 def _once(*files: ManagedFile) -> tuple[ManagedFile, ...]:
     """Files of programs that share modules, each once and in its first place."""
     return tuple({file.path: file for file in files}.values())
@@ -187,24 +220,21 @@ def reserved_ports(ports: Iterable[int]) -> str:
 
 
 def _unit_override(
-    service: Service,
-    restart_milliseconds: int,
-    *,
-    descriptors: int | None = None,
-    log_burst: int | None = None,
-    prepare: str = "",
+    service: Service, restart_milliseconds: int, **details: object
 ) -> ManagedFile:
+    """A unit's drop-in; ``details`` are what only one of them has."""
+    none = dict.fromkeys(("descriptors", "log_burst", "before_reload", "prepare"))
     content = render(
         "unit.conf.j2",
         unit=service.unit,
         config=service.config,
         restart_milliseconds=restart_milliseconds,
-        descriptors=descriptors,
-        log_burst=log_burst,
         fifo=paths.FIFO,
-        prepare=prepare,
         standing=paths.STANDING,
         loaded_folder=paths.LOADED_FOLDER,
         loaded=paths.LOADED_FOLDER / service.unit,
+        copy=service.copy,
+        states=paths.SERVER_STATES,
+        **none | details,
     )
     return ManagedFile(service.override, content, "644")

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from portway.contract.paths import HAPROXY_CONFIG
+from portway.contract.paths import HAPROXY_CONFIG, SERVER_STATES
 from portway.errors import PortwayError
 from portway.model.build import build_cluster
 from portway.model.clients import parse_clients
@@ -51,8 +51,9 @@ ENTRIES = st.fixed_dictionaries(
 def haproxy_check(config: str, folder: Path) -> subprocess.CompletedProcess[str]:
     haproxy = shutil.which("haproxy", path="/usr/sbin:/usr/bin")
     assert haproxy, "the haproxy package is needed: apt-get install haproxy"
-    path = folder / "haproxy.cfg"
-    path.write_text(config)
+    path, states = folder / "haproxy.cfg", folder / "states"
+    path.write_text(config.replace(str(SERVER_STATES), str(states)))
+    states.write_text("1\n")  # as the unit writes it
     return subprocess.run(
         [haproxy, "-c", "-f", str(path)], capture_output=True, text=True, check=False
     )
