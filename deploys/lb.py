@@ -26,10 +26,10 @@ if lb is not None:
     wanted = wanted_load_balancer(cluster, lb)
 
     if not lb.holds_address:  # the standby first …
-        apply_load_balancer(wanted)
+        apply_load_balancer(cluster, wanted)
     verify_standby(cluster=cluster, lb=lb, name="Verify the standby")  # on both
     if lb.holds_address:  # … and the holder only once the standby serves
-        apply_load_balancer(wanted)
+        apply_load_balancer(cluster, wanted)
         verify_load_balancer(cluster=cluster, name="Verify the holder of the address")
         run_keepalived(cluster, wanted)
     barrier(name="The holder knows its peer")  # on both

@@ -1,7 +1,7 @@
 """Takes an application node out of service and puts it back, on both load balancers.
 
-HAProxy forgets drains when it is reloaded: a drained node then gets traffic again if it
-passes its checks. The next run would do the same, so nothing is kept to remember it by.
+A drain outlasts a reload of HAProxy, which hands the state of servers over, but not a
+restart. Nothing else is kept to remember it by.
 """
 
 import time

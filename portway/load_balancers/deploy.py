@@ -15,6 +15,7 @@ from portway.load_balancers.asking import (
     ask_status,
     wait_until_none,
 )
+from portway.load_balancers.loading import run_haproxy
 from portway.load_balancers.status import AddressPermissions
 from portway.load_balancers.verify import (
     client_nodes,
@@ -27,7 +28,6 @@ from portway.load_balancers.verify import (
     unserved_clients,
     waiting,
 )
-from portway.load_balancers.workers import refuse_reload_without_memory
 from portway.model.cluster import Cluster, LoadBalancer
 from portway.ops.differences import FoundNode, is_settled
 from portway.ops.fence import change
@@ -100,7 +100,7 @@ def _taken(cluster: Cluster, lb: LoadBalancer, found: FoundNode) -> list[Problem
 
 
 @for_pyinfra
-def apply_load_balancer(wanted: WantedNode) -> None:
+def apply_load_balancer(cluster: Cluster, wanted: WantedNode) -> None:
     """Bring the current host to what is wanted, without cutting a stream.
 
     Everything but keepalived, which comes last on the standby: see ``run_keepalived``.
@@ -122,10 +122,8 @@ def apply_load_balancer(wanted: WantedNode) -> None:
     apply_sysctls(wanted=wanted, name="Apply kernel settings")
     for service in wanted.services:
         if service == HAPROXY:
-            refuse_reload_without_memory(
-                wanted=wanted, name="Check the memory that a reload takes"
-            )
-        if service != KEEPALIVED:
+            run_haproxy(cluster=cluster, wanted=wanted, name="Run haproxy")
+        elif service != KEEPALIVED:
             run_service(service=service, wanted=wanted, name=f"Run {service.unit}")
 
 

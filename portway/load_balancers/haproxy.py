@@ -3,7 +3,7 @@
 A reload leaves established streams to the process that accepted them, the older worker,
 for days. The admin socket belongs to the newest worker alone; the master's socket
 reaches all of them. So the newest worker says who gets new connections, and all workers
-together have the streams. HAProxy forgets drains when it is reloaded.
+together have the streams.
 """
 
 import csv

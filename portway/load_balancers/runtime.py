@@ -85,6 +85,8 @@ class Console:
     tell: Callable[[str], None]
     drain_timeout: float
     """Seconds that the streams of nodes which go have to end."""
+    may_reload: Callable[[], None] = lambda: None
+    """PortwayError if a reload would do harm."""
 
     def servers(self) -> tuple[RunningServer, ...]:
         """What HAProxy's newest worker has now."""

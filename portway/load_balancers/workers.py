@@ -5,16 +5,13 @@ A reload starts a new worker; the older one stays while it has streams.
 
 from dataclasses import dataclass
 
-from pyinfra import host, state
+from pyinfra import host
 from pyinfra.api import FactBase
 
 from portway.contract.paths import MASTER_SOCKET
-from portway.ops.differences import service_steps
-from portway.ops.operations import read_node
-from portway.ops.pyinfra_errors import Commands, failure, operation
+from portway.errors import PortwayError
 from portway.ops.remote import ask
-from portway.render.files import WantedNode
-from portway.render.load_balancer import HAPROXY, MAX_RELOADS
+from portway.render.load_balancer import MAX_RELOADS
 
 NEEDED = 2
 """How often what one worker takes must be available: for the new one, and for the check
@@ -95,16 +92,10 @@ def reload_problem(found: Workers) -> str:
     )
 
 
-@operation
-def refuse_reload_without_memory(wanted: WantedNode) -> Commands:
-    """Stop before HAProxy is reloaded if the node cannot take one more worker."""
-    steps = service_steps(
-        HAPROXY, wanted.file(HAPROXY.config), read_node(wanted.survey)
-    )
-    if not state.is_executing or "reload" not in steps:
-        return
+def refuse_reload_without_memory() -> None:
+    """PortwayError if the current host cannot take one more worker."""
     if problem := reload_problem(ask(host, WorkersFacts)):
-        yield failure(f"{host.name}: HAProxy was not reloaded", [problem])
+        raise PortwayError(f"{host.name}: HAProxy was not reloaded", why=problem)
 
 
 _SCRIPT = f"""

@@ -159,22 +159,30 @@ def run_service(service: Service, wanted: WantedNode) -> Commands:
     if not steps:
         host.noop(f"{service.unit} runs with its current configuration")
         return
+    yield from change(service_script(service, steps))
+
+
+def service_script(
+    service: Service, steps: Iterable[str], before_reload: str = ":"
+) -> str:
+    """A script that takes the steps that ``service_steps`` names."""
     scripts = {
         "daemon-reload": "systemctl daemon-reload",
         "enable": f"systemctl -q enable {service.unit}",
         "start": f"systemctl reset-failed {service.unit}; "
         f"systemctl start {service.unit}",
-        "reload": reload_script(service),
+        "reload": reload_script(service, before_reload),
     }
-    yield from change("\n".join(f"{{ {scripts[step]}\n}} || exit 1" for step in steps))
+    return "\n".join(f"{{ {scripts[step]}\n}} || exit 1" for step in steps)
 
 
-def reload_script(service: Service) -> str:
+def reload_script(service: Service, before: str = ":") -> str:
     """A script that reloads a unit and records what it loaded once it has."""
-    unit, config = service.unit, shlex.quote(service.config)
+    unit = service.unit
     done, pause = ("!=", 0.2) if service.replaced_by_reload else ("=", 1)
-    return f"""digest=$(sha256sum <{config}); before=$({service.process}); n=0
+    return f"""{digest_script(service)}; before=$({service.process}); n=0
 {service.before_reload}
+{before}
 systemctl {service.reload} {unit} || {{ journalctl -n 20 -u {unit} >&2; exit 1; }}
 while sleep {pause}; do
     after=$({service.process})
@@ -186,4 +194,16 @@ while sleep {pause}; do
         exit 1
     fi
 done
-mkdir -p {LOADED_FOLDER} && echo "$digest" >{LOADED_FOLDER}/{unit}"""
+{record_script(service)}"""
+
+
+def digest_script(service: Service) -> str:
+    """A script that remembers the configuration that is about to be loaded."""
+    return f"digest=$(sha256sum <{shlex.quote(service.config)})"
+
+
+def record_script(service: Service) -> str:
+    """A script that records that the unit runs what ``digest_script`` saw."""
+    folder, config = LOADED_FOLDER, shlex.quote(service.config)
+    copy = f"install -m 600 {config} {service.copy} && " if service.copy else ""
+    return f'mkdir -p {folder} && {copy}echo "$digest" >{folder}/{service.unit}'

@@ -2,6 +2,10 @@
 
 from tests.lab.deploys.interfaces import renamed_interface, without_address
 from tests.lab.deploys.test_failover import failover
+from tests.lab.deploys.test_node_changes import (
+    changes_without_reloads,
+    reload_keeps_drains,
+)
 from tests.lab.deploys.test_package_upgrades import check_upgrade_under_load
 from tests.lab.system import System, changes, output, stream, wait_until
 
@@ -39,3 +43,9 @@ def test_upgraded_packages_cut_no_stream_and_move_nothing_on_debian_12(
     bookworm: System,
 ) -> None:
     check_upgrade_under_load(bookworm)
+
+
+def test_nodes_change_without_a_reload_on_debian_12(bookworm: System) -> None:
+    bookworm.deploy(what="site")
+    changes_without_reloads(bookworm, rounds=1)
+    reload_keeps_drains(bookworm)

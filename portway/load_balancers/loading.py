@@ -1,0 +1,160 @@
+"""How HAProxy comes to run its configuration: with other servers, or by a reload.
+
+A reload leaves one more worker behind, with all streams of that moment, so there is
+none when only servers changed, and each says why it is made.
+"""
+
+import base64
+import gzip
+import shlex
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from pyinfra import host, logger
+from pyinfra.api import FactBase
+
+from portway.contract.paths import LOADED_FOLDER, RELOAD_REASON
+from portway.contract.reloads import Kind, Reason
+from portway.errors import PortwayError
+from portway.load_balancers.configuration import parse
+from portway.load_balancers.runtime import (
+    STATES_SCRIPT,
+    Console,
+    change_servers,
+    drain_strangers,
+    give_traffic,
+    running_servers,
+)
+from portway.load_balancers.server_changes import (
+    RunningServer,
+    ServerChange,
+    how_to_load,
+    waiting,
+)
+from portway.load_balancers.workers import refuse_reload_without_memory
+from portway.model.cluster import Cluster
+from portway.ops.differences import service_steps
+from portway.ops.fence import change
+from portway.ops.operations import (
+    digest_script,
+    read_node,
+    record_script,
+    reload_script,
+    service_script,
+)
+from portway.ops.pyinfra_errors import Commands, operation, reported
+from portway.ops.reading import forget_host, is_confirmed
+from portway.ops.remote import NotReached, ask, run
+from portway.render.files import WantedNode
+from portway.render.load_balancer import HAPROXY
+
+
+@dataclass(frozen=True, slots=True)
+class RunningHaproxy:
+    """What a running HAProxy has loaded, as far as that is known, and its servers."""
+
+    loaded: str | None = None
+    """The configuration, but for servers that are being changed; None if unknown."""
+    servers: tuple[RunningServer, ...] = ()
+
+
+class RunningFacts(FactBase[RunningHaproxy]):
+    """What HAProxy runs. Its configuration is asked for only when it must change."""
+
+    def command(self) -> str:
+        """A script that never fails."""
+        return _RUNNING_SCRIPT
+
+    def process(self, output: list[str]) -> RunningHaproxy:
+        """The configuration, which comes compressed, and the servers."""
+        packed = [line[7:] for line in output if line.startswith("loaded ")]
+        loaded = [gzip.decompress(base64.b64decode(line)).decode() for line in packed]
+        return RunningHaproxy(loaded[0] if loaded else None, running_servers(output))
+
+    @staticmethod
+    def default() -> RunningHaproxy:
+        """A node on which no HAProxy runs."""
+        return RunningHaproxy()
+
+
+_RUNNING_SCRIPT = f"""
+copy={HAPROXY.copy} record={LOADED_FOLDER}/{HAPROXY.unit}
+# Without its hash the copy holds but for servers, which a run was changing.
+if [ -f $copy ] && {{ [ ! -f $record ] || sha256sum <$copy | cmp -s - $record; }}; then
+    echo "loaded $(gzip -c <$copy | base64 -w 0)"
+fi{STATES_SCRIPT}
+:"""
+
+
+@operation
+def run_haproxy(cluster: Cluster, wanted: WantedNode) -> Commands:
+    """Enable or start HAProxy, or bring it to its configuration, as needed."""
+    config = wanted.file(HAPROXY.config)
+    steps = service_steps(HAPROXY, config, read_node(wanted.survey))
+    if not steps:
+        host.noop("haproxy runs with its current configuration")
+        return
+    if others := [step for step in steps if step != "reload"]:
+        yield from change(service_script(HAPROXY, others))
+    if "reload" in steps:
+        running = ask(host, RunningFacts)
+        plan = how_to_load(running.loaded, config.content, running.servers)
+        if not is_confirmed():
+            _tell(_words(plan))
+        console = Console(
+            _shell,
+            _tell,
+            cluster.settings.drain_timeout,
+            refuse_reload_without_memory,
+        )
+        yield reported(partial(load, console, plan, config.content, running))
+        forget_host()
+
+
+def _words(plan: ServerChange | Reason) -> str:
+    """What is about to happen."""
+    if isinstance(plan, Reason):
+        return f"reload: {plan.text}"
+    return f"no reload: {', '.join(plan.steps) or 'nothing changed that it runs'}"
+
+
+def load(
+    console: Console, plan: ServerChange | Reason, text: str, running: RunningHaproxy
+) -> None:
+    """Change the servers, or reload; reload, too, if the servers cannot be changed."""
+    wanted = parse(text)
+    if isinstance(plan, ServerChange):
+        try:
+            console.shell(f"rm -f {LOADED_FOLDER}/{HAPROXY.unit}", "")
+            change_servers(console, wanted, plan)
+            console.shell(f"{digest_script(HAPROXY)}\n{record_script(HAPROXY)}", "")
+        except NotReached:
+            raise
+        except PortwayError as error:
+            with suppress(PortwayError):
+                give_traffic(console, plan.admit + plan.move)
+            plan = Reason(Kind.SERVERS, f"server change failed: {error}")
+            console.tell(_words(plan))
+        else:
+            return
+    console.may_reload()
+    with suppress(PortwayError):
+        give_traffic(console, waiting(running.loaded, wanted, running.servers))
+    console.shell(reload_script(HAPROXY, _note(plan)), "")
+    had = {server.address for server in running.servers}
+    if had - {line.address for line in wanted.servers}:
+        drain_strangers(console, wanted, running.servers)
+
+
+def _note(reason: Reason) -> str:
+    """Leave the reason for the program that the unit runs before the reload."""
+    return f"printf %s {shlex.quote(reason.to_json())} >{RELOAD_REASON}"
+
+
+def _shell(script: str, stdin: str) -> list[str]:
+    return run(host, script, stdin)
+
+
+def _tell(text: str) -> None:
+    logger.info(f"{host.print_prefix}{text}")

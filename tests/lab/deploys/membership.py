@@ -1,0 +1,66 @@
+"""Application nodes that come and go, in AWS's words."""
+
+from tests.lab.system import System
+
+LEAVE = """
+import boto3, sys
+ec2, group = boto3.client("ec2"), boto3.client("autoscaling")
+(found,) = ec2.describe_instances(
+    Filters=[{"Name": "private-ip-address", "Values": [sys.argv[1]]}]
+)["Reservations"]
+instance = found["Instances"][0]["InstanceId"]
+(member,) = group.describe_auto_scaling_instances(
+    InstanceIds=[instance])["AutoScalingInstances"]
+name = member["AutoScalingGroupName"]
+group.update_auto_scaling_group(AutoScalingGroupName=name, MinSize=0)
+group.detach_instances(
+    InstanceIds=[instance], AutoScalingGroupName=name,
+    ShouldDecrementDesiredCapacity=True)
+ec2.delete_tags(Resources=[instance], Tags=[{"Key": "portway:role"}])
+print(instance, name)
+"""
+JOIN = """
+import boto3, sys
+instance, name = sys.argv[1:]
+boto3.client("ec2").create_tags(
+    Resources=[instance], Tags=[{"Key": "portway:role", "Value": "application"}])
+boto3.client("autoscaling").attach_instances(
+    InstanceIds=[instance], AutoScalingGroupName=name)
+"""
+SWAP = """
+import boto3, sys
+ec2 = boto3.client("ec2")
+names = {}
+for reservation in ec2.describe_instances(
+    Filters=[{"Name": "private-ip-address", "Values": sys.argv[1:]}]
+)["Reservations"]:
+    for instance in reservation["Instances"]:
+        tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
+        names[instance["InstanceId"]] = tags["Name"]
+first, second = names
+for instance, name in ((first, names[second]), (second, names[first])):
+    ec2.create_tags(Resources=[instance], Tags=[{"Key": "Name", "Value": name}])
+"""
+PROCESSES = 'echo "show proc" | socat - UNIX-CONNECT:/run/haproxy-master.sock'
+
+
+def leave(system: System, address: str) -> list[str]:
+    """Take the node with an address out of the stack; what brings it back."""
+    return system.python(LEAVE, address).split()
+
+
+def join(system: System, member: list[str]) -> None:
+    """Bring a node back that left."""
+    system.python(JOIN, *member)
+
+
+def swap(system: System, one: str, other: str) -> None:
+    """Have two nodes get each other's address."""
+    system.python(SWAP, one, other)
+
+
+def processes(system: System, node: str) -> tuple[int, int]:
+    """How often HAProxy was reloaded on a node, and how many workers it has."""
+    rows = [line.split() for line in system.node(node, PROCESSES).stdout.splitlines()]
+    reloads = next(int(row[2]) for row in rows if row[1:2] == ["master"])
+    return reloads, sum(row[1:2] == ["worker"] for row in rows)

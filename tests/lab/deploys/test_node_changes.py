@@ -1,0 +1,113 @@
+"""Application nodes come and go without a reload, and a reload forgets nothing."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from tests.lab.deploys.membership import join, leave, processes, swap
+from tests.lab.system import System, changes, output, stream, wait_until
+
+LOAD_BALANCERS = ("lb-1", "lb-2")
+SET = 'echo "{}" | socat - UNIX-CONNECT:/run/haproxy/admin.sock'
+RELOADS = "/var/lib/portway/haproxy-reloads.json"
+
+
+def test_nodes_go_come_and_are_replaced_without_a_reload(deployed: System) -> None:
+    changes_without_reloads(deployed, rounds=2)
+
+
+def changes_without_reloads(system: System, rounds: int) -> None:
+    """Have a node go, come back and get another address, under streams."""
+    nodes = system.addresses("application")
+    before = {node: processes(system, node) for node in LOAD_BALANCERS}
+    with streams(system, 8) as held:
+        for _ in range(rounds):
+            staying = [last for last, node in held if node == "app-1"]
+            going = [last for last, node in held if node == "app-2"]
+            member = leave(system, nodes["app-2"])
+            text = output(system.deploy("-y", "--data", "drain_timeout=3"))
+            assert text.count("no reload: app-2 removed") == 2, text
+            assert f"closes {len(going)} streams" in text or not going, text
+            assert system.answering_nodes(9001) == {"app-1"}
+            assert all(last() for last in staying)
+
+            join(system, member)
+            text = output(system.deploy())
+            assert text.count("no reload: app-2 added") == 2, text
+            assert system.answering_nodes(9001) == {"app-1", "app-2"}
+            held[:] = [(last, node) for last, node in held if node == "app-1"]
+
+        swap(system, nodes["app-1"], nodes["app-2"])
+        text = output(system.deploy())
+        assert text.count("no reload: app-1, app-2 replaced") == 2, text
+        assert system.answering_nodes(9001) == {"app-1", "app-2"}
+        swap(system, nodes["app-1"], nodes["app-2"])
+        assert changes(system.deploy()) > 0
+        assert all(last() for last, _ in held), "both nodes stay, with their streams"
+    assert {node: processes(system, node) for node in LOAD_BALANCERS} == before
+    assert changes(system.deploy()) == 0
+
+
+@contextmanager
+def streams(
+    system: System, count: int
+) -> Iterator[list[tuple[Callable[[], int], str]]]:
+    """Streams held open, each with the node that HAProxy gave it to."""
+    with ExitStack() as stack:
+        found: list[tuple[Callable[[], int], str]] = []
+        known: set[str] = set()
+        for _ in range(count):
+            last = stack.enter_context(stream(system, 9001))
+            lines = sessions(system)
+            (new,) = lines.keys() - known
+            known = set(lines)
+            found.append((last, lines[new]))
+        yield found
+
+
+def sessions(system: System) -> dict[str, str]:
+    """The node of each stream of client_one, by the stream's id in HAProxy."""
+    lines = system.node(system.holder, SET.format("show sess")).stdout.splitlines()
+    rows = [line.split() for line in lines if "fe=client_one " in line]
+    return {row[0]: row[5].removeprefix("srv=") for row in rows}
+
+
+def test_reload_by_anybody_keeps_drains_and_is_counted(deployed: System) -> None:
+    reload_keeps_drains(deployed)
+
+
+def reload_keeps_drains(system: System) -> None:
+    """Drain a node by hand, reload by hand, and deploy again."""
+    node = system.holder
+    shown = SET.format("show stat") + " | grep ,app-1, | cut -d, -f1,18 | sort -u"
+    paths = [line.split(",")[0] for line in system.node(node, shown).stdout.split()]
+    drain = "; ".join(f"set server {path}/app-1 state drain" for path in paths)
+    counts = reloads(system, node)
+    system.node(node, SET.format(drain))
+    try:
+        system.node(node, "systemctl reload haproxy")
+        wait_until(
+            lambda: all(
+                line.endswith("DRAIN")
+                for line in system.node(node, shown).stdout.split() or [""]
+            ),
+            10,
+            "every server of app-1 is drained in the new process",
+        )
+        assert system.answering_nodes(9001) == {"app-2"}
+        text = output(system.deploy())
+        assert "reload: what HAProxy runs is not recorded" in text
+        assert system.answering_nodes(9001) == {"app-2"}
+        after = reloads(system, node)
+        assert after["by-hand"] == counts.get("by-hand", 0) + 1
+        assert after["unknown"] == counts.get("unknown", 0) + 1
+    finally:
+        system.node(node, SET.format(drain.replace("drain", "ready")))
+    assert changes(system.deploy()) == 0
+
+
+def reloads(system: System, node: str) -> dict[str, int]:
+    """How often HAProxy was reloaded on a node, by the kind of reason."""
+    text = system.node(node, f"cat {RELOADS} 2>/dev/null || echo '{{}}'").stdout
+    found: dict[str, int] = json.loads(text).get("counts", {})
+    return found
