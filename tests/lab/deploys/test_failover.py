@@ -78,14 +78,9 @@ def broken(settled: System) -> Iterator[System]:
         (
             (
                 edit(
-                    "portway/model/priorities.py",
-                    "    if size < master - backup + 1:",
-                    "    if 0:",
-                ),
-                edit(
-                    "portway/model/settings.py",
-                    "        default=-20,",
-                    "        default=-1,",
+                    "portway/node/check/judge.py",
+                    "return self._decide(good=False, reason=found.reason)",
+                    "return self._decide(good=True, reason=found.reason)",
                 ),
             ),
             "haproxy-stopped",
@@ -100,7 +95,7 @@ def broken(settled: System) -> Iterator[System]:
                 ),
             ),
             "haproxy-stopped",
-            "the address points to lb-2",
+            "lb-2 is VRRP master, not lb-1",
         ),
         (
             (
@@ -120,7 +115,7 @@ def broken(settled: System) -> Iterator[System]:
             "AWS gives the address to lb-2",
         ),
     ],
-    ids=["weight of -1", "nopreempt", "no periodic check"],
+    ids=["a check that finds nothing", "nopreempt", "no periodic check"],
 )
 def test_scenario_fails_and_says_why_without(
     broken: System,
