@@ -4,8 +4,11 @@ Run with one argument, a folder, in new network and mount namespaces: it starts 
 answers the commands on its standard input, a line for each.
 """
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -62,7 +65,15 @@ def start(folder: Path, node: str, prepare: str) -> subprocess.Popen[bytes]:
             cwd=folder / node,
             stdout=log,
             stderr=log,
+            start_new_session=True,  # to stall it with its child
         )
+
+
+def stall(keepalived: subprocess.Popen[bytes], seconds: float) -> None:
+    """Stop it where it is for a moment, as a host that stalls does."""
+    os.killpg(keepalived.pid, signal.SIGSTOP)
+    time.sleep(seconds)
+    os.killpg(keepalived.pid, signal.SIGCONT)
 
 
 def masters() -> str:
@@ -77,11 +88,17 @@ def masters() -> str:
 def main() -> None:
     folder = Path(sys.argv[1])
     connect()
-    for node in NETWORKS:
-        start(folder, node, (folder / f"{node}.sh").read_text())
+    running = {
+        node: start(folder, node, (folder / f"{node}.sh").read_text())
+        for node in NETWORKS
+    }
     for line in sys.stdin:
-        if line == "masters\n":
+        command, *words = line.split()
+        if command == "masters":
             print(f"{time.time()} {masters()}", flush=True)
+        if command == "stall":
+            arguments = running[words[0]], float(words[1])
+            threading.Thread(target=stall, args=arguments, daemon=True).start()
 
 
 if __name__ == "__main__":

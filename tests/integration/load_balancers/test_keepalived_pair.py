@@ -38,6 +38,11 @@ class Pair:
         at, *names = self.process.stdout.readline().split()
         return " ".join(names), float(at)
 
+    def stall(self, node: str, seconds: float) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"stall {node} {seconds}\n")
+        self.process.stdin.flush()
+
     def write(self, node: str, file: Path, text: str) -> None:
         path = self.place(node, file)
         new = path.with_name(".new")
@@ -154,6 +159,21 @@ def test_address_stays_after_a_fail_over_until_it_is_claimed_or_its_node_fails(
     pair.stays("lb-2", 1)
     pair.verdict("lb-2", -20)
     pair.until("lb-1")
+
+
+def test_lost_master_is_followed_within_the_bound_and_a_stall_of_0_6_s_is_not(
+    pair: Pair,
+) -> None:
+    for _ in range(3):
+        pair.stall("lb-1", 0.6)
+        pair.stays("lb-1", 1.2)
+    pair.stall("lb-2", 2)
+    pair.stays("lb-1", 2.5)
+    pair.stall("lb-1", 3)
+    assert 0.6 < pair.until("lb-1 lb-2") < 1.2, "a stalled one keeps its address"
+    pair.standing("lb-2", CLUSTER.load_balancer("lb-2").stay_weight)
+    pair.until("lb-2")
+    pair.stays("lb-2", 2)
 
 
 def test_one_is_master_when_both_give_up(pair: Pair) -> None:
