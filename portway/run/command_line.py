@@ -78,7 +78,8 @@ def stop_at_the_first_failure() -> None:
         sys.exit(128 + number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupted)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, interrupted)
 
 
 def refuse_unsafe_options(
