@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,9 +199,10 @@ def knock(_):
     try:
         socket.create_connection(where, 5).close()
     except OSError:
-        pass
+        return False
+    return True
 with concurrent.futures.ThreadPoolExecutor(8) as pool:
-    list(pool.map(knock, range(10_000)))
+    print(sum(pool.map(knock, range(10_000))))
 """
 
 
@@ -218,16 +218,15 @@ def test_storm_is_logged_within_bounds_and_drowns_nothing(site: Site) -> None:
         return int(info.partition("DroppedLogs: ")[2].split()[0])
 
     before = dropped()
-    began = time.monotonic()
     where = system.address, str(LISTED)
-    system.client(sys.executable, "-c", STORM, *where, source=site.outside)
-    took = time.monotonic() - began
+    came = system.client(sys.executable, "-c", STORM, *where, source=site.outside)
     for word in ("down", "up"):
         command = f"set server tcp_leastconn/app-2 health {word}"
         system.node(holder, f"echo {command} | {admin}")
     lines = len(site.log("listed")) - known
-    since = "journalctl -q -o cat -u haproxy --since -2min"
+    lost = dropped() - before
+    since = "journalctl -q -o cat --since -2min"
     text = system.node(holder, f"{since} -g 'Suppressed|app-2 is DOWN'").stdout
-    print(took, lines, dropped() - before, text)
+    print(f"of {came.strip()} connections {lines} left a line, {lost} were dropped")
     assert "app-2 is DOWN" in text
-    assert lines + dropped() - before >= 10_000 or "Suppressed" in text
+    assert lines + lost >= int(came) or "Suppressed" in text
