@@ -95,12 +95,13 @@ for port in sys.argv[1:]:
     except OSError:
         ask = ["ss", "-Htanp", f"sport = :{port}"]
         said = subprocess.run(ask, stdout=subprocess.PIPE, text=True).stdout
+        rows = []
         for line in said.splitlines():
-            words = line.split()
+            words, found = line.split(), re.search(r'"([^"]*)"', line)
             if words[0] != "LISTEN":
-                found = re.search(r'"([^"]*)"', line)
-                print(port, found[1] if found else "", words[4], sep="\\t")
-                break
+                rows.append((found[1] if found else "", words[4]))
+        if rows:
+            print(port, *max(rows), sep="\\t")  # one of a program rather than an ended
     finally:
         probe.close()
 """

@@ -1,5 +1,6 @@
 """What keeps HAProxy from listening on a port is named, and nothing else is."""
 
+import os
 import socket
 import subprocess
 from collections.abc import Iterable
@@ -25,8 +26,8 @@ def test_outgoing_connection_on_a_port_is_named_with_its_program() -> None:
     free, _ = free_ports(2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         peer = server.getsockname()
-        with socket.create_connection(peer) as connection:
-            port = connection.getsockname()[1]
+        port = 20_000 + os.getpid() % 10_000  # no other test's connection has it
+        with socket.create_connection(peer, source_address=("", port)):
             found = taken([port, free])
     assert set(found) == {port}
     assert found[port].program.startswith("py")
