@@ -26,6 +26,8 @@ from portway.model.stack import Node
 
 PATIENCE = 60
 """Seconds for load balancers to find out that a node is healthy."""
+ORDERED_PATIENCE = 3
+"""Seconds for load balancers to close the streams of ``ordered`` clients."""
 TELL_EVERY = 5.0
 """Seconds between two lines of progress."""
 
@@ -44,13 +46,14 @@ def drain(cluster: Cluster, node: Node) -> None:
     """Take a node out of service on both load balancers, and let its streams end.
 
     The streams of every worker count. Those that have not ended within
-    ``drain_timeout`` are closed. Where messages must stay in order, the load balancer
-    (``portway.node.streams``) closes them between two messages, all within a second.
+    ``drain_timeout`` are closed. Where messages must stay in order, another node may
+    serve only when they have ended: see ``_end_ordered``.
     """
     found = ask_load_balancers(cluster)
     _warn_if_alone(found, node)
     for lb, balancing in found.items():
         drain_servers(lb, balancing.of(node.address))
+    _end_ordered(cluster, node)
 
     started = time.monotonic()
     reported = started - TELL_EVERY
@@ -66,13 +69,36 @@ def drain(cluster: Cluster, node: Node) -> None:
             )
         return not left
 
-    _wait_until(ended, cluster.settings.drain_timeout)
-    ordered = {backend.name for backend in cluster.backends if backend.ordered}
+    if _wait_until(ended, cluster.settings.drain_timeout):
+        return
     for lb, balancing in ask_load_balancers(cluster).items():
-        # What HAProxy remembers a server for goes there although it is drained.
-        servers = balancing.of(node.address)
-        stop_servers(lb, [server for server in servers if server.backend in ordered])
         close_streams(lb, balancing.with_streams(node.address))
+
+
+def _end_ordered(cluster: Cluster, node: Node) -> None:
+    """Let the streams of ``ordered`` clients end, all within a few seconds.
+
+    The load balancer closes them between two messages (``portway.node.streams``), or
+    they are closed here: it may be of a release that does not, or its program is dead.
+    """
+    ordered = {backend.name for backend in cluster.backends if backend.ordered}
+    if not ordered:
+        return
+
+    def ended() -> bool:
+        return not any(
+            server.backend in ordered
+            for balancing in ask_load_balancers(cluster).values()
+            for server in balancing.with_streams(node.address)
+        )
+
+    _wait_until(ended, ORDERED_PATIENCE)
+    for lb, balancing in ask_load_balancers(cluster).items():
+        # Drained is not enough: HAProxy still sends there what it remembers it for.
+        places = balancing.of(node.address)
+        stop_servers(lb, [server for server in places if server.backend in ordered])
+        active = balancing.with_streams(node.address)
+        close_streams(lb, [server for server in active if server.backend in ordered])
 
 
 def put_back(cluster: Cluster, node: Node) -> None:
