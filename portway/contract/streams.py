@@ -9,7 +9,7 @@ OVERDUE = 20
 """Seconds after which an old status means that the keeper hangs or is dead; it is
 written every 5 s."""
 
-HELD = 1.0
+HELD = 0.7
 """Seconds that HAProxy holds a new connection of an ``ordered`` client while the keeper
 has not approved the node for it. Then it goes ahead: availability comes first."""
 
