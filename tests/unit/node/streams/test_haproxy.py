@@ -1,0 +1,93 @@
+"""What HAProxy says on its sockets is understood."""
+
+from pathlib import Path
+
+import pytest
+
+from portway.node.streams import haproxy
+from portway.node.streams.haproxy import NEWEST, Haproxy, Process, Server, Stream
+
+HEAD = "# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,"
+HEAD += "eresp,wretr,wredis,status,weight,act,bck,chkfail,chkdown,lastchg,downtime,"
+HEAD += "qlimit,pid,iid,sid,"
+
+
+def row(name: str, status: str, streams: int, sid: int, act: int = 1) -> str:
+    cells = ["o", name, "0", "0", str(streams), *["0"] * 12, status, "1", str(act)]
+    return ",".join([*cells, *["0"] * 8, str(sid), ""])
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Answers by the beginning of the question."""
+    answers: dict[str, str] = {}
+
+    def ask(path: Path, commands: list[str]) -> str:
+        del path
+        return next(t for q, t in answers.items() if commands[0].startswith(q))
+
+    monkeypatch.setattr(haproxy, "_ask", ask)
+    return answers
+
+
+@pytest.mark.parametrize("shard", ["", "shard=0 "])
+def test_ordered_backend(said: dict[str, str], shard: str) -> None:
+    rows = [
+        row("app-1", "UP 1/2", 3, 1),
+        row("app-2", "DRAIN", 1, 2),
+        row("app-3", "DOWN", 0, 3),
+        row("BACKEND", "UP", 4, 0, act=1),
+    ]
+    entry = f"0x55: key=1 use=0 exp=0 {shard}server_id=2 gpt0=2 server_key=app-2"
+    table = f"# table: o, type: integer, size:1024, used:1\n{entry}\n"
+    said["show stat"] = "\n".join([HEAD, *rows, "", table])
+    (found,) = Haproxy().backends(["o"]).values()
+    assert found.servers == (
+        Server("app-1", 1, usable=True, alive=True, streams=3),
+        Server("app-2", 2, usable=False, alive=True, streams=1),
+        Server("app-3", 3, usable=False, alive=False, streams=0),
+    )
+    assert (found.usable, found.chosen, found.approved) == (1, "app-2", 2)
+    assert not found.is_approved
+
+
+def test_backend_of_another_configuration_is_none(said: dict[str, str]) -> None:
+    said["show stat"] = f"{HEAD}\n\nNo such table\n\n"
+    assert Haproxy().backends(["o"]) == {}
+
+
+def test_workers(said: dict[str, str]) -> None:
+    said["show proc"] = (
+        "#<PID> <type> <reloads> <uptime> <version>\n1 master 2 0d00h10m 3.0\n"
+        "# workers\n9 worker 0 0d00h01m 3.0\n"
+        "# old workers\n8 worker 1 0d00h05m 3.0\n7 worker 2 0d00h10m 3.0\n# programs\n"
+    )
+    older = (Process(8, "0d00h05m"), Process(7, "0d00h10m"))
+    assert Haproxy().workers() == (9, older)
+
+
+def test_streams_without_those_of_the_sockets_themselves(said: dict[str, str]) -> None:
+    said["show sess"] = (
+        "0x5581: proto=tcpv4 src=198.51.100.10:4000 fe=one be=o srv=app-1 ts=00 \n"
+        "0x5582: proto=tcpv6 src=2001:db8::1:4001 fe=one be=o srv=<none> ts=00 \n"
+        "0x5583: proto=sockpair src=unix:2 fe=GLOBAL be=<NONE> srv=<none> ts=00 \n"
+    )
+    assert Haproxy().streams(NEWEST) == [
+        Stream(NEWEST, "0x5581", ("198.51.100.10", 4000), "one", "o", "app-1"),
+        Stream(NEWEST, "0x5582", ("2001:db8::1", 4001), "one", "o", "<none>"),
+    ]
+
+
+def test_node_fails_when_it_is_down_in_every_backend(said: dict[str, str]) -> None:
+    rest = " ".join(["0"] * 13)
+    said["show servers"] = "\n".join(
+        f"3 {backend} 1 {name} {address} {state} {admin} {rest}"
+        for backend, name, address, state, admin in (
+            ("a", "app-1", "10.60.0.7", 0, 0),
+            ("b", "app-1", "10.60.0.7", 0, 0),
+            ("a", "app-2", "10.60.0.8", 0, 0),
+            ("b", "app-2", "10.60.0.8", 2, 0),
+            ("a", "app-3", "10.60.0.9", 0, 1),
+        )
+    )
+    assert Haproxy().failed() == {"10.60.0.7"}
