@@ -34,6 +34,8 @@ LONGEST_LINE = 8_000
 """Characters of commands in one line, which must fit HAProxy's buffer of 16 KiB."""
 PROBE = ".portway-probe"
 DOWN = "set server {} health down"
+CHECKED = 0x02 | 0x04
+"""CHK_ST_CONFIGURED and CHK_ST_ENABLED of srv_check_state."""
 SUCCESS = ("New server registered.", "Server deleted.", "IP changed from", "port ")
 """How answers begin that are no refusals; most commands answer nothing."""
 
@@ -106,7 +108,7 @@ def running_servers(lines: Iterable[str]) -> tuple[RunningServer, ...]:
             is_up=int(row[5]) in UP_STATES,
             is_drained=bool(int(row[6]) & TAKEN_OUT),
             passed=int(row[12]),
-            checks=int(row[13]),
+            is_checked=int(row[13]) & CHECKED == CHECKED,
         )
         for row in rows
         if len(row) > 18 and row[0].isdigit()

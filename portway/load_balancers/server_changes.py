@@ -17,11 +17,10 @@ from portway.load_balancers.configuration import (
     reload_reason,
 )
 
-STATIC = ("balance static-rr",)
-"""Algorithms, of those that clients may have, with which HAProxy's runtime API adds no
-server. With "source" it does, because the hash is consistent."""
-CHECKED = 0x02 | 0x04
-"""CHK_ST_CONFIGURED and CHK_ST_ENABLED of srv_check_state."""
+STATIC = ("balance static-rr", "balance first")
+"""Algorithms whose servers only a reload changes. HAProxy says so of the first. The
+second is that of ``ordered`` clients: it goes by the servers' ids, and the table of
+the active one holds an id, which a new server could get."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +38,7 @@ class RunningServer:
     """Whether it gets no new connections because somebody said so."""
     passed: int
     """Good checks in a row, at most as many as it takes to be sure."""
-    checks: int
-    """Flags that say whether it is checked."""
+    is_checked: bool
 
     @property
     def path(self) -> str:
@@ -200,7 +198,6 @@ def server_problems(
             problems.append(f"{line.path} has the weight {server.weight}")
         if line.path in admitted and server.is_drained:
             problems.append(f"{line.path} gets no traffic")
-        checked = server.checks & CHECKED == CHECKED or not line.is_checked
-        if line.path in admitted and not checked:
+        if line.path in admitted and line.is_checked and not server.is_checked:
             problems.append(f"{line.path} is not checked")
     return tuple(problems)

@@ -1,5 +1,7 @@
 """From the servers that run to those that are wanted: which steps, or why a reload."""
 
+import pytest
+
 from portway.contract.reloads import Kind, Reason
 from portway.load_balancers.configuration import ServerLine, parse
 from portway.load_balancers.server_changes import (
@@ -30,7 +32,7 @@ def running(text: str, **drained: bool) -> list[RunningServer]:
             is_up=True,
             is_drained=drained.get(line.name.replace("-", "_"), False),
             passed=4,
-            checks=6,
+            is_checked=True,
         )
         for line in parse(text).servers
     ]
@@ -104,10 +106,11 @@ def test_nodes_that_swap_addresses_need_none() -> None:
     assert {moved.name for moved in found.move} == {"app-1", "app-2"}
 
 
-def test_static_balance_needs_a_reload_if_its_servers_change() -> None:
-    head = HEAD.replace("leastconn", "static-rr")
+@pytest.mark.parametrize("balance", ["static-rr", "first"])
+def test_static_balance_needs_a_reload_if_its_servers_change(balance: str) -> None:
+    head = HEAD.replace("leastconn", balance)
     old = config("a 10.0.0.1", head=head)
-    text = "b has balance static-rr, which cannot change while it runs"
+    text = f"b has balance {balance}, which cannot change while it runs"
     new = config("a 10.0.0.1", "b 10.0.0.2", head=head)
     assert plan(old, new) == Reason(Kind.SERVERS, text)
     assert plan(old, f"# a comment\n{old}") == ServerChange()
