@@ -1,5 +1,7 @@
 """The main job on Debian 12: older HAProxy, keepalived and systemd."""
 
+from pathlib import Path
+
 from tests.lab.deploys.interfaces import renamed_interface, without_address
 from tests.lab.deploys.test_failover import failover
 from tests.lab.deploys.test_node_changes import (
@@ -45,7 +47,9 @@ def test_upgraded_packages_cut_no_stream_and_move_nothing_on_debian_12(
     check_upgrade_under_load(bookworm)
 
 
-def test_nodes_change_without_a_reload_on_debian_12(bookworm: System) -> None:
+def test_nodes_change_without_a_reload_on_debian_12(
+    bookworm: System, clients_file: Path
+) -> None:
     bookworm.deploy(what="site")
-    changes_without_reloads(bookworm, rounds=1)
+    changes_without_reloads(bookworm, clients_file, rounds=1)
     reload_keeps_drains(bookworm)

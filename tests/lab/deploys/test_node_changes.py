@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from tests.lab.deploys.membership import join, leave, processes, swap
 from tests.lab.system import System, changes, output, stream, wait_until
@@ -12,12 +13,22 @@ SET = 'echo "{}" | socat - UNIX-CONNECT:/run/haproxy/admin.sock'
 RELOADS = "/var/lib/portway/haproxy-reloads.json"
 
 
-def test_nodes_go_come_and_are_replaced_without_a_reload(deployed: System) -> None:
-    changes_without_reloads(deployed, rounds=2)
+def test_nodes_go_come_and_are_replaced_without_a_reload(
+    deployed: System, clients_file: Path
+) -> None:
+    changes_without_reloads(deployed, clients_file, rounds=2)
 
 
-def changes_without_reloads(system: System, rounds: int) -> None:
+def changes_without_reloads(system: System, clients: Path, rounds: int) -> None:
     """Have a node go, come back and get another address, under streams."""
+    # None is ordered: HAProxy is reloaded when the nodes of such a client change.
+    entries = [
+        {"client_name": "client_one", "client_port": 9001},
+        {"client_name": "client_two", "client_port": 9002},
+    ]
+    clients.write_text(json.dumps({"clients": entries}))
+    options = ("-y", "--data", f"clients_file={clients}")
+    system.deploy(*options)
     nodes = system.addresses("application")
     before = {node: processes(system, node) for node in LOAD_BALANCERS}
     with streams(system, 8) as held:
@@ -25,27 +36,28 @@ def changes_without_reloads(system: System, rounds: int) -> None:
             staying = [last for last, node in held if node == "app-1"]
             going = [last for last, node in held if node == "app-2"]
             member = leave(system, nodes["app-2"])
-            text = output(system.deploy("-y", "--data", "drain_timeout=3"))
+            text = output(system.deploy(*options, "--data", "drain_timeout=3"))
             assert text.count("no reload: app-2 removed") == 2, text
             assert f"closes {len(going)} streams" in text or not going, text
             assert system.answering_nodes(9001) == {"app-1"}
             assert all(last() for last in staying)
 
             join(system, member)
-            text = output(system.deploy())
+            text = output(system.deploy(*options))
             assert text.count("no reload: app-2 added") == 2, text
             assert system.answering_nodes(9001) == {"app-1", "app-2"}
             held[:] = [(last, node) for last, node in held if node == "app-1"]
 
         swap(system, nodes["app-1"], nodes["app-2"])
-        text = output(system.deploy())
+        text = output(system.deploy(*options))
         assert text.count("no reload: app-1, app-2 replaced") == 2, text
         assert system.answering_nodes(9001) == {"app-1", "app-2"}
         swap(system, nodes["app-1"], nodes["app-2"])
-        assert changes(system.deploy()) > 0
+        assert changes(system.deploy(*options)) > 0
         assert all(last() for last, _ in held), "both nodes stay, with their streams"
     assert {node: processes(system, node) for node in LOAD_BALANCERS} == before
-    assert changes(system.deploy()) == 0
+    assert changes(system.deploy(*options)) == 0
+    system.deploy()
 
 
 @contextmanager
