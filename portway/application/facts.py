@@ -6,13 +6,12 @@ Facts change nothing, take no secrets, and succeed on a node that has nothing ye
 import shlex
 from collections.abc import Iterable
 
-from pyinfra.api import FactBase
-
 from portway.model.health import ANSWER_TIMEOUT, HealthCheck
 from portway.model.releases import FoundReleases
+from portway.ops.framing import NodeFact
 
 
-class ReleaseFacts(FactBase[FoundReleases]):
+class ReleaseFacts(NodeFact[FoundReleases]):
     """The releases on a node."""
 
     def command(self, folder: str) -> str:
@@ -37,7 +36,7 @@ class ReleaseFacts(FactBase[FoundReleases]):
         return FoundReleases()
 
 
-class ApplicationHealth(FactBase[tuple[str, ...]]):
+class ApplicationHealth(NodeFact[tuple[str, ...]]):
     """What is wrong with the application on a node; () if it serves."""
 
     def command(
@@ -86,7 +85,7 @@ done
 """
 
 _HEALTH_PROGRAM = """
-import http.client, socket, sys
+import http.client, socket, subprocess, sys
 address, health_port, request, connecting, answering, *ports = sys.argv[1:]
 try:
     asked = socket.create_connection((address, int(health_port)), float(connecting))
@@ -100,14 +99,14 @@ try:
     asked.close()
 except (OSError, http.client.HTTPException) as error:
     print(f"its health check on port {health_port} fails: {error}")
-closed = []
-for port in ports:
-    try:
-        socket.create_connection((address, int(port)), 5).close()
-    except OSError:
-        closed.append(port)
+# What listens, not whether it accepts: some applications log or count connections.
+ways = {"*", "0.0.0.0", address, f"[::ffff:{address}]"}
+said = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True).stdout
+local = [line.split()[3].rpartition(":") for line in said.splitlines()]
+open_ports = {port for way, _, port in local if way in ways}
+closed = [port for port in ports if port not in open_ports]
 if closed:
     more = f" and {len(closed) - 5} more" if len(closed) > 5 else ""
-    print(f"it does not accept connections on port {', '.join(closed[:5])}{more}")
+    print(f"it does not listen on port {', '.join(closed[:5])}{more}")
 print("asked")
 """

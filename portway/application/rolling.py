@@ -17,7 +17,7 @@ from portway.contract.release_requests import Remove, Request, Switch, to_json
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
 from portway.model.listeners import listeners
-from portway.ops.operations import write_script
+from portway.ops.operations import journal, write_script
 from portway.ops.remote import ask, run
 from portway.render.application import Application, fetch_request
 
@@ -86,23 +86,19 @@ def _service_script(unit: str, todo: Pending) -> str:
     return (
         f"{settle} || exit 1\n"
         f"systemctl reset-failed {unit} 2>/dev/null\n"
-        f"systemctl restart {unit} || {{ {_journal(unit)} >&2; exit 1; }}"
+        f"systemctl restart {unit} || {{ {journal(unit)} >&2; exit 1; }}"
     )
-
-
-def _journal(unit: str) -> str:
-    return f"journalctl -q --no-pager -o cat -n 10 -u {unit}"
 
 
 def _wait_until_healthy(host: Host, cluster: Cluster, wanted: Application) -> None:
     deadline = time.monotonic() + cluster.settings.app_start_timeout
     while wrong := health(host, cluster, wanted):
         if time.monotonic() >= deadline:
-            journal = "\n    ".join(run(host, _journal(wanted.unit)))
+            said = "\n    ".join(run(host, journal(wanted.unit)))
             raise PortwayError(
                 f"{wanted.unit} {wanted.release.version} is not healthy within "
                 f"{cluster.settings.app_start_timeout} s of its start: "
-                f"{'; '.join(wrong)}; the end of its journal:\n    {journal}"
+                f"{'; '.join(wrong)}; the end of its journal:\n    {said}"
             )
         gevent.sleep(1)
 

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pyinfra import host, logger
-from pyinfra.api import FactBase
 
 from portway.contract.paths import ADMIN_SOCKET, MASTER_SOCKET
 from portway.errors import PortwayError
 from portway.load_balancers.reasons import reason
 from portway.model.cluster import Cluster
+from portway.ops.framing import NodeFact
 from portway.ops.remote import ask, node_of_run, run
 
 AT_ONCE = 50
@@ -76,7 +76,7 @@ class Balancing:
         )
 
 
-class BalancingFacts(FactBase[Balancing]):
+class BalancingFacts(NodeFact[Balancing]):
     """Every server of a load balancer, in every worker, as HAProxy sees it now."""
 
     def command(self) -> str:

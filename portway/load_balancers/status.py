@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
-from pyinfra.api import FactBase
-
 from portway.contract.mover import OVERDUE
 from portway.contract.paths import (
     ADDRESS_COMMAND,
@@ -21,6 +19,7 @@ from portway.contract.paths import (
 )
 from portway.contract.transfer import is_given_away
 from portway.load_balancers.reasons import reason
+from portway.ops.framing import NodeFact
 
 FORGOTTEN = 5
 """Seconds after which keepalived, which looks at the check every second, does not."""
@@ -81,7 +80,7 @@ class LoadBalancerStatus:
         return self.keepalived_active and self.holds_vrrp_address
 
 
-class LoadBalancerFacts(FactBase[LoadBalancerStatus]):
+class LoadBalancerFacts(NodeFact[LoadBalancerStatus]):
     """The status of a load balancer, in one round trip."""
 
     def command(self, vrrp_address: str) -> str:
@@ -195,7 +194,7 @@ def _older(output: list[str]) -> dict[str, Any]:
     return {}
 
 
-class AddressPermissions(FactBase[list[str]]):
+class AddressPermissions(NodeFact[list[str]]):
     """The calls that EC2 would refuse the node to move the address, a line for each.
 
     The node tries every call with DryRun and its own credentials.

@@ -8,13 +8,12 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-from pyinfra.api import FactBase
-
 from portway.contract.paths import LOADED_FOLDER, TRANSFER
 from portway.ops.differences import FoundFile, FoundNode, FoundService
+from portway.ops.framing import NodeFact
 
 
-class NodeFacts(FactBase[FoundNode]):
+class NodeFacts(NodeFact[FoundNode]):
     """Packages, files, kernel settings, services and listeners of a node."""
 
     def command(
@@ -73,7 +72,7 @@ class NodeFacts(FactBase[FoundNode]):
         return FoundNode()
 
 
-class FileDifference(FactBase[list[str]]):
+class FileDifference(NodeFact[list[str]]):
     """How a file on the node differs from the content given as ``_stdin``.
 
     The node compares: its diff takes no time where Python takes a minute, with 10,000

@@ -169,11 +169,23 @@ def service_script(
     scripts = {
         "daemon-reload": "systemctl daemon-reload",
         "enable": f"systemctl -q enable {service.unit}",
-        "start": f"systemctl reset-failed {service.unit}; "
-        f"systemctl start {service.unit}",
+        "start": start_script(service.unit),
         "reload": reload_script(service, before_reload),
     }
     return "\n".join(f"{{ {scripts[step]}\n}} || exit 1" for step in steps)
+
+
+def start_script(unit: str) -> str:
+    """A script that starts a unit, or fails with the end of its journal."""
+    return (
+        f"systemctl reset-failed {unit} 2>/dev/null\n"
+        f"systemctl start {unit} || {{ {journal(unit)} >&2; exit 1; }}"
+    )
+
+
+def journal(unit: str) -> str:
+    """A command that prints the end of a unit's journal."""
+    return f"journalctl -q --no-pager -o cat -n 10 -u {unit}"
 
 
 def reload_script(service: Service, before: str = ":") -> str:

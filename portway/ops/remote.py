@@ -15,6 +15,7 @@ from pyinfra.api.host import Host
 
 from portway.errors import PortwayError
 from portway.ops.fence import fenced
+from portway.ops.framing import framed, unframed
 from portway.ops.pyinfra_errors import as_portway_error
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ def run_without_lease(node: Host, script: str, stdin: str | None = None) -> list
         if not node.connected:
             node.connect("to run a command", show_errors=False, raise_exceptions=True)
         done, output = node.run_shell_command(
-            StringCommand(script),
+            StringCommand(framed(script)),
             print_output=state.print_output,
             print_input=state.print_input,
             **passed | ({"_stdin": stdin} if stdin is not None else {}),
@@ -76,4 +77,4 @@ def run_without_lease(node: Host, script: str, stdin: str | None = None) -> list
     if not done:
         said = "; ".join(output.stderr_lines[-SHOWN:]) or "a command failed"
         raise PortwayError(f"{node.name}: {said}")
-    return list(output.stdout_lines)
+    return unframed(output.stdout_lines)
