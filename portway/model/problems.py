@@ -1,6 +1,6 @@
 """Everything that makes a stack, its settings and its clients impossible to deploy."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from portway.contract.address import AddressKind
 from portway.errors import Problem
@@ -58,6 +58,32 @@ def client_problems(
         for name in sorted(set(client.nodes or ()) - known):
             text = f'nodes: there is no application node "{name}"; there are '
             yield refuse(client, text + ", ".join(sorted(known)))
+    yield from _shared_port_problems(clients, known)
+
+
+def _shared_port_problems(
+    clients: Clients, known: Collection[str]
+) -> Iterator[Problem]:
+    """One port of the application speaks one protocol, whoever is sent to it."""
+    first: dict[tuple[str, int], Client] = {}
+    for client in clients.clients:
+        if not client.enabled:
+            continue
+        port = client.app_port or client.client_port
+        users = (first.setdefault((n, port), client) for n in client.nodes or known)
+        for other in {user.client_name: user for user in users}.values():
+            differing = [
+                field
+                for field in ("mode", "send_proxy")
+                if getattr(client, field) != getattr(other, field)
+            ]
+            if differing:
+                text = (
+                    f"port {port} of the application is also {other.client_name}'s, "
+                    f"with another {' and '.join(differing)}; give one of them another "
+                    "app_port"
+                )
+                yield Problem(clients.source, client.client_name, text)
 
 
 def _reserved_ports(ports: Ports, settings: Settings) -> dict[int | None, str]:

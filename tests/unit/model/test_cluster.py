@@ -145,6 +145,20 @@ def test_each_mistake_of_a_client_is_named(
     assert expected in refusal({"client_name": "one", **entry})
 
 
+@pytest.mark.parametrize("change", [{"mode": "http"}, {"send_proxy": True}])
+def test_clients_that_share_a_port_of_the_application_must_agree(
+    change: dict[str, Any],
+) -> None:
+    one = {"client_name": "one", "client_port": 7000}
+    two = {"client_name": "two", "client_port": 9002, "app_port": 7000, **change}
+    said = refusal(one, two)
+    assert said.startswith("clients.json: two: port 7000 of the application is also ")
+    assert f"one's, with another {next(iter(change))}" in said
+    cluster({**one, "nodes": ["app-1"]}, {**two, "nodes": ["app-2"]})
+    cluster(one, {**two, "enabled": False})
+    cluster(one | change, two)
+
+
 def test_reserved_ports_of_the_settings_are_refused() -> None:
     with pytest.raises(PortwayError, match="9100 is used by reserved_ports"):
         build_cluster(
