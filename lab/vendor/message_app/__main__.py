@@ -4,15 +4,14 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from .config import Faults, read_config
+from .config import Faults
 from .server import Application
 from .version import VERSION
 
 
 async def serve(path: Path) -> None:
     """Read the configuration and serve; a faults file beside it is for tests."""
-    application = Application(read_config(path), Faults(path.with_name("faults.json")))
-    await application.run()
+    await Application(path, Faults(path.with_name("faults.json"))).run()
 
 
 def main() -> None:

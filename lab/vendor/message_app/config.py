@@ -25,9 +25,10 @@ class Database:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One client's port."""
+    """One client's port; a client may have several."""
 
     client: str
+    """Whose messages come in on it: the section's name, or its ``client``."""
     port: int
     mode: str
     proxy: bool
@@ -65,7 +66,7 @@ def read_config(path: Path) -> Config:
         ),
         listeners=tuple(
             Listener(
-                client=section.removeprefix("client "),
+                client=parser[section].get("client") or section.removeprefix("client "),
                 port=int(parser[section]["port"]),
                 mode=parser[section]["mode"],
                 proxy=parser[section]["proxy"] == "yes",

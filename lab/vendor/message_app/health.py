@@ -27,6 +27,11 @@ class Health:
         self._looked_at = float("-inf")
         self._works = False
 
+    def use(self, store: Store) -> None:
+        """Look at another database, or as another user, from now on."""
+        self._store = store
+        self._looked_at = float("-inf")
+
     async def answer(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:

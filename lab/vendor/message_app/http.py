@@ -2,23 +2,23 @@
 
 import asyncio
 
-from .config import Listener
-from .mllp import PATIENCE, Receiver
+from .mllp import PATIENCE, Door, Receiver
 
 STATUS = {"AA": "200 OK", "AE": "503 Service Unavailable", "AR": "400 Bad Request"}
 
 
 async def converse(
     application: Receiver,
-    listener: Listener,
+    door: Door,
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
 ) -> None:
-    """Answer one connection's requests until it ends or the program stops.
+    """Answer one connection's requests until it ends or its port closes.
 
     A GET is answered with the node's name, so that people can see where they are.
     """
-    while first := await application.first_byte(reader):
+    listener = door.listener
+    while first := await application.first_byte(door.closing, reader):
         head = first + await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
         request, _, rest = head.decode("latin-1").partition("\r\n")
         fields = dict(_field(line) for line in rest.splitlines() if line)

@@ -25,22 +25,32 @@ class Receiver(Protocol):
     ) -> tuple[str, bytes]:
         """Store a message and return the code and text of its acknowledgement."""
 
-    async def first_byte(self, reader: asyncio.StreamReader) -> bytes:
-        """The next message's first byte; nothing at the end or when stopping."""
+    async def first_byte(
+        self, closing: asyncio.Event, reader: asyncio.StreamReader
+    ) -> bytes:
+        """The next message's first byte; nothing at the end or when its port closes."""
+
+
+class Door(Protocol):
+    """Where a conversation came in."""
+
+    listener: Listener
+    closing: asyncio.Event
 
 
 async def converse(
     application: Receiver,
-    listener: Listener,
+    door: Door,
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
 ) -> None:
-    """Answer one client's messages until it goes away or the program stops.
+    """Answer one client's messages until it goes away or its port closes.
 
     A line outside a frame is answered with the node's name, so that people can see
     with telnet where they have arrived.
     """
-    while first := await application.first_byte(reader):
+    listener = door.listener
+    while first := await application.first_byte(door.closing, reader):
         if first == START:
             frame = await asyncio.wait_for(reader.readuntil(END), PATIENCE)
             _, answer = await application.acknowledge(listener, frame[: -len(END)])

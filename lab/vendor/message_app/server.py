@@ -4,9 +4,10 @@ import asyncio
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from . import http, mllp
-from .config import Config, Faults, Listener
+from .config import Database, Faults, Listener, read_config
 from .database import DatabaseUnavailableError, RefusedMessageError, Store
 from .health import Health
 from .hl7 import UNREADABLE, NotHl7Error, acknowledgement, read_header
@@ -20,43 +21,103 @@ LONGEST_FINISH = 10.0
 """Seconds that messages in hand get when the program is told to stop."""
 
 
+class Port:
+    """A client's port, open; those who came in on it are told when it closes."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.closing = asyncio.Event()
+        self._server: asyncio.Server | None = None
+
+    async def open(self, accept: mllp.Accept) -> None:
+        """Listen; OSError if the port cannot be had."""
+        self._server = await asyncio.start_server(
+            accept, port=self.listener.port, limit=LONGEST_MESSAGE
+        )
+
+    def close(self) -> None:
+        """Accept nobody more, and end conversations between two messages."""
+        self.closing.set()
+        if self._server is not None:
+            self._server.close()
+
+
 class Application:
     """The running program."""
 
-    def __init__(self, config: Config, faults: Faults) -> None:
-        self.config = config
+    def __init__(self, path: Path, faults: Faults) -> None:
+        self._path = path
+        self.config = read_config(path)
         self.faults = faults
         self.stopping = asyncio.Event()
-        self._store = Store(config.database)
+        self._store = Store(self.config.database)
         self._workers = ThreadPoolExecutor(CONNECTIONS, "database")
-        self._health = Health(Store(config.database), faults, broken=BROKEN)
+        self._health = Health(Store(self.config.database), faults, broken=BROKEN)
         self._conversations: set[asyncio.Task[None]] = set()
+        self._ports: dict[int, Port] = {}
+        self._reloading = asyncio.Lock()
 
     async def run(self) -> None:
         """Serve until told to stop, then finish the messages in hand."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
+        reloads: set[asyncio.Task[None]] = set()
+        loop.add_signal_handler(
+            signal.SIGHUP, lambda: reloads.add(loop.create_task(self.reload()))
+        )
         await self._wait(self.faults.get("start_delay"))
         if self.stopping.is_set():
             return
-        servers = [
-            await asyncio.start_server(
-                self._accept(listener), port=listener.port, limit=LONGEST_MESSAGE
-            )
-            for listener in self.config.listeners
-        ]
+        for listener in self.config.listeners:
+            await self._open(listener)
         health = await asyncio.start_server(
             self._health.answer, port=self.config.health_port
         )
-        print(f"version {VERSION} serves {len(servers)} clients", flush=True)
+        print(f"version {VERSION} serves {len(self._ports)} clients", flush=True)
         await self.stopping.wait()
         print("stopping", flush=True)
-        for server in (health, *servers):
-            server.close()
+        health.close()
+        for port in self._ports.values():
+            port.close()
         if self._conversations:
             await asyncio.wait(self._conversations, timeout=LONGEST_FINISH)
         print(f"stopped with {len(self._conversations)} unfinished", flush=True)
+
+    async def reload(self) -> None:
+        """Take over the configuration file; streams of ports that stay go on."""
+        async with self._reloading:
+            try:
+                config = read_config(self._path)
+            except (OSError, KeyError, ValueError) as error:
+                print(f"not reloaded: {error!r}", flush=True)
+                return
+            if config.database != self.config.database:
+                self._use_database(config.database)
+            self.config = config
+            wanted = {listener.port: listener for listener in config.listeners}
+            for number, port in list(self._ports.items()):
+                if wanted.get(number) != port.listener:
+                    self._ports.pop(number).close()
+            for listener in config.listeners:
+                if listener.port not in self._ports:
+                    try:
+                        await self._open(listener)
+                    except OSError as error:
+                        print(f"port {listener.port}: {error}", flush=True)
+            print(f"reloaded; it serves {len(self._ports)} clients", flush=True)
+
+    def _use_database(self, database: Database) -> None:
+        self._store = Store(database)
+        self._health.use(Store(database))
+        # Connections belong to threads, so they end with them.
+        self._workers.shutdown(wait=False)
+        self._workers = ThreadPoolExecutor(CONNECTIONS, "database")
+
+    async def _open(self, listener: Listener) -> None:
+        port = Port(listener)
+        await port.open(self._accept(port))
+        self._ports[listener.port] = port
 
     async def acknowledge(
         self, listener: Listener, message: bytes
@@ -69,10 +130,12 @@ class Application:
         code, text = await self._put(listener, header.control_id, message)
         return code, acknowledgement(header, code, text, VERSION)
 
-    async def first_byte(self, reader: asyncio.StreamReader) -> bytes:
-        """The next message's first byte; nothing at the end or when stopping."""
+    async def first_byte(
+        self, closing: asyncio.Event, reader: asyncio.StreamReader
+    ) -> bytes:
+        """The next message's first byte; nothing at the end or when its port closes."""
         read = asyncio.ensure_future(reader.read(1))
-        stop = asyncio.ensure_future(self.stopping.wait())
+        stop = asyncio.ensure_future(closing.wait())
         await asyncio.wait({read, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
         if read.done():
@@ -115,7 +178,8 @@ class Application:
         except TimeoutError:
             return
 
-    def _accept(self, listener: Listener) -> mllp.Accept:
+    def _accept(self, port: Port) -> mllp.Accept:
+        listener = port.listener
         converse = http.converse if listener.mode == "http" else mllp.converse
 
         async def accept(
@@ -128,7 +192,7 @@ class Application:
             try:
                 if listener.proxy:
                     await mllp.skip_proxy_header(reader)
-                await converse(self, listener, reader, writer)
+                await converse(self, port, reader, writer)
             except (OSError, EOFError, ValueError, asyncio.LimitOverrunError):
                 pass  # the client went away or does not speak the protocol
             finally:

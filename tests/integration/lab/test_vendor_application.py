@@ -1,10 +1,12 @@
 """What the lab's vendor application promises: no message is acknowledged unstored."""
 
+import signal
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,10 +19,13 @@ from tests.integration.database.runs import deploy
 from tests.integration.lab.vendor_application import (
     Running,
     answer,
+    free_port,
     message,
     running,
     wait_until,
 )
+
+PROXY_HEADER = b"\r\n\r\n\x00\r\nQUIT\n" + b"\x21\x11\x00\x0c" + bytes(12)
 
 
 @pytest.fixture
@@ -153,6 +158,53 @@ def test_slow_start_listens_only_when_it_is_over(app: Running) -> None:
     assert time.monotonic() - began >= 2
 
 
+def test_reload_opens_and_closes_ports_and_cuts_no_other_stream(app: Running) -> None:
+    with MLLPClient("127.0.0.1", app.tcp) as stays:
+        assert answer(stays.send_message(message("one"))) == ("AA", "one")
+        leaves = socket.create_connection(("127.0.0.1", app.proxied))
+        leaves.sendall(PROXY_HEADER)
+        config = app.folder / "app.conf"
+        late, text = free_port(), config.read_text()
+        added = f"[client late]\nport = {late}\nmode = tcp\nproxy = no\n"
+        removed = text.index(f"[client client-{app.proxied}]")
+        config.write_text(text[:removed] + added)
+        assert app.process
+        app.process.send_signal(signal.SIGHUP)
+        assert leaves.recv(1) == b"", "the stream on the removed port ends"
+        leaves.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", app.proxied), 5)
+        wait_until(lambda: accepts(late))
+        with MLLPClient("127.0.0.1", late) as new:
+            assert answer(new.send_message(message("two"))) == ("AA", "two")
+        assert answer(stays.send_message(message("three"))) == ("AA", "three")
+    config.write_text("[nonsense")
+    app.process.send_signal(signal.SIGHUP)
+    assert app.send("four") == ("AA", "four")
+    assert app.stored() == ["four", "one", "three", "two"]
+
+
+def accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def has_status(app: Running, status: int) -> bool:
+    return app.status() == status
+
+
+def test_reload_takes_over_the_database(app: Running) -> None:
+    config = app.folder / "app.conf"
+    assert app.process
+    for password, status in (("wrong", 503), (app.password, 200)):
+        text = config.read_text()
+        before = next(i for i in text.splitlines() if i.startswith("password = "))
+        config.write_text(text.replace(before, f"password = {password}"))
+        app.process.send_signal(signal.SIGHUP)
+        wait_until(partial(has_status, app, status))
+    assert app.send("one") == ("AA", "one")
+
+
 def test_told_to_refuse_it_stores_nothing(app: Running) -> None:
     app.faults('{"refuse": true}')
     assert app.send("one") == ("AE", "one")
@@ -174,9 +226,8 @@ def test_http_client_gets_its_acknowledgement_in_the_answer(app: Running) -> Non
 
 
 def test_proxy_header_is_read_over(app: Running) -> None:
-    header = b"\r\n\r\n\x00\r\nQUIT\n" + b"\x21\x11\x00\x0c" + bytes(12)
     with MLLPClient("127.0.0.1", app.proxied) as client:
-        client.socket.sendall(header)
+        client.socket.sendall(PROXY_HEADER)
         assert answer(client.send_message(message("one"))) == ("AA", "one")
 
 
