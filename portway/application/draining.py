@@ -28,6 +28,8 @@ PATIENCE = 60
 """Seconds for load balancers to find out that a node is healthy."""
 ORDERED_PATIENCE = 3
 """Seconds for load balancers to close the streams of ``ordered`` clients."""
+UNDO_SECONDS = 15
+"""What undoing a drain may take on one load balancer: the other has its turn, too."""
 TELL_EVERY = 5.0
 """Seconds between two lines of progress."""
 
@@ -51,6 +53,14 @@ def drain(cluster: Cluster, node: Node) -> None:
     """
     found = ask_load_balancers(cluster)
     _warn_if_alone(found, node)
+    try:
+        _drain(cluster, node, found)
+    except PortwayError:
+        _undo(found, node)
+        raise
+
+
+def _drain(cluster: Cluster, node: Node, found: dict[str, Balancing]) -> None:
     for lb, balancing in found.items():
         drain_servers(lb, balancing.of(node.address))
     _end_ordered(cluster, node)
@@ -99,6 +109,21 @@ def _end_ordered(cluster: Cluster, node: Node) -> None:
         stop_servers(lb, [server for server in places if server.backend in ordered])
         active = balancing.with_streams(node.address)
         close_streams(lb, [server for server in active if server.backend in ordered])
+
+
+def _undo(found: dict[str, Balancing], node: Node) -> None:
+    """Put a node that was drained half-way back on the load balancers that answer."""
+    for lb, balancing in found.items():
+        served = [s for s in balancing.of(node.address) if not s.is_drained]
+        late = PortwayError(f"{lb} does not answer")
+        try:
+            with gevent.Timeout(UNDO_SECONDS, late):
+                ready_servers(lb, served)
+        except PortwayError as error:
+            logger.warning(
+                f"{host.print_prefix}{node.name} may still be drained on {lb}, until "
+                f"the next run: {error.message}"
+            )
 
 
 def put_back(cluster: Cluster, node: Node) -> None:
