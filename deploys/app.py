@@ -2,12 +2,14 @@
 
 Run it to change the version or a client, when the database's password was rotated, and
 again whenever something may have drifted. Nodes change in turns, each out of service
-while it restarts; one that does not become healthy stops the rest.
+if it must restart; one that does not become healthy stops the rest. It is refused if it
+would close a port that the load balancers use: site.py changes both.
 """
 
 from pyinfra import host
 
 from portway.application.deploy import (
+    announce,
     application_node,
     batches,
     change_application,
@@ -21,15 +23,16 @@ from portway.ops.operations import (
     write_files,
 )
 from portway.run.exclusive import one_run_at_a_time
-from portway.run.inventory import current_cluster
+from portway.run.inventory import changes_everything, current_cluster
 
 cluster = current_cluster()
 one_run_at_a_time(cluster)
 node = application_node(cluster)
 
 if node is not None:
-    wanted = wanted_application(cluster, node)
+    wanted = wanted_application(cluster, node, with_load_balancers=changes_everything())
     version = wanted.release.version
+    announce(cluster, node, wanted)
 
     install_packages(wanted=wanted.node, name="Install packages")
     write_files(files=wanted.installer, wanted=wanted.node, name="Write the installer")

@@ -1,12 +1,20 @@
 """Everything, in order: the database, the application, the load balancers.
 
 Each stage begins when the one before it has ended on every node; a failure stops the
-rest.
+rest. The application serves what the load balancers use and what they will use; when
+they have switched, it closes what nobody uses any more.
 """
 
-from pyinfra import local
+from pyinfra import host, local
 
+from portway.application.deploy import (
+    application_node,
+    close_unused,
+    later_batches,
+    wanted_application,
+)
 from portway.ops.ordering import barrier
+from portway.run.inventory import current_cluster
 
 barrier(name="First the database")
 local.include("deploys/db.py")
@@ -14,3 +22,18 @@ barrier(name="The database is ready; now the application")
 local.include("deploys/app.py")
 barrier(name="The application runs; now the load balancers")
 local.include("deploys/lb.py")
+barrier(name="The load balancers have switched; now the application closes old ports")
+
+cluster = current_cluster()
+node = application_node(cluster)
+
+if node is not None:
+    wanted = wanted_application(cluster, node, with_load_balancers=True)
+    for turn in host.loop(later_batches(cluster)):  # type: ignore[no-untyped-call]
+        if node.name in turn:
+            close_unused(
+                cluster=cluster,
+                node=node,
+                wanted=wanted,
+                name=f"Close unused ports on {', '.join(turn)}",
+            )

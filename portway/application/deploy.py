@@ -1,17 +1,30 @@
 """What is done to the application nodes, in the words of the job."""
 
-from pyinfra import host
+from pyinfra import host, inventory, logger, state
 
-from portway.application.draining import is_drained, serves
-from portway.application.facts import ReleaseFacts
+from portway.application.changes import still_used, to_serve
+from portway.application.draining import is_drained
+from portway.application.facts import ApplicationFacts
 from portway.application.inputs import read_inputs
-from portway.application.pending import Pending, pending
+from portway.application.pending import (
+    FoundApplication,
+    Pending,
+    pending,
+    reasons,
+)
 from portway.application.rolling import change_node
+from portway.application.turns import (
+    Turns,
+    announcements,
+    in_batches,
+    turns,
+    what_happens,
+)
 from portway.contract.paths import INSTALLER
 from portway.contract.release_requests import to_json
 from portway.load_balancers.haproxy import Balancing, ask_load_balancers
 from portway.model.cluster import Cluster
-from portway.model.releases import FoundReleases, is_fetched
+from portway.model.releases import is_fetched
 from portway.model.stack import Node, Role
 from portway.ops.fence import change
 from portway.ops.operations import read_node, show_difference
@@ -23,7 +36,12 @@ from portway.ops.reading import (
     once_per_stage,
 )
 from portway.ops.remote import ask
-from portway.render.application import Application, application, fetch_request
+from portway.render.application import (
+    Application,
+    Inputs,
+    application,
+    fetch_request,
+)
 
 
 @for_pyinfra
@@ -34,31 +52,65 @@ def application_node(cluster: Cluster) -> Node | None:
 
 
 @for_pyinfra
-def wanted_application(cluster: Cluster, node: Node) -> Application:
-    """What a node should have.
+def wanted_application(
+    cluster: Cluster, node: Node, *, with_load_balancers: bool
+) -> Application:
+    """What a node should have until the load balancers have switched.
 
-    Refused before anything is touched if settings, secrets or Artifactory do not allow
-    it.
+    ``with_load_balancers`` says whether this run changes them, too. Refused before
+    anything is touched if settings, secrets, Artifactory or what the load balancers
+    use do not allow it.
     """
-    key = "inputs", cluster.settings
-    inputs = once_per_run(key, lambda: read_inputs(cluster))
-    return application(cluster, node, inputs)
+    loaded = _read_application(cluster.settings.app_name).loaded
+    serve = to_serve(cluster, node, loaded, with_load_balancers=with_load_balancers)
+    return application(cluster, node, _inputs(cluster), serve)
+
+
+def _inputs(cluster: Cluster) -> Inputs:
+    return once_per_run(("inputs", cluster.settings), lambda: read_inputs(cluster))
 
 
 @for_pyinfra
-def batches(cluster: Cluster) -> tuple[tuple[str, ...], ...]:
+def batches(cluster: Cluster) -> Turns:
     """The names of the nodes to change together, in the order of their turns.
 
-    Nodes that serve no one come first and all at once: those of a new stack, new ones,
-    broken ones. The others follow ``app_batch`` at a time, those launched first first.
+    Raises PortwayError if nobody would be left to serve.
     """
-    nodes = cluster.stack.with_role(Role.APPLICATION)
-    found = _ask_load_balancers(cluster)
-    idle = tuple(node.name for node in nodes if not serves(found, node))
-    serving = [node.name for node in nodes if node.name not in idle]
-    size = cluster.settings.app_batch
-    turns = [tuple(serving[i : i + size]) for i in range(0, len(serving), size)]
-    return tuple(turn for turn in (idle, *turns) if turn)
+    return turns(cluster, _ask_load_balancers(cluster))
+
+
+@for_pyinfra
+def later_batches(cluster: Cluster) -> Turns:
+    """The same once the load balancers have been changed: all nodes may serve then."""
+    names = [node.name for node in cluster.stack.with_role(Role.APPLICATION)]
+    return in_batches(names, cluster.settings.app_batch)
+
+
+@for_pyinfra
+def announce(cluster: Cluster, node: Node, wanted: Application) -> None:
+    """Say how many nodes will be restarted or reloaded, and why.
+
+    The last node that is looked at says it for all, before anything is touched.
+    """
+    found, process = read_node(wanted.node.survey), _read_application(wanted.unit)
+    now = what_happens(_pending(cluster, wanted))
+    told: dict[str, list[tuple[str, str]]] = once_per_run("announced", dict)
+    told[host.name] = [(now, "; ".join(reasons(wanted, found, process)))]
+    left = len(wanted.listeners) - len(_last(cluster, node).listeners)
+    if left:
+        again = "reloaded" if wanted.can_reload else "drained and restarted"
+        why = f"to close what nobody uses any more, {left} ports"
+        told[host.name].append((f"{again} after the load balancers", why))
+    names = {n.name for n in cluster.stack.with_role(Role.APPLICATION)}
+    active = {member.name for member in inventory.get_active_hosts()} & names
+    if told.keys() == active:
+        for line in announcements(told):
+            logger.info(f"    {line}")
+
+
+def _last(cluster: Cluster, node: Node) -> Application:
+    """What a node should have once the load balancers have switched."""
+    return application(cluster, node, _inputs(cluster))
 
 
 @operation
@@ -68,7 +120,7 @@ def fetch_release(wanted: Application) -> Commands:
     Another archive of the running version would change the files under the process; it
     is fetched when the node is out of service.
     """
-    found = _read_releases(wanted)
+    found = _read_application(wanted.unit).releases
     if is_fetched(wanted.release, found) or found.current == wanted.release.version:
         host.noop(f"the node has release {wanted.release.version}")
         return
@@ -77,7 +129,7 @@ def fetch_release(wanted: Application) -> Commands:
 
 @operation
 def change_application(cluster: Cluster, wanted: Application) -> Commands:
-    """Make the node run what it should, out of service while it restarts."""
+    """Make the node run what it should, out of service if it must restart."""
     todo = _pending(cluster, wanted)
     if not todo:
         host.noop(f"{wanted.unit} is up to date")
@@ -88,20 +140,42 @@ def change_application(cluster: Cluster, wanted: Application) -> Commands:
     forget_host()
 
 
+@operation
+def close_unused(cluster: Cluster, node: Node, wanted: Application) -> Commands:
+    """Close the ports that nobody uses once the load balancers have switched.
+
+    ``wanted`` is what the node got before that.
+    """
+    last = _last(cluster, node)
+    if last.record == wanted.record:
+        host.noop("every port of the application is in use")
+        return
+    if state.is_executing and (used := still_used(cluster, node)):
+        for listener in used:
+            logger.warning(
+                f"{host.print_prefix}port {listener.port} of the application stays "
+                f"open: a load balancer still sends {listener.client} there"
+            )
+        host.noop("the load balancers use its ports")
+        return
+    forget_host()
+    todo = _pending(cluster, last)
+    yield reported(lambda: change_node(host, cluster, last, todo))
+    forget_host()
+
+
 def _pending(cluster: Cluster, wanted: Application) -> Pending:
     return pending(
         wanted,
         read_node(wanted.node.survey),
-        _read_releases(wanted),
+        _read_application(wanted.unit),
         keep=cluster.settings.keep_releases,
         drained=is_drained(_ask_load_balancers(cluster), wanted.instance),
     )
 
 
-def _read_releases(wanted: Application) -> FoundReleases:
-    return once_per_host(
-        "releases", lambda: ask(host, ReleaseFacts, folder=wanted.folder)
-    )
+def _read_application(app: str) -> FoundApplication:
+    return once_per_host("application", lambda: ask(host, ApplicationFacts, app=app))
 
 
 def _ask_load_balancers(cluster: Cluster) -> dict[str, Balancing]:

@@ -6,34 +6,84 @@ Facts change nothing, take no secrets, and succeed on a node that has nothing ye
 import shlex
 from collections.abc import Iterable
 
+from portway.application.pending import FoundApplication, Loaded
+from portway.contract.paths import LOADED_FOLDER, SUM_FILE
+from portway.model.fields import Mode
 from portway.model.health import ANSWER_TIMEOUT, HealthCheck
+from portway.model.listeners import Listener
 from portway.model.releases import FoundReleases
 from portway.ops.framing import NodeFact
+from portway.render.application import (
+    authority_path,
+    config_path,
+    fixed_script,
+    release_folder,
+    unit_path,
+)
 
 
-class ReleaseFacts(NodeFact[FoundReleases]):
-    """The releases on a node."""
+class ApplicationFacts(NodeFact[FoundApplication]):
+    """The releases on a node, and what its running process has loaded."""
 
-    def command(self, folder: str) -> str:
+    def command(self, app: str) -> str:
         """A script that prints one tab-separated line for each thing it finds."""
-        return _RELEASE_SCRIPT.format(folder=shlex.quote(folder))
+        all_files = (config_path(app), unit_path(app))
+        first = f"{release_folder(app)}/current/{SUM_FILE} {authority_path(app)}"
+        return _APPLICATION_SCRIPT.format(
+            folder=release_folder(app),
+            record=LOADED_FOLDER / app,
+            everything=f"cat {first} {' '.join(all_files)}",
+            fixed=fixed_script(app),
+            config=config_path(app),
+        )
 
-    def process(self, output: list[str]) -> FoundReleases:
-        """The releases that those lines describe."""
+    def process(self, output: list[str]) -> FoundApplication:
+        """What those lines describe."""
         rows = [line.split("\t") for line in output]
         links = {row[1]: row[2] for row in rows if row[0] == "link"}
         releases = sorted((row[1:] for row in rows if row[0] == "release"), key=_age)
-        return FoundReleases(
-            sums={version: sha256 for version, sha256, _ in releases},
-            current=links.get("current"),
-            previous=links.get("previous"),
-            leftovers=any(row[0] == "leftover" for row in rows),
+        record = [row[1] for row in rows if row[0] == "loaded" and len(row) == 2]
+        on_disk = {row[0]: row[1] for row in rows if row[0].startswith("disk ")}
+        return FoundApplication(
+            releases=FoundReleases(
+                sums={version: sha256 for version, sha256, _ in releases},
+                current=links.get("current"),
+                previous=links.get("previous"),
+                leftovers=any(row[0] == "leftover" for row in rows),
+            ),
+            loaded=_loaded(record, on_disk),
         )
 
     @staticmethod
-    def default() -> FoundReleases:
+    def default() -> FoundApplication:
         """A node without any."""
-        return FoundReleases()
+        return FoundApplication()
+
+
+def _loaded(record: list[str], on_disk: dict[str, str]) -> Loaded | None:
+    """What a process loaded, by its record.
+
+    Version 0.1.0 recorded one hash of everything. While everything on the node is as
+    the process loaded it, the node itself says what the parts are.
+    """
+    hashes = [line.split(" ")[0] for line in record if line.endswith("  -")]
+    if len(hashes) == 1 and hashes[0] == on_disk.get("disk everything"):
+        return Loaded(on_disk["disk fixed"], on_disk["disk config"], is_recorded=False)
+    if len(hashes) < 2:
+        return None
+    rows = [line.split(" ") for line in record]
+    served = tuple(
+        Listener(row[3], int(row[0]), _mode(row[1]), row[2] == "proxy", row[3])
+        for row in rows
+        if len(row) == 4 and row[0].isdigit()
+    )
+    lists = any(line.startswith("#") for line in record)
+    fixed, config = hashes[-2:]
+    return Loaded(fixed, config, served if lists else None)
+
+
+def _mode(word: str) -> Mode:
+    return "http" if word == "http" else "tcp"
 
 
 class ApplicationHealth(NodeFact[tuple[str, ...]]):
@@ -70,7 +120,13 @@ def _age(release: list[str]) -> tuple[float, str]:
     return float(installed_at), version
 
 
-_RELEASE_SCRIPT = r"""
+_APPLICATION_SCRIPT = r"""
+if [ -f {record} ]; then
+    sed 's/^/loaded\t/' {record}
+    printf 'disk everything\t%s\n' "$({everything} 2>&1 | sha256sum | cut -d' ' -f1)"
+    printf 'disk fixed\t%s\n' "$({fixed} 2>&1 | sha256sum | cut -d' ' -f1)"
+    printf 'disk config\t%s\n' "$(cat {config} 2>&1 | sha256sum | cut -d' ' -f1)"
+fi
 cd {folder} 2>/dev/null || exit 0
 for l in current previous; do
     [ ! -L $l ] || printf 'link\t%s\t%s\n' $l "$(basename "$(readlink $l)")"

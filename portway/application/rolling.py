@@ -12,11 +12,11 @@ from pyinfra.api.host import Host
 from portway.application.draining import drain, put_back
 from portway.application.facts import ApplicationHealth
 from portway.application.pending import Pending
-from portway.contract.paths import INSTALLER
+from portway.contract.paths import INSTALLER, LOADED_FOLDER
 from portway.contract.release_requests import Remove, Request, Switch, to_json
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
-from portway.model.listeners import listeners
+from portway.model.listeners import Listener
 from portway.ops.operations import journal, write_script
 from portway.ops.remote import ask, run
 from portway.render.application import Application, fetch_request
@@ -37,9 +37,11 @@ def change_node(
             _bring_up(host, cluster, wanted, todo)
         except PortwayError:
             # The failure may have left the old version running well.
-            if not health(host, cluster, wanted):
+            if todo.restart and not health(host, cluster, wanted):
                 put_back(cluster, node)
             raise
+        if todo.restart or todo.reload or todo.put_back:
+            _try_message(host, cluster, wanted, drained=not todo.reload)
         if todo.restart or todo.put_back:
             put_back(cluster, node)
         if todo.remove or todo.leftovers:
@@ -56,7 +58,7 @@ def health(host: Host, cluster: Cluster, wanted: Application) -> tuple[str, ...]
         unit=wanted.unit,
         address=wanted.instance.address,
         check=cluster.health,
-        ports=tuple(listener.port for listener in listeners(cluster, wanted.instance)),
+        ports=tuple(listener.port for listener in wanted.listeners),
     )
 
 
@@ -66,54 +68,77 @@ def _install(host: Host, request: Request) -> None:
 
 def _bring_up(host: Host, cluster: Cluster, wanted: Application, todo: Pending) -> None:
     """Make the changes and wait until the application serves."""
+    record = shlex.quote(str(LOADED_FOLDER / wanted.unit))
+    if todo.record:
+        run(host, f"cat >>{record}", todo.record)
     for file in todo.files:
         run(host, write_script(file), file.content)
     if todo.fetch:
         _install(host, fetch_request(wanted))
     if todo.switch:
         _install(host, Switch(wanted.folder, wanted.release.version))
-    if todo.settle or todo.restart:
+    if todo.settle or todo.restart or todo.reload:
         run(host, _service_script(wanted.unit, todo))
-    if todo.restart or todo.put_back:
-        _wait_until_healthy(host, cluster, wanted)
-        _try_message(host, cluster, wanted)
+    if todo.restart or todo.reload or todo.put_back:
+        _wait_until_healthy(host, cluster, wanted, todo)
+    if todo.reload:  # recorded when its ports are there: if they are not, it goes again
+        run(host, f"cat >{record}", wanted.record)
 
 
 def _service_script(unit: str, todo: Pending) -> str:
     settle = f"systemctl daemon-reload && systemctl -q enable {unit}"
-    if not todo.restart:
-        return settle
-    return (
-        f"{settle} || exit 1\n"
-        f"systemctl reset-failed {unit} 2>/dev/null\n"
-        f"systemctl restart {unit} || {{ {journal(unit)} >&2; exit 1; }}"
-    )
+    failed = f"{{ {journal(unit)} >&2; exit 1; }}"
+    if todo.restart:
+        reset = f"systemctl reset-failed {unit} 2>/dev/null"
+        return f"{settle} || exit 1\n{reset}\nsystemctl restart {unit} || {failed}"
+    if todo.reload:
+        return f"{settle} || exit 1\nsystemctl reload {unit} || {failed}"
+    return settle
 
 
-def _wait_until_healthy(host: Host, cluster: Cluster, wanted: Application) -> None:
+def _wait_until_healthy(
+    host: Host, cluster: Cluster, wanted: Application, todo: Pending
+) -> None:
     deadline = time.monotonic() + cluster.settings.app_start_timeout
     while wrong := health(host, cluster, wanted):
         if time.monotonic() >= deadline:
             said = "\n    ".join(run(host, journal(wanted.unit)))
             raise PortwayError(
                 f"{wanted.unit} {wanted.release.version} is not healthy within "
-                f"{cluster.settings.app_start_timeout} s of its start: "
+                f"{cluster.settings.app_start_timeout} s of its "
+                f"{'reload' if todo.reload else 'start'}: "
                 f"{'; '.join(wrong)}; the end of its journal:\n    {said}"
             )
         gevent.sleep(1)
 
 
-def _try_message(host: Host, cluster: Cluster, wanted: Application) -> None:
-    """Send a test message, if there is a command for it."""
+def _try_message(
+    host: Host, cluster: Cluster, wanted: Application, *, drained: bool
+) -> None:
+    """Send a test message, if there is a command for it.
+
+    A node that does not acknowledge it is stopped: a drain would not last longer than
+    HAProxy's next reload.
+    """
     command = cluster.settings.app_test_command
-    ports = [i.port for i in listeners(cluster, wanted.instance) if i.mode == "tcp"]
+    ports = [listener.port for listener in wanted.listeners if _takes_test(listener)]
     if command is None or not ports:
         return
     program = f"{wanted.folder}/current/{command.replace('{port}', str(ports[0]))}"
     try:
         run(host, f"timeout {TEST_SECONDS} sh -c {shlex.quote(program)}")
     except PortwayError as error:
+        if not drained:
+            drain(cluster, wanted.instance)
+        run(host, f"systemctl stop {wanted.unit}")
         raise PortwayError(
             f"its test message failed: {error}",
-            do="look at the end of its journal; often the database login fails",
+            why=f"{wanted.unit} was stopped there, so that it gets no clients",
+            do="look at the end of its journal (often the database login fails), and "
+            "run again, which starts it",
         ) from error
+
+
+def _takes_test(listener: Listener) -> bool:
+    """Whether a plain message can be sent to it."""
+    return listener.speech == ("tcp", False)

@@ -212,4 +212,13 @@ CommandLine = Annotated[
         )
     ),
 ]
+ReloadCommand = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"[A-Za-z0-9/][^\x00-\x1f\x7f]*",
+            'a command; write one line such as "kill -HUP $MAINPID"',
+        )
+    ),
+]
 PathPattern = Annotated[RepositoryPath, AfterValidator(_placeholders)]

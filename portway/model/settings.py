@@ -24,6 +24,7 @@ from portway.model.fields import (
     Network,
     PathPattern,
     Port,
+    ReloadCommand,
     RepositoryPath,
     SchemaName,
     Seconds,
@@ -185,6 +186,13 @@ class Settings(BaseModel):
         default="bin/message-app --config {config}",
         description="Program inside the release that systemd starts, and its "
         "arguments; `{config}` stands for the configuration file.",
+    )
+    app_reload_command: ReloadCommand | None = Field(
+        default=None,
+        description="Command that makes the running application take over its whole "
+        "configuration file, such as `kill -HUP $MAINPID`: new ports, removed ones, a "
+        "new database password; `$MAINPID` stands for its process id. A change of that "
+        "file alone then drains no node. If absent, the application is restarted.",
     )
     app_test_command: CommandLine | None = Field(
         default=None,

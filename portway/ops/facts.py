@@ -123,7 +123,7 @@ for u in {units}; do
         "$(systemctl show -p FragmentPath --value "$u")" \
         "$(systemctl show -p DropInPaths --value "$u")"
     [ ! -f {loaded}/"$u" ] || [ "$(stat -c %Y {loaded}/"$u")" -lt "$born" ] ||
-        printf 'loaded\t%s\t%s\n' "$u" "$(cut -d' ' -f1 <{loaded}/"$u")"
+        printf 'loaded\t%s\t%s\n' "$u" "$(head -n1 {loaded}/"$u" | cut -d' ' -f1)"
     case $(readlink "/proc/$(systemctl show -p MainPID --value "$u")/exe") in
         *' (deleted)') printf 'replaced\t%s\n' "$u" ;;
     esac

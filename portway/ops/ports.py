@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pyinfra.api import FactBase
+from portway.ops.framing import NodeFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Connection:
         return f"an outgoing connection of {self.program} to {self.peer}"
 
 
-class TakenPorts(FactBase[dict[int, Connection]]):
+class TakenPorts(NodeFact[dict[int, Connection]]):
     """Ports, of those asked for, that connections keep HAProxy from listening on.
 
     Only a bind shows that: streams that HAProxy itself accepted on a port do not keep
@@ -48,7 +48,7 @@ class TakenPorts(FactBase[dict[int, Connection]]):
         return {}
 
 
-class UnreachablePorts(FactBase[dict[str, str]]):
+class UnreachablePorts(NodeFact[dict[str, str]]):
     """Ports that no address of several accepts a connection on, each with the reason.
 
     What is asked is given as ``_stdin``, a line for each: a name, the port, and the

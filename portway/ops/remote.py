@@ -7,6 +7,7 @@ input.
 
 from typing import Any, TypeVar
 
+import gevent
 from pyinfra import inventory, state
 from pyinfra.api import FactBase, StringCommand
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
@@ -25,6 +26,8 @@ class NotReached(PortwayError):  # noqa: N818 - a state, not an error of the pro
     """The node did not answer, or the connection to it broke."""
 
 
+ANSWER_SECONDS = 120
+"""What a fact may take. Packets that are lost would hold a run for 15 minutes."""
 SHOWN = 20
 """How many lines of a failed command an error repeats."""
 
@@ -41,9 +44,21 @@ def node_of_run(name: str) -> Host:
         ) from None
 
 
+def node_beside(near: Host, name: str, address: str, groups: list[str]) -> Host:
+    """A node that is not in the inventory of a run, to ask it when that is needed.
+
+    ``near`` is a node that is.
+    """
+    found = Host(name, near.inventory, groups, near.connector_cls)
+    near.inventory.host_data[name] = {"ssh_hostname": address}
+    found.init(near.state)
+    return found
+
+
 def ask(node: Host, fact: type[FactBase[T]], **arguments: Any) -> T:
     """A fact of a node; PortwayError if the node cannot be asked."""
-    with as_portway_error(node.name):
+    late = PortwayError(f"{node.name} does not answer within {ANSWER_SECONDS} s")
+    with as_portway_error(node.name), gevent.Timeout(ANSWER_SECONDS, late):
         answer: T = node.get_fact(fact, **arguments)
     return answer
 

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from portway.contract import paths
 from portway.contract.release_requests import Fetch
 from portway.model.cluster import Cluster
-from portway.model.listeners import listeners
+from portway.model.listeners import Listener, listeners
 from portway.model.login import Login
 from portway.model.releases import Release
 from portway.model.settings import Settings
@@ -44,24 +44,71 @@ class Application:
     folder: str
     """Where its releases are."""
     node: WantedNode
-    loaded_sha256: str
-    """Hash of all that a process started now would load."""
+    fixed_sha256: str
+    """Hash of what a process loads when it starts, and only then."""
+    config: ManagedFile
+    """What a process also loads when it is reloaded."""
+    listeners: tuple[Listener, ...]
+    """Those of its configuration."""
+    can_reload: bool
     token: SecretStr | None
     """Artifactory's, if it asks for one."""
 
     installer: tuple[ManagedFile, ...]
     """The program that installs releases."""
     own_files: tuple[ManagedFile, ...]
-    """What the application itself reads."""
+    """What the application itself reads, and what is recorded of it."""
+
+    @property
+    def record(self) -> str:
+        """What a process leaves in ``LOADED_FOLDER`` if it has loaded all of this."""
+        (listing,) = (f for f in self.own_files if f.path == listing_path(self.unit))
+        hashes = f"{self.fixed_sha256}  -\n{self.config.sha256}  -\n"
+        return hashes + listing.content
 
 
-def application(cluster: Cluster, node: Node, inputs: Inputs) -> Application:
-    """Everything that one application node should have."""
+def release_folder(app: str) -> str:
+    """Where the releases of an application are."""
+    return f"/opt/{app}"
+
+
+def authority_path(app: str) -> str:
+    """The file of an application with the database's authorities."""
+    return f"/etc/{app}/database-ca.pem"
+
+
+def config_path(app: str) -> str:
+    """An application's configuration file."""
+    return f"/etc/{app}/{app}.conf"
+
+
+def listing_path(app: str) -> str:
+    """The file that lists the ports of an application's configuration."""
+    return f"/etc/{app}/listeners"
+
+
+def unit_path(app: str) -> str:
+    """An application's unit."""
+    return str(paths.UNIT_FOLDER / f"{app}.service")
+
+
+def application(
+    cluster: Cluster,
+    node: Node,
+    inputs: Inputs,
+    serve: tuple[Listener, ...] | None = None,
+) -> Application:
+    """Everything that one application node should have.
+
+    ``serve`` are the ports to listen on, if they are not those of the clients file.
+    """
     settings = cluster.settings
     name = settings.app_name
-    folder = f"/opt/{name}"
-    ca_file = f"/etc/{name}/database-ca.pem"
-    config_file = f"/etc/{name}/{name}.conf"
+    folder = release_folder(name)
+    ca_file = authority_path(name)
+    config_file = config_path(name)
+    if serve is None:
+        serve = listeners(cluster, node)
     config = render(
         "message-app.conf.j2",
         cluster=cluster,
@@ -70,13 +117,12 @@ def application(cluster: Cluster, node: Node, inputs: Inputs) -> Application:
         schema=settings.database_schema,
         login=inputs.login,
         ca_file=ca_file,
-        listeners=listeners(cluster, node),
+        listeners=serve,
     )
-    loads = (
-        ManagedFile(ca_file, inputs.authority, "644"),
-        ManagedFile(config_file, config, "600", secret=True),
-        _unit(settings, folder, ca_file, config_file),
-    )
+    authority = ManagedFile(ca_file, inputs.authority, "644")
+    configuration = ManagedFile(config_file, config, "600", secret=True)
+    unit = _unit(settings)
+    loads = (authority, _listing(name, serve), configuration, unit)
     installer = _installer()
     return Application(
         instance=node,
@@ -86,10 +132,13 @@ def application(cluster: Cluster, node: Node, inputs: Inputs) -> Application:
         node=WantedNode(
             packages=("python3",),
             files=(*installer, *loads),
-            services=(_service(name, config_file, loads[-1].path),),
+            services=(_service(name, config_file, unit.path),),
             folders=(str(paths.PYTHON_FOLDER),),
         ),
-        loaded_sha256=_loaded(inputs.release, loads),
+        fixed_sha256=_fixed(inputs.release, authority, unit),
+        config=configuration,
+        listeners=serve,
+        can_reload=settings.app_reload_command is not None,
         token=inputs.token,
         installer=installer,
         own_files=loads,
@@ -121,16 +170,23 @@ def _service(unit: str, config: str, path: str) -> Service:
     return Service(unit, config, path, process, replaced_by_reload=True)
 
 
-def _unit(
-    settings: Settings, folder: str, ca_file: str, config_file: str
-) -> ManagedFile:
-    path = str(paths.UNIT_FOLDER / f"{settings.app_name}.service")
+def _listing(app: str, serve: tuple[Listener, ...]) -> ManagedFile:
+    content = render("listeners.j2", name=app, listeners=serve)
+    return ManagedFile(listing_path(app), content, "644")
+
+
+def _unit(settings: Settings) -> ManagedFile:
+    app = settings.app_name
+    path, config_file = unit_path(app), config_path(app)
     content = render(
         "message-app.service.j2",
-        name=settings.app_name,
-        folder=folder,
+        name=app,
+        folder=release_folder(app),
         command=settings.app_command.replace("{config}", config_file),
-        loaded=(f"{folder}/current/{paths.SUM_FILE}", ca_file, config_file, path),
+        reload_command=settings.app_reload_command,
+        fixed=fixed_script(app),
+        config_file=config_file,
+        listing=listing_path(app),
         loaded_folder=paths.LOADED_FOLDER,
         descriptors=DESCRIPTORS,
         writable=settings.app_writable_folders,
@@ -139,9 +195,23 @@ def _unit(
     return ManagedFile(path, content, "644")
 
 
-def _loaded(release: Release, files: tuple[ManagedFile, ...]) -> str:
-    """The hash that the unit's ``ExecStartPre`` records: of sum file and files."""
-    digest = hashlib.sha256(f"{release.sha256}\n".encode())
-    for file in files:
-        digest.update(file.content.encode())
-    return digest.hexdigest()
+NOT_FIXED = ("ExecReload=", "ExecStartPre=", "#")
+"""How lines of a unit begin that say nothing about the process it starts."""
+
+
+def fixed_script(app: str) -> str:
+    """A command that prints what a process loads when it starts, and only then."""
+    files = f"{release_folder(app)}/current/{paths.SUM_FILE} {authority_path(app)}"
+    skipped = " ".join(f"-e ^{beginning}" for beginning in NOT_FIXED)
+    return f"{{ cat {files}; grep -v {skipped} {unit_path(app)}; }}"
+
+
+def _fixed(release: Release, authority: ManagedFile, unit: ManagedFile) -> str:
+    """The hash of what ``fixed_script`` prints."""
+    kept = [
+        line
+        for line in unit.content.splitlines(keepends=True)
+        if not line.startswith(NOT_FIXED)
+    ]
+    text = "".join((f"{release.sha256}\n", authority.content, *kept))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -37,6 +37,7 @@ def _environment() -> Environment:
     )
     environment.filters["quoted"] = quoted
     environment.filters["unit_escaped"] = unit_escaped
+    environment.filters["reload_escaped"] = reload_escaped
     return environment
 
 
@@ -52,6 +53,11 @@ def quoted(text: str) -> str:
 def unit_escaped(text: str) -> str:
     """A command line of a unit with no specifier and no variable expanded in it."""
     return text.replace("%", "%%").replace("$", "$$")
+
+
+def reload_escaped(text: str) -> str:
+    """The same, but for ``$MAINPID``, which stands for the process to reload."""
+    return "$MAINPID".join(map(unit_escaped, text.split("$MAINPID")))
 
 
 def _line_in(template: str, error: BaseException) -> int | str:

@@ -42,6 +42,8 @@ class Invocation:
     """Whether it only shows what it would change."""
     can_ask: bool = False
     """Whether somebody can answer a question."""
+    files: tuple[str, ...] = ()
+    """File names of the deploys."""
 
 
 def invocation() -> Invocation:
@@ -56,6 +58,7 @@ def invocation() -> Invocation:
         deploys=one_line(" ".join(words)) or "something",
         is_dry=bool(options.get("dry")),
         can_ask=not unattended,
+        files=deploys(),
     )
 
 

@@ -83,6 +83,12 @@ def _roles(of: Mapping[str, tuple[Role, ...]]) -> tuple[Role, ...]:
 
 
 @for_pyinfra
+def changes_everything() -> bool:
+    """Whether this run changes the application and then the load balancers."""
+    return "site.py" in current_run().invocation.files
+
+
+@for_pyinfra
 def current_cluster() -> Cluster:
     """The Cluster of this run: what AWS said, joined with the host's settings."""
     run = current_run()

@@ -110,6 +110,25 @@ class System:
         """The nodes of the status by name."""
         return {node["node"]: node for node in self.status()["nodes"]}
 
+    @contextmanager
+    def started(self, *words: str) -> Iterator[Result]:
+        """A command of the lab that runs meanwhile; its result is there at the end."""
+        process = subprocess.Popen(
+            self.command(*words),
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        result: Result = Result(words, 0, "", "")
+        try:
+            yield result
+            result.stdout, result.stderr = process.communicate(timeout=120)
+            result.returncode = process.returncode
+        finally:
+            process.kill()
+            process.communicate()
+
     def operator(self, *words: str, check: bool = True) -> Result:
         return self.call("run", "--", *words, check=check)
 

@@ -20,6 +20,7 @@ from tests.lab.system import (
     System,
     changes,
     output,
+    stream,
     wait_until,
 )
 
@@ -143,16 +144,17 @@ def test_broken_release_stops_the_roll_at_the_first_node(site: System) -> None:
     assert site.answering_nodes(9001, 8) == set(running)
 
 
-def drained(system: System) -> set[str]:
-    """The servers that any load balancer was told to send no clients."""
-    ask = "echo show servers state | socat - UNIX-CONNECT:/run/haproxy/admin.sock"
-    rows = [
-        line.split()
-        for name in ("lb-1", "lb-2")
-        for line in system.node(name, ask).stdout.splitlines()
-    ]
+def drained_on(system: System, name: str) -> set[str]:
+    """The servers that a load balancer was told to send no clients."""
+    ask = "echo show servers state | socat -t5 - UNIX-CONNECT:/run/haproxy/admin.sock"
+    rows = [line.split() for line in system.node(name, ask).stdout.splitlines()]
     servers = [row for row in rows if len(row) > 18 and row[0].isdigit()]
     return {row[3] for row in servers if row[6] != "0"}
+
+
+def drained(system: System) -> set[str]:
+    """The servers that any load balancer was told to send no clients."""
+    return {node for name in ("lb-1", "lb-2") for node in drained_on(system, name)}
 
 
 def test_stages_come_in_order_and_a_failing_one_stops_the_rest(site: System) -> None:
@@ -206,6 +208,85 @@ def test_run_killed_in_a_turn_is_finished_by_the_next(site: System) -> None:
     assert drained(site) == set()
     assert report.acknowledged <= stored(site).keys()
     site.deploy(what="app")
+
+
+def test_node_whose_test_message_fails_stays_out_over_a_reload(site: System) -> None:
+    faults = "/etc/message-app/faults.json"
+    site.node("app-1", f"echo '{{\"refuse\": true}}' >{faults}")
+    try:
+        options = ("-y", "--data", "app_version=2.0.0")
+        result = site.deploy(*options, what="app", check=False)
+        for node in ("lb-1", "lb-2"):
+            site.node(node, "systemctl reload haproxy")
+        assert site.answering_nodes(9001, 8) == {"app-2"}
+    finally:
+        site.node("app-1", f"rm {faults}")
+    assert result.returncode != 0
+    assert "app-1: deploy failed: its test message failed" in output(result)
+    assert "message-app was stopped there, so that it gets no clients" in output(result)
+    site.deploy(what="app")
+    wait_until(
+        lambda: site.answering_nodes(9001, 4) == {"app-1", "app-2"}, 30, "both nodes"
+    )
+
+
+def test_one_node_goes_first_when_the_database_is_down(site: System) -> None:
+    site.execute("db-1", "systemctl", "stop", "postgresql@17-main")
+    try:
+        wait_until(lambda: site.ask(9001) == "", 30, "no node serves")
+        options = ("--data", "app_version=2.0.0", "--data", "app_start_timeout=5")
+        result = site.deploy("-y", *options, what="app", check=False)
+    finally:
+        site.execute("db-1", "systemctl", "start", "postgresql@17-main")
+    assert result.returncode != 0
+    assert sorted(versions(site).values()) == ["1.0.0", "2.0.0"]
+    site.deploy(what="app")
+    assert set(versions(site).values()) == {"1.0.0"}
+    wait_until(lambda: site.ask(9001) != "", 30, "messages are taken again")
+
+
+def test_batch_that_leaves_no_node_is_refused(site: System) -> None:
+    said = told(site, "--data", "app_batch=2", "--data", "app_version=2.0.0")
+    assert "app_batch 2 would take every application node that serves" in said
+
+
+def test_drain_that_fails_half_way_is_undone(site: System) -> None:
+    standby = site.standby
+    options = ("--data", "app_version=2.0.0", "--data", "drain_timeout=40")
+    words = (PYINFRA, "inventories/lab.py", "deploys/app.py", "-y", *options)
+    freeze = "kill -{} $(pgrep -x haproxy)"
+    with stream(site, 9001) as one, stream(site, 9001) as two:
+        with site.started("run", "--", *words) as run:
+            wait_until(lambda: len(drained(site)) == 1, 60, "a drained node")
+            site.node(standby, freeze.format("STOP"))
+            try:
+                wait_until(lambda: not drained_on(site, site.holder), 60, "undone")
+            finally:
+                site.node(standby, freeze.format("CONT"))
+        one()
+        two()
+    assert run.returncode != 0
+    assert "deploy failed" in output(run)
+    assert set(versions(site).values()) == {"1.0.0"}
+    site.deploy(what="app")
+    assert drained(site) == set()
+
+
+def test_notice_of_the_login_shell_breaks_nothing(site: System) -> None:
+    nodes = ("app-1", "app-2", "lb-1", "lb-2")
+    rc = "/etc/bash.bashrc"
+    for node in nodes:
+        site.node(node, f"cp -p {rc} {rc}.kept; sed -i '1i echo Authorized only' {rc}")
+    try:
+        said = output(site.deploy("-y", "-vvv", what="site"))
+        assert "Authorized only" in said, "the shell says nothing"
+        assert changes(site.deploy("-y", what="site")) == 0
+        site.deploy("-y", "--data", "app_version=2.0.0", what="app")
+    finally:
+        for node in nodes:
+            site.node(node, f"mv {rc}.kept {rc}")
+    site.deploy(what="app")
+    assert set(versions(site).values()) == {"1.0.0"}
 
 
 def told(site: System, *options: str, what: str = "app") -> str:

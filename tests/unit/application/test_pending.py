@@ -1,12 +1,21 @@
 """What an application node gets, and what is to be done to it."""
 
+import hashlib
 import subprocess
 from dataclasses import replace
 from typing import Any
 
 from pydantic import SecretStr
 
-from portway.application.pending import Pending, pending
+from portway.application.facts import ApplicationFacts
+from portway.application.pending import (
+    HINT,
+    FoundApplication,
+    Loaded,
+    Pending,
+    pending,
+    reasons,
+)
 from portway.model.build import build_cluster
 from portway.model.cluster import Cluster
 from portway.model.login import Login
@@ -50,7 +59,7 @@ def found(application: Application, **changes: Any) -> FoundNode:
         enabled=True,
         needs_daemon_reload=False,
         overrides=(),
-        loaded_sha256=application.loaded_sha256,
+        loaded_sha256=application.fixed_sha256,
     )
     return FoundNode(
         files={
@@ -64,8 +73,26 @@ def found(application: Application, **changes: Any) -> FoundNode:
 RELEASES = FoundReleases({"1.0.0": "a" * 64}, "1.0.0")
 
 
-def todo(application: Application, node: FoundNode | None = None) -> Pending:
-    return pending(application, node or found(application), RELEASES, 3, drained=False)
+def running(application: Application) -> FoundApplication:
+    """A process that has loaded all that it should, in its own words."""
+    record = [f"loaded\t{line}" for line in application.record.splitlines()]
+    loaded = ApplicationFacts().process(record).loaded
+    assert loaded is not None
+    return FoundApplication(RELEASES, loaded)
+
+
+def todo(
+    application: Application,
+    node: FoundNode | None = None,
+    process: FoundApplication | None = None,
+) -> Pending:
+    return pending(
+        application,
+        node or found(application),
+        process or running(application),
+        3,
+        drained=False,
+    )
 
 
 def test_node_that_is_as_it_should_be_has_nothing_pending() -> None:
@@ -74,7 +101,7 @@ def test_node_that_is_as_it_should_be_has_nothing_pending() -> None:
 
 def test_node_that_has_nothing_gets_everything() -> None:
     application = wanted()
-    result = pending(application, FoundNode(), FoundReleases(), 3, drained=False)
+    result = pending(application, FoundNode(), FoundApplication(), 3, drained=False)
     assert result.files == application.own_files
     assert result.fetch
     assert result.switch
@@ -91,7 +118,7 @@ def test_everything_that_a_process_loads_restarts_it_when_it_changed() -> None:
         wanted({"client_name": "two", "client_port": 9002}),
         wanted(app_capabilities=("CAP_NET_RAW",)),
     ):
-        assert todo(change, found(before)).restart
+        assert todo(change, found(before), running(before)).restart
 
 
 def test_file_changed_by_hand_is_put_right_without_a_restart() -> None:
@@ -104,10 +131,98 @@ def test_file_changed_by_hand_is_put_right_without_a_restart() -> None:
     assert not result.restart
 
 
-def test_process_that_runs_with_something_else_is_restarted() -> None:
+def test_process_that_is_not_known_to_run_as_it_should_is_restarted() -> None:
     application = wanted()
-    for changes in ({"active": False}, {"loaded_sha256": "0"}, {"loaded_sha256": None}):
-        assert todo(application, found(application, **changes)).restart
+    assert todo(application, found(application, active=False)).restart
+    other = Loaded("0", application.config.sha256)
+    for loaded in (None, other):
+        assert todo(application, process=FoundApplication(RELEASES, loaded)).restart
+
+
+RELOAD: dict[str, Any] = {"app_reload_command": "kill -HUP $MAINPID"}
+MORE = (
+    {"client_name": "one", "client_port": 9001},
+    {"client_name": "two", "client_port": 9002},
+)
+
+
+def test_changed_configuration_is_reloaded_if_the_application_can() -> None:
+    before = wanted(**RELOAD)
+    other = replace(INPUTS, login=Login("application", SecretStr("other")))
+    for change in (wanted(*MORE, **RELOAD), wanted(inputs=other, **RELOAD)):
+        result = todo(change, found(before), running(before))
+        assert (result.reload, result.restart) == (True, False)
+
+
+def test_what_only_a_start_loads_restarts_an_application_that_can_reload() -> None:
+    before = wanted(**RELOAD)
+    for change in (
+        wanted(inputs=replace(INPUTS, authority="OTHER\n"), **RELOAD),
+        wanted(*MORE, app_capabilities=("CAP_NET_RAW",), **RELOAD),
+        wanted(app_command="bin/other", **RELOAD),
+        wanted(
+            inputs=replace(INPUTS, release=replace(RELEASE, sha256="b" * 64)), **RELOAD
+        ),
+    ):
+        result = todo(change, found(before), running(before))
+        assert (result.reload, result.restart) == (False, True)
+
+
+def test_reload_command_alone_reaches_the_unit_without_a_restart() -> None:
+    before = wanted()
+    result = todo(wanted(**RELOAD), found(before), running(before))
+    assert result.settle
+    assert not result.restart
+    assert not result.reload
+    # … and serves for a change that comes with it.
+    assert todo(wanted(*MORE, **RELOAD), found(before), running(before)).reload
+    assert "\nExecReload=kill -HUP $MAINPID\n" in unit(wanted(**RELOAD))
+
+
+def recorded_by_version_0_1_0(application: Application) -> list[str]:
+    """What the fact prints of a process that left one hash of everything."""
+    texts = [f"{RELEASE.sha256}\n"]
+    texts += [f.content for f in application.own_files if not f.path.endswith("ners")]
+    everything = hashlib.sha256("".join(texts).encode()).hexdigest()
+    return [
+        f"loaded\t{everything}  -",
+        f"disk everything\t{everything}",
+        f"disk fixed\t{application.fixed_sha256}",
+        f"disk config\t{application.config.sha256}",
+    ]
+
+
+def test_process_of_version_0_1_0_is_recorded_and_not_restarted() -> None:
+    application = wanted()
+    said = recorded_by_version_0_1_0(application)
+    before = replace(ApplicationFacts().process(said), releases=RELEASES)
+    result = todo(application, process=before)
+    assert result.record == application.record
+    assert not result.restart
+    # The next run finds its record behind the old one.
+    said += [f"loaded\t{line}" for line in application.record.splitlines()]
+    after = replace(ApplicationFacts().process(said), releases=RELEASES)
+    assert not todo(application, process=after)
+
+
+def test_files_written_and_not_loaded_leave_a_process_of_0_1_0_unknown() -> None:
+    said = ["loaded\taaa  -", "disk everything\tbbb", "disk fixed\tc", "disk config\td"]
+    assert ApplicationFacts().process(said).loaded is None
+
+
+def test_reasons_count_ports() -> None:
+    before, change = wanted(), wanted(*MORE)
+    assert reasons(change, found(before), running(before)) == (
+        "ports in its configuration: 1 added",
+        HINT,
+    )
+    assert reasons(before, found(change), running(change)) == (
+        "ports in its configuration: 1 removed",
+        HINT,
+    )
+    can = wanted(*MORE, **RELOAD)
+    assert HINT not in reasons(can, found(before), running(before))
+    assert reasons(before, found(before), running(before)) == ()
 
 
 def test_unit_that_does_not_start_at_boot_is_settled_without_a_restart() -> None:
@@ -119,22 +234,27 @@ def test_unit_that_does_not_start_at_boot_is_settled_without_a_restart() -> None
 
 def test_drained_node_is_put_back_though_nothing_else_is_to_change() -> None:
     application = wanted()
-    result = pending(application, found(application), RELEASES, 3, drained=True)
+    result = pending(
+        application, found(application), running(application), 3, drained=True
+    )
     assert result
     assert not result.restart
 
 
-def test_recorded_hash_is_the_one_that_the_unit_calculates(tmp_path: Any) -> None:
-    application = wanted()
-    texts = [f"{RELEASE.sha256}\n", *(f.content for f in application.own_files)]
-    for number, text in enumerate(texts):
-        (tmp_path / str(number)).write_text(text)
-    script = f"cd {tmp_path} && cat 0 1 2 3 | sha256sum"
-    said = subprocess.check_output(["sh", "-c", script], text=True)
-    assert said.split()[0] == application.loaded_sha256
-    order = unit(application).split("&& cat ")[1].split(" | sha256sum")[0].split()
-    paths = [file.path for file in application.own_files]
-    assert order == ["/opt/message-app/current/.portway-sha256", *paths]
+def test_unit_records_what_a_run_expects(tmp_path: Any) -> None:
+    application = wanted(**RELOAD)
+    (line,) = (
+        line for line in unit(application).splitlines() if "ExecStartPre=" in line
+    )
+    script = line.split("-c ", 1)[1][1:-1]
+    contents = {file.path: file.content for file in application.own_files}
+    contents["/opt/message-app/current/.portway-sha256"] = f"{RELEASE.sha256}\n"
+    for number, (path, content) in enumerate(contents.items()):
+        (tmp_path / str(number)).write_text(content)
+        script = script.replace(path, str(tmp_path / str(number)))
+    script = script.replace("/run/portway/loaded", str(tmp_path / "loaded"))
+    subprocess.run(["sh", "-c", script], check=True)
+    assert (tmp_path / "loaded" / "message-app").read_text() == application.record
 
 
 def test_configuration_holds_what_the_application_needs() -> None:

@@ -1,7 +1,7 @@
 """What HAProxy says of its servers, read from what it really printed."""
 
 from portway.application.draining import is_drained, serves
-from portway.application.facts import ApplicationHealth, ReleaseFacts
+from portway.application.facts import ApplicationFacts, ApplicationHealth
 from portway.load_balancers.haproxy import Balancing, BalancingFacts
 from portway.model.stack import Role
 from tests.unit.samples import node
@@ -70,7 +70,7 @@ def test_node_with_streams_left_still_serves_though_drained() -> None:
 
 
 def test_releases_come_in_the_order_of_their_installation() -> None:
-    found = ReleaseFacts().process(
+    application = ApplicationFacts().process(
         [
             "link\tcurrent\t2.0.0",
             "release\t10.0.0\taaa\t1700000003.5",
@@ -78,6 +78,7 @@ def test_releases_come_in_the_order_of_their_installation() -> None:
             "leftover",
         ]
     )
+    found = application.releases
     assert list(found.sums) == ["2.0.0", "10.0.0"]
     assert (found.current, found.previous, found.leftovers) == ("2.0.0", None, True)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pyinfra.api import FactBase
 
-from portway.application.facts import ApplicationHealth, ReleaseFacts
+from portway.application.facts import ApplicationFacts, ApplicationHealth
 from portway.load_balancers.haproxy import Balancing, BalancingFacts
 from portway.load_balancers.status import AddressPermissions, LoadBalancerFacts
 from portway.ops.facts import FileDifference, NodeFacts
@@ -16,7 +16,7 @@ from portway.ops.framing import BEGIN, END, NodeFact, framed, unframed
 NOTICE = "Authorized use only"
 FACTS = (
     ApplicationHealth,
-    ReleaseFacts,
+    ApplicationFacts,
     BalancingFacts,
     AddressPermissions,
     LoadBalancerFacts,
