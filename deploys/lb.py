@@ -5,6 +5,7 @@ Run it after the stack was created, and again whenever something may have drifte
 
 from pyinfra import host
 
+from portway.application.changes import verify_application_ports
 from portway.load_balancers.asking import is_last
 from portway.load_balancers.deploy import (
     apply_load_balancer,
@@ -14,6 +15,7 @@ from portway.load_balancers.deploy import (
     verify_standby,
     wanted_load_balancer,
 )
+from portway.load_balancers.standby_first import verify_order
 from portway.ops.ordering import barrier
 from portway.run.exclusive import one_run_at_a_time
 from portway.run.inventory import current_cluster
@@ -25,6 +27,10 @@ lb = {member.name: member for member in cluster.load_balancers}.get(host.name)
 if lb is not None:
     wanted = wanted_load_balancer(cluster, lb)
 
+    verify_application_ports(  # on both, before anything is touched
+        cluster=cluster, wanted=wanted, name="Verify that the application serves it all"
+    )
+    verify_order(cluster=cluster, lb=lb, wanted=wanted, name="Verify the order")
     if not lb.holds_address:  # the standby first …
         apply_load_balancer(cluster, wanted)
     verify_standby(cluster=cluster, lb=lb, name="Verify the standby")  # on both

@@ -117,7 +117,13 @@ def test_first_node_that_does_not_come_up_stops_the_run(
 ) -> None:
     write_clients(clients_file, 9041)
     holder, standby = settled.holder, settled.standby
-    settled.node(standby, "systemctl mask --runtime --now haproxy")
+    folder = "/run/systemd/system/haproxy.service.d"
+    fails = "echo the licence is missing; exit 1"
+    settled.node(
+        standby,
+        f"mkdir -p {folder}; printf '[Service]\\nExecStartPre=sh -c \"{fails}\"\\n' "
+        f">{folder}/zz.conf; systemctl daemon-reload; systemctl stop haproxy",
+    )
     before = settled.file_states()
     try:
         result = settled.deploy(
@@ -125,11 +131,12 @@ def test_first_node_that_does_not_come_up_stops_the_run(
         )
         assert result.returncode != 0
         assert standby in output(result)
+        assert "the licence is missing" in output(result), "its journal"
         assert settled.file_states()[holder] == before[holder]
         assert settled.ask(9001).startswith("app-")
         assert settled.ask(9041) == ""
     finally:
-        settled.node(standby, "systemctl unmask --runtime haproxy")
+        settled.node(standby, f"rm {folder}/zz.conf; systemctl daemon-reload")
     settled.deploy("-y", "--data", f"clients_file={clients_file}")
     assert settled.ask(9041).startswith("app-")
 

@@ -131,16 +131,26 @@ def test_limit_touches_one_node_and_renders_the_whole_cluster(
 ) -> None:
     entry = {"client_name": "late", "client_port": 9025}
     clients_file.write_text(json.dumps({"clients": [entry]}))
+    holder, standby = deployed.holder, deployed.standby
     before = deployed.file_states()
     data = ("--data", f"clients_file={clients_file}")
-    deployed.deploy("-y", "--limit", "lb-1", *data)
+    # The holder ahead of its standby is refused.
+    refused = deployed.deploy("-y", "--limit", holder, *data, check=False)
+    assert refused.returncode != 0
+    assert f"change the standby first: --limit {standby}" in output(refused)
+    assert deployed.file_states() == before
+
+    deployed.deploy("-y", "--limit", standby, *data)
     after = deployed.file_states()
-    assert after["lb-2"] == before["lb-2"]
-    config = deployed.node("lb-1", "cat /etc/haproxy/haproxy.cfg").stdout
+    assert after[holder] == before[holder]
+    config = deployed.node(standby, "cat /etc/haproxy/haproxy.cfg").stdout
     assert "frontend late" in config
     assert "server app-2" in config
-    peer = deployed.node("lb-1", "cat /etc/keepalived/keepalived.conf").stdout
-    assert deployed.addresses("load-balancer")["lb-2"] in peer
+    peer = deployed.node(standby, "cat /etc/keepalived/keepalived.conf").stdout
+    assert deployed.addresses("load-balancer")[holder] in peer
+
+    deployed.deploy("-y", "--limit", holder, *data)
+    assert deployed.ask(9025).startswith("app-")
 
 
 def test_new_application_node_changes_only_backends_and_cuts_no_stream(

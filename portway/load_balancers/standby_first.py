@@ -1,0 +1,64 @@
+"""The standby first, also when a run leaves it out."""
+
+from dataclasses import asdict
+
+from pyinfra import inventory, logger, state
+
+from portway.errors import PortwayError
+from portway.model.cluster import Cluster, LoadBalancer
+from portway.ops.differences import is_settled
+from portway.ops.facts import NodeFacts
+from portway.ops.operations import read_node
+from portway.ops.pyinfra_errors import Commands, failure, operation
+from portway.ops.remote import ask, node_of_run
+from portway.render.files import WantedNode
+from portway.render.load_balancer import (
+    HAPROXY,
+    load_balancer,
+    load_balancer_survey,
+)
+
+
+@operation
+def verify_order(cluster: Cluster, lb: LoadBalancer, wanted: WantedNode) -> Commands:
+    """Fail before the holder of the address is changed ahead of its standby.
+
+    That can only be if the run leaves the standby out. One that cannot be asked, or on
+    which HAProxy does not run, protects nobody: then the run goes on and says so.
+    """
+    active = {member.name for member in inventory.get_active_hosts()}
+    if not state.is_executing or not lb.holds_address or lb.peer.name in active:
+        return
+    if is_settled(wanted, read_node(wanted.survey)):
+        return
+    standby = lb.peer.name
+    try:
+        behind = _runs_something_else(cluster, standby)
+    except PortwayError as error:
+        logger.warning(
+            f"{lb.name} holds the address and is changed though its standby is not: "
+            f"{error.message}"
+        )
+        return
+    if behind:
+        yield failure(
+            f"{lb.name} is not changed",
+            [
+                f"it holds the address, and {standby}, its standby, runs with another "
+                "configuration: nobody would know whether this one works"
+            ],
+            do=f"leave --limit out, or change the standby first: --limit {standby}",
+        )
+
+
+def _runs_something_else(cluster: Cluster, name: str) -> bool:
+    """Whether a standby's HAProxy serves with another configuration than it should.
+
+    Raises PortwayError if it does not serve, or cannot be asked.
+    """
+    found = ask(node_of_run(name), NodeFacts, **asdict(load_balancer_survey()))
+    unit = found.services.get(HAPROXY.unit)
+    if unit is None or not unit.active:
+        raise PortwayError(f"HAProxy does not run on {name}")
+    should = load_balancer(cluster, cluster.load_balancer(name))
+    return unit.loaded_sha256 != should.file(HAPROXY.config).sha256
