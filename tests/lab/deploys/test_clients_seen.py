@@ -89,8 +89,14 @@ def site(settled: System, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         settled.execute(node, *run, "python3", "-c", ANSWER, str(port))
         wait_for_port(settled, node, port)
     data = ("--data", f"clients_file={file}", "--data", "http_timeout=2")
+    # As if Portway had not deployed the application: nothing says what it serves.
+    record, kept = "/run/portway/loaded/message-app", "/run/record-of-message-app"
+    for node, _ in servers:
+        settled.node(node, f"mv {record} {kept}")
     said = output(settled.deploy("-y", *data))
     yield Site(settled, inside, outside, said)
+    for node, _ in servers:
+        settled.node(node, f"mv {kept} {record}")
     for node, port in servers:
         settled.execute(node, "systemctl", "stop", f"answer-{port}")
     settled.deploy()

@@ -67,7 +67,9 @@ def test_thousand_clients_each_have_their_port(
     deployed: System, clients_file: Path
 ) -> None:
     entries = [
-        {"client_name": f"client-{n}", "client_port": 9000 + n} for n in range(1, 1001)
+        {"client_name": f"client-{n}", "client_port": 9000 + n}
+        | ({"mode": "http"} if n == 4 else {})  # as the application serves it
+        for n in range(1, 1001)
     ]
     clients_file.write_text(json.dumps({"clients": entries}))
     deployed.deploy("-y", "--data", f"clients_file={clients_file}")
