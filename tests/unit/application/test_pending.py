@@ -3,8 +3,10 @@
 import hashlib
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import SecretStr
 
 from portway.application.facts import ApplicationFacts
@@ -179,30 +181,76 @@ def test_reload_command_alone_reaches_the_unit_without_a_restart() -> None:
     assert "\nExecReload=kill -HUP $MAINPID\n" in unit(wanted(**RELOAD))
 
 
-def recorded_by_version_0_1_0(application: Application) -> list[str]:
-    """What the fact prints of a process that left one hash of everything."""
-    texts = [f"{RELEASE.sha256}\n"]
-    texts += [f.content for f in application.own_files if not f.path.endswith("ners")]
-    everything = hashlib.sha256("".join(texts).encode()).hexdigest()
-    return [
-        f"loaded\t{everything}  -",
-        f"disk everything\t{everything}",
-        f"disk fixed\t{application.fixed_sha256}",
-        f"disk config\t{application.config.sha256}",
-    ]
+def read(folder: Path) -> FoundApplication:
+    """What the fact says of a node whose files are in a folder."""
+    script = ApplicationFacts().command(app="message-app")
+    for path in ("/opt/", "/etc/", "/run/"):
+        script = script.replace(path, f"{folder}{path}")
+    said = subprocess.run(
+        ["sh", "-c", script], capture_output=True, text=True, check=True
+    )
+    return ApplicationFacts().process(said.stdout.splitlines())
 
 
-def test_process_of_version_0_1_0_is_recorded_and_not_restarted() -> None:
+def put(folder: Path, path: str, content: str) -> Path:
+    target = folder / path.removeprefix("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(content)
+    return target
+
+
+@pytest.fixture
+def node_of_0_1_0(tmp_path: Path) -> Path:
+    """A node as version 0.1.0 leaves it: one hash of everything, another unit."""
     application = wanted()
-    said = recorded_by_version_0_1_0(application)
-    before = replace(ApplicationFacts().process(said), releases=RELEASES)
+    files = [file for file in application.own_files if "listeners" not in file.path]
+    texts = {file.path: file.content for file in files}
+    path = "/etc/systemd/system/message-app.service"
+    (start,) = (i for i in texts[path].splitlines() if i.startswith("ExecStartPre="))
+    texts[path] = texts[path].replace(start, "ExecStartPre=+/bin/sh -c 'another'")
+    for path, text in texts.items():
+        put(tmp_path, path, text)
+    release = "/opt/message-app/releases/1.0.0"
+    put(tmp_path, f"{release}/.portway-sha256", f"{RELEASE.sha256}\n")
+    (tmp_path / "opt/message-app/current").symlink_to("releases/1.0.0")
+    everything = "".join((f"{RELEASE.sha256}\n", *texts.values()))
+    digest = hashlib.sha256(everything.encode()).hexdigest()
+    put(tmp_path, "/run/portway/loaded/message-app", f"{digest}  -\n")
+    return tmp_path
+
+
+def test_process_of_version_0_1_0_is_recorded_and_not_restarted(
+    node_of_0_1_0: Path,
+) -> None:
+    application = wanted()
+    before = read(node_of_0_1_0)
+    assert before.loaded == Loaded(
+        application.fixed_sha256, application.config.sha256, is_recorded=False
+    )
     result = todo(application, process=before)
     assert result.record == application.record
     assert not result.restart
-    # The next run finds its record behind the old one.
-    said += [f"loaded\t{line}" for line in application.record.splitlines()]
-    after = replace(ApplicationFacts().process(said), releases=RELEASES)
-    assert not todo(application, process=after)
+    # The next run finds its record behind the old one, whatever the files are then.
+    record = node_of_0_1_0 / "run/portway/loaded/message-app"
+    with record.open("a") as file:
+        file.write(result.record)
+    put(node_of_0_1_0, "/etc/systemd/system/message-app.service", unit(application))
+    assert not todo(application, process=read(node_of_0_1_0))
+    # Version 0.1.0 itself finds the line that it wrote.
+    assert record.read_text().splitlines()[0].endswith("  -")
+
+
+def test_changed_client_on_a_node_of_version_0_1_0_is_taken_over_by_a_reload(
+    node_of_0_1_0: Path,
+) -> None:
+    change = wanted(*MORE, **RELOAD)
+    result = todo(change, process=read(node_of_0_1_0))
+    assert (result.reload, result.restart) == (True, False)
+    assert len(result.record.splitlines()) == 2, "it is not known what it serves"
+
+
+def test_node_without_anything_says_so(tmp_path: Path) -> None:
+    assert read(tmp_path) == FoundApplication()
 
 
 def test_files_written_and_not_loaded_leave_a_process_of_0_1_0_unknown() -> None:
