@@ -93,7 +93,9 @@ def announce(cluster: Cluster, node: Node, wanted: Application) -> None:
     The last node that is looked at says it for all, before anything is touched.
     """
     found, process = read_node(wanted.node.survey), _read_application(wanted.unit)
-    now = what_happens(_pending(cluster, wanted))
+    unit = found.services.get(wanted.unit)
+    runs = unit is not None and unit.active
+    now = what_happens(_pending(cluster, wanted), runs=runs)
     told: dict[str, list[tuple[str, str]]] = once_per_run("announced", dict)
     told[host.name] = [(now, "; ".join(reasons(wanted, found, process)))]
     left = len(wanted.listeners) - len(_last(cluster, node).listeners)

@@ -57,10 +57,10 @@ def _is_known(found: dict[str, Balancing], node: Node) -> bool:
     return any(balancing.of(node.address) for balancing in found.values())
 
 
-def what_happens(todo: Pending) -> str:
+def what_happens(todo: Pending, *, runs: bool) -> str:
     """What happens to the streams on a node; nothing if its process stays as it is."""
     if todo.restart:
-        return "drained and restarted"
+        return "drained and restarted" if runs else "started"
     return "reloaded, without a drain" if todo.reload else ""
 
 
