@@ -84,9 +84,11 @@ def to_serve(
     return meanwhile(wanted, [route.listener for route in used])
 
 
-def still_used(cluster: Cluster, node: Node) -> tuple[Listener, ...]:
+def still_used(
+    cluster: Cluster, node: Node, served: tuple[Listener, ...]
+) -> tuple[Listener, ...]:
     """The ports that load balancers use now, though no client should be sent there."""
-    used = used_routes(ask_routes(cluster), node, ())
+    used = used_routes(ask_routes(cluster), node, served)
     return only_used(listeners(cluster, node), [route.listener for route in used])
 
 

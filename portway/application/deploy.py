@@ -152,7 +152,7 @@ def close_unused(cluster: Cluster, node: Node, wanted: Application) -> Commands:
     if last.record == wanted.record:
         host.noop("every port of the application is in use")
         return
-    if state.is_executing and (used := still_used(cluster, node)):
+    if state.is_executing and (used := still_used(cluster, node, wanted.listeners)):
         for listener in used:
             logger.warning(
                 f"{host.print_prefix}port {listener.port} of the application stays "

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from portway.contract.paths import HAPROXY_CONFIG, LOADED_FOLDER
+from portway.errors import PortwayError
 from portway.model.cluster import Cluster
 from portway.model.fields import Mode
 from portway.model.listeners import Listener, Route
@@ -68,9 +69,19 @@ def _routes(rows: list[list[str]]) -> Iterator[Route]:
 
 def ask_routes(cluster: Cluster) -> dict[str, FoundRoutes]:
     """Where each load balancer sends its clients; PortwayError if one does not say."""
-    return {
-        lb.name: ask(node_of_run(lb.name), RoutesFacts) for lb in cluster.load_balancers
-    }
+    found = {}
+    for lb in cluster.load_balancers:
+        node = node_of_run(lb.name)
+        try:
+            found[lb.name] = ask(node, RoutesFacts)
+        except PortwayError as error:
+            raise PortwayError(
+                error.message,
+                why=f"{lb.name} may be sending clients to an application node, so no "
+                "port is closed there",
+                do=f"bring {lb.name} back, or terminate it, and run again",
+            ) from error
+    return found
 
 
 _ROUTES_SCRIPT = f"""
