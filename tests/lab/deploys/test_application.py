@@ -144,12 +144,22 @@ def test_broken_release_stops_the_roll_at_the_first_node(site: System) -> None:
     assert site.answering_nodes(9001, 8) == set(running)
 
 
-def drained_on(system: System, name: str) -> set[str]:
-    """The servers that a load balancer was told to send no clients."""
+def servers_on(system: System, name: str) -> list[list[str]]:
+    """The columns of "show servers state" on a load balancer."""
     ask = "echo show servers state | socat -t5 - UNIX-CONNECT:/run/haproxy/admin.sock"
     rows = [line.split() for line in system.node(name, ask).stdout.splitlines()]
-    servers = [row for row in rows if len(row) > 18 and row[0].isdigit()]
-    return {row[3] for row in servers if row[6] != "0"}
+    return [row for row in rows if len(row) > 18 and row[0].isdigit()]
+
+
+def drained_on(system: System, name: str) -> set[str]:
+    """The servers that a load balancer was told to send no clients."""
+    return {row[3] for row in servers_on(system, name) if row[6] != "0"}
+
+
+def nobody_serves(system: System) -> bool:
+    """Whether both load balancers see every server as down."""
+    rows = [row for name in ("lb-1", "lb-2") for row in servers_on(system, name)]
+    return all(row[5] == "0" for row in rows)
 
 
 def drained(system: System) -> set[str]:
@@ -233,7 +243,7 @@ def test_node_whose_test_message_fails_stays_out_over_a_reload(site: System) -> 
 def test_one_node_goes_first_when_the_database_is_down(site: System) -> None:
     site.execute("db-1", "systemctl", "stop", "postgresql@17-main")
     try:
-        wait_until(lambda: site.ask(9001) == "", 30, "no node serves")
+        wait_until(lambda: nobody_serves(site), 40, "no node serves")
         options = ("--data", "app_version=2.0.0", "--data", "app_start_timeout=5")
         result = site.deploy("-y", *options, what="app", check=False)
     finally:
