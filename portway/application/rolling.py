@@ -12,6 +12,12 @@ from pyinfra.api.host import Host
 from portway.application.draining import drain, put_back
 from portway.application.facts import ApplicationHealth
 from portway.application.pending import Pending
+from portway.application.reloading import (
+    WENT_BACK,
+    forget_script,
+    go_back_script,
+    keep_script,
+)
 from portway.contract.paths import INSTALLER, LOADED_FOLDER
 from portway.contract.release_requests import Remove, Request, Switch, to_json
 from portway.errors import PortwayError
@@ -35,7 +41,9 @@ def change_node(
             drain(cluster, node)
         try:
             _bring_up(host, cluster, wanted, todo)
-        except PortwayError:
+        except PortwayError as error:
+            if todo.reload:
+                raise _went_back(host, wanted, error) from error
             # The failure may have left the old version running well.
             if todo.restart and not health(host, cluster, wanted):
                 put_back(cluster, node)
@@ -71,6 +79,8 @@ def _bring_up(host: Host, cluster: Cluster, wanted: Application, todo: Pending) 
     record = shlex.quote(str(LOADED_FOLDER / wanted.unit))
     if todo.record:
         run(host, f"cat >>{record}", todo.record)
+    if todo.reload:
+        run(host, keep_script(wanted))
     for file in todo.files:
         run(host, write_script(file), file.content)
     if todo.fetch:
@@ -82,7 +92,21 @@ def _bring_up(host: Host, cluster: Cluster, wanted: Application, todo: Pending) 
     if todo.restart or todo.reload or todo.put_back:
         _wait_until_healthy(host, cluster, wanted, todo)
     if todo.reload:  # recorded when its ports are there: if they are not, it goes again
-        run(host, f"cat >{record}", wanted.record)
+        run(host, f"cat >{record} && {forget_script(wanted)}", wanted.record)
+
+
+def _went_back(host: Host, wanted: Application, error: PortwayError) -> PortwayError:
+    """The error of a failed reload, once the node has its previous configuration."""
+    try:
+        went_back = WENT_BACK in run(host, go_back_script(wanted))
+    except PortwayError:
+        went_back = False
+    how = "with its previous configuration" if went_back else "as it is"
+    return PortwayError(
+        error.message,
+        why=f"no stream was drained; {wanted.unit} goes on there {how}",
+        do="fix the cause and run again, which reloads it again",
+    )
 
 
 def _service_script(unit: str, todo: Pending) -> str:

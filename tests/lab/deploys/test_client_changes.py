@@ -190,7 +190,10 @@ def test_port_that_does_not_open_fails_the_run_and_the_next_one_mends_it(
     site: System, clients: Clients
 ) -> None:
     clients.deploy(ONE, TWO)
-    program = 'import socket, time; socket.create_server(("127.0.0.1", 9025)); '
+    state = "sha256sum /etc/message-app/* /run/portway/loaded/message-app"
+    nodes = site.addresses("application")
+    before = {node: site.node(node, state).stdout for node in nodes}
+    program = 'import socket, time; s = socket.create_server(("127.0.0.1", 9025)); '
     blocker = f"systemd-run -q --collect --unit=blocker python3 -c '{program}"
     for node in site.addresses("application"):
         site.node(node, f"{blocker}time.sleep(999)'")
@@ -204,7 +207,9 @@ def test_port_that_does_not_open_fails_the_run_and_the_next_one_mends_it(
             site.node(node, "systemctl stop blocker")
     assert failed.returncode != 0
     assert "it does not listen on port 9025" in output(failed)
-    assert "Address already in use" in output(failed), "the end of its journal"
+    assert "address already in use" in output(failed).lower(), "its journal"
+    assert "goes on there with its previous configuration" in output(failed)
+    assert {node: site.node(node, state).stdout for node in nodes} == before
     assert site.ask(9001) != ""
     clients.deploy(ONE, TWO, LATE)
     assert site.answering_nodes(9025, 8) == {"app-1", "app-2"}
