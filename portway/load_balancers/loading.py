@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from pyinfra import host, logger
-from pyinfra.api import FactBase
 
 from portway.contract.paths import LOADED_FOLDER, RELOAD_REASON
 from portway.contract.reloads import Kind, Reason
@@ -36,6 +35,7 @@ from portway.load_balancers.workers import refuse_reload_without_memory
 from portway.model.cluster import Cluster
 from portway.ops.differences import service_steps
 from portway.ops.fence import change
+from portway.ops.framing import NodeFact
 from portway.ops.operations import (
     digest_script,
     read_node,
@@ -59,7 +59,7 @@ class RunningHaproxy:
     servers: tuple[RunningServer, ...] = ()
 
 
-class RunningFacts(FactBase[RunningHaproxy]):
+class RunningFacts(NodeFact[RunningHaproxy]):
     """What HAProxy runs. Its configuration is asked for only when it must change."""
 
     def command(self) -> str:

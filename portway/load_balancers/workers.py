@@ -6,10 +6,10 @@ A reload starts a new worker; the older one stays while it has streams.
 from dataclasses import dataclass
 
 from pyinfra import host
-from pyinfra.api import FactBase
 
 from portway.contract.paths import MASTER_SOCKET
 from portway.errors import PortwayError
+from portway.ops.framing import NodeFact
 from portway.ops.remote import ask
 from portway.render.load_balancer import MAX_RELOADS
 
@@ -39,7 +39,7 @@ class Workers:
     """MiB that new processes can have."""
 
 
-class WorkersFacts(FactBase[Workers]):
+class WorkersFacts(NodeFact[Workers]):
     """HAProxy's workers, and the memory of the node."""
 
     def command(self) -> str:
