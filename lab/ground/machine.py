@@ -20,6 +20,11 @@ PROGRAMS = {
 
 FILES = {"/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring"}
 
+WATCHERS = Path("/proc/sys/fs/inotify/max_user_instances")
+ENOUGH_WATCHERS = 1024
+"""All hosts of all labs share root's limit. Debian's is 128; a lab uses about 35, and
+hosts of a fourth one would not boot."""
+
 
 def missing_packages() -> tuple[str, ...]:
     """The Debian packages that the lab needs and this machine does not have."""
@@ -41,3 +46,18 @@ def check_machine() -> None:
             "this machine lacks programs that the lab needs; "
             f"install it with 'apt-get install {' '.join(missing)}'"
         )
+
+
+def raise_limits(watchers: Path = WATCHERS) -> str:
+    """Let this machine run several labs; returns what was changed, "" if nothing.
+
+    The limit stays raised until the machine boots: another lab may need it.
+    """
+    before = int(watchers.read_text())
+    if before >= ENOUGH_WATCHERS:
+        return ""
+    try:
+        watchers.write_text(f"{ENOUGH_WATCHERS}\n")
+    except OSError as error:
+        return f"{watchers} stays at {before}, which is enough for three labs: {error}"
+    return f"{watchers} raised from {before} to {ENOUGH_WATCHERS}, until the next boot"

@@ -7,7 +7,7 @@ from lab.artifactory import releases
 from lab.aws import process, stack
 from lab.faults import hosts as host_faults
 from lab.ground import namespaces
-from lab.ground.machine import check_machine
+from lab.ground.machine import check_machine, raise_limits
 from lab.ground.progress import say, step
 from lab.lifecycle.lock import alone
 from lab.machines import database, hosts, image, operator
@@ -30,6 +30,8 @@ def up(
 ) -> None:
     """Bring a lab to what is asked, whatever of it is there already."""
     check_machine()
+    if changed := raise_limits():
+        say(changed)
     with alone(lab):
         lab.directory.mkdir(parents=True, exist_ok=True)
         chosen = _remember_suite(lab, suite)
