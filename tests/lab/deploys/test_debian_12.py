@@ -1,6 +1,9 @@
 """The main job on Debian 12: older HAProxy, keepalived and systemd."""
 
+from collections import deque
 from pathlib import Path
+
+import pytest
 
 from tests.lab.deploys.interfaces import renamed_interface, without_address
 from tests.lab.deploys.test_failover import failover
@@ -53,3 +56,22 @@ def test_nodes_change_without_a_reload_on_debian_12(
     bookworm.deploy(what="site")
     changes_without_reloads(bookworm, clients_file, rounds=1)
     reload_keeps_drains(bookworm)
+
+
+def test_ordered_stream_of_an_older_worker_leaves_a_drained_node_on_debian_12(
+    bookworm: System,
+) -> None:
+    bookworm.deploy(what="site")
+    lb = bookworm.holder
+    socket = "socat - UNIX-CONNECT:/run/haproxy/admin.sock"
+    drain = f"echo 'set server tcp_ordered/app-1 state drain' | {socket}"
+    with stream(bookworm, 9003) as last:
+        last()
+        bookworm.node(lb, "systemctl reload haproxy")
+        assert bookworm.ask(9003).startswith("app-1 ")
+        bookworm.node(lb, drain)
+        with pytest.raises(AssertionError, match="the stream ended"):
+            deque(iter(last, -1), maxlen=0)  # on and on
+        assert bookworm.ask(9003).startswith("app-2 ")
+    bookworm.deploy(what="app")
+    wait_until(lambda: bookworm.ask(9003).startswith("app-1 "), 15, "it is back")

@@ -1,10 +1,18 @@
 """Streams that are older than HAProxy's last reload are the load balancer's, too."""
 
+import bisect
+import itertools
 import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from tests.lab.system import System, output, stream, wait_until
+from lab.plan.names import Lab
+from lab.traffic.load import Load, missing
+from tests.lab.system import PROJECT, System, output, stream, wait_until
 
 LOAD_BALANCERS = ("lb-1", "lb-2")
 OLD_STREAMS = r"""
@@ -46,4 +54,79 @@ def test_stream_older_than_a_reload_is_drained_and_not_cut(site: System) -> None
     assert 5 <= int(seconds[1]) <= 8, "it was still there, and was told every 5 s"
     assert f"{site.holder} closes 1 streams" in text
     assert old_streams(site) == []
+    site.deploy(what="app")
+
+
+WATCH = """
+touch /run/watched
+while [ -e /run/watched ] && sleep 0.02; do
+    found=$(ss -Htn state established sport = :{port} | grep -cE "({peers})]?:")
+    echo "$(date +%s.%N) $found"
+done
+"""
+
+
+@contextmanager
+def watched(system: System, port: int) -> Iterator[Callable[[], list[str]]]:
+    """Look all the time which application nodes have streams on a port.
+
+    Yields a function that names each moment at which one node had a stream while
+    another one had had one and still had it later.
+    """
+    peers = "|".join(system.addresses("load-balancer").values()).replace(".", "[.]")
+    script = WATCH.format(port=port, peers=peers)
+    watchers = {
+        node: subprocess.Popen(
+            system.command("exec", node, "--", "sh", "-c", script),
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for node in system.addresses("application")
+    }
+    samples: dict[str, list[tuple[float, bool]]] = {}
+
+    def both() -> list[str]:
+        for node, process in watchers.items():
+            system.node(node, "rm /run/watched")
+            lines = process.communicate(timeout=30)[0].splitlines()
+            rows = [line.split() for line in lines if line.count(" ") == 1]
+            samples[node] = [(float(when), found != "0") for when, found in rows]
+            assert any(found for _, found in samples[node]), f"{node} was never used"
+        return [
+            f"{when:.3f}: {node} beside {other}"
+            for node, other in itertools.permutations(samples, 2)
+            for when, found in samples[node]
+            if found and is_between(when, samples[other])
+        ]
+
+    try:
+        yield both
+    finally:
+        for node, process in watchers.items():
+            system.node(node, "rm -f /run/watched")
+            process.communicate(timeout=30)
+
+
+def is_between(when: float, samples: list[tuple[float, bool]]) -> bool:
+    """Whether the last sample before and the first one after both found streams."""
+    after = bisect.bisect(samples, (when, False))
+    return 0 < after < len(samples) and samples[after - 1][1] and samples[after][1]
+
+
+def test_ordered_client_has_one_node_through_reloads_and_a_roll(site: System) -> None:
+    lab = Lab(site.name)
+    with (
+        watched(site, 9003) as both,
+        Load.start(lab, site.address, (9003,), clients=4, pause=0.1) as load,
+    ):
+        load.wait_until_served()
+        for node in LOAD_BALANCERS:
+            site.node(node, "systemctl reload haproxy")
+        wait_until(lambda: "app-1" in old_streams(site), 15, "old streams on app-1")
+        text = output(site.deploy("-y", "--data", "app_version=2.0.0", what="app"))
+        load.wait_until_served(time.time())
+        report = load.stop()
+        assert both() == [], text
+    assert missing(lab, report) == set()
     site.deploy(what="app")
