@@ -1,11 +1,16 @@
-"""A node's SSH server, as little of it as is needed to forward connections."""
+"""A node's SSH server: it forwards connections and runs scripts.
+
+Of the node's files only Portway's own exist, in a folder of the test.
+"""
 
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import IO
 
 import paramiko
 from paramiko.common import (
@@ -17,6 +22,7 @@ from paramiko.common import (
 )
 
 USER = "admin"
+FOLDERS = ("/run/portway", "/var/lib/portway")
 
 
 @dataclass
@@ -27,7 +33,12 @@ class ForwardingServer(paramiko.ServerInterface):
     target: int
     forwards: bool
     commands: list[bytes]
+    """Those that it ran."""
+    files: Path
+    """Takes the place of the node's ``/``."""
     asked: list[tuple[str, int]]
+    forwarded: set[int] = field(default_factory=set)
+    """Channels that are connections, not scripts."""
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         allowed = username == USER and key == self.key
@@ -43,12 +54,36 @@ class ForwardingServer(paramiko.ServerInterface):
         self, channel: paramiko.Channel, command: bytes
     ) -> bool:
         self.commands.append(command)
-        return False
+        threading.Thread(target=self._run, args=(channel, command), daemon=True).start()
+        return True
+
+    def _run(self, channel: paramiko.Channel, command: bytes) -> None:
+        script = command.decode().removeprefix("sudo -H -n ")  # it is root's already
+        for folder in FOLDERS:
+            (self.files / folder.lstrip("/")).mkdir(parents=True, exist_ok=True)
+            script = script.replace(folder, f"{self.files}{folder}")
+        process = subprocess.Popen(
+            script,
+            shell=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert process.stdin
+        assert process.stdout
+        threading.Thread(
+            target=_feed, args=(channel, process.stdin), daemon=True
+        ).start()
+        with suppress(OSError):
+            channel.sendall(process.stdout.read())
+            channel.send_exit_status(process.wait())
+            channel.close()
 
     def check_channel_direct_tcpip_request(
         self, chanid: int, origin: tuple[str, int], destination: tuple[str, int]
     ) -> int:
         self.asked.append(destination)
+        self.forwarded.add(chanid)
         if not self.forwards:
             return OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.target)):
@@ -74,7 +109,8 @@ def running_node(
     ssh.mkdir(mode=0o700, parents=True)
     host_key, user_key = paramiko.ECDSAKey.generate(), paramiko.ECDSAKey.generate()
     user_key.write_private_key_file(str(ssh / "id_ecdsa"))
-    server = ForwardingServer(user_key, target, forwards, [], [])
+    files = folder / "node"
+    server = ForwardingServer(user_key, target, forwards, [], files, [])
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         known = f"[127.0.0.1]:{port} {host_key.get_name()} {host_key.get_base64()}\n"
@@ -93,20 +129,32 @@ def _serve(
             connection, _ = listener.accept()
             transport = paramiko.Transport(connection)
             transport.add_server_key(host_key)
-            transport.start_server(server=server)
+            own = replace(server, forwarded=set())
+            transport.start_server(server=own)
             threading.Thread(
-                target=_forward, args=(transport, server.target), daemon=True
+                target=_forward, args=(transport, own), daemon=True
             ).start()
 
 
-def _forward(transport: paramiko.Transport, target: int) -> None:
+def _forward(transport: paramiko.Transport, server: ForwardingServer) -> None:
+    kept = []  # paramiko closes channels that nobody refers to
     while transport.is_active():
         channel = transport.accept(1)
-        if channel is None:
+        if channel is None or channel.get_id() not in server.forwarded:
+            kept.append(channel)
             continue
-        far = socket.create_connection(("127.0.0.1", target))
+        far = socket.create_connection(("127.0.0.1", server.target))
         for source, sink in ((channel, far), (far, channel)):
             threading.Thread(target=_copy, args=(source, sink), daemon=True).start()
+
+
+def _feed(channel: paramiko.Channel, sink: IO[bytes]) -> None:
+    with suppress(OSError, EOFError):
+        while piece := channel.recv(32_768):
+            sink.write(piece)
+            sink.flush()
+    with suppress(OSError):
+        sink.close()
 
 
 def _copy(
