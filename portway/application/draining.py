@@ -135,6 +135,9 @@ def put_back(cluster: Cluster, node: Node) -> None:
     def servers() -> list[BackendServer]:
         return _servers(ask_load_balancers(cluster), node)
 
+    for lb, balancing in ask_load_balancers(cluster).items():
+        # HAProxy checks drained servers, but none in maintenance.
+        drain_servers(lb, [s for s in balancing.of(node.address) if s.is_drained])
     _wait_until(lambda: all(server.is_up for server in servers()), PATIENCE)
     for lb, balancing in ask_load_balancers(cluster).items():
         drained = [s for s in balancing.of(node.address) if s.is_drained]
