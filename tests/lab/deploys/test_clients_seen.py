@@ -159,19 +159,19 @@ def test_statistics_are_for_operators_whatever_the_security_group_opens(
 
 def test_server_that_is_down_anywhere_is_told_with_haproxy_s_reason(site: Site) -> None:
     faults = "/etc/message-app/faults.json"
-    site.system.node("app-1", f'echo \'{{"health": "426 Upgrade"}}\' >{faults}')
+    site.system.node("app-2", f'echo \'{{"health": "426 Upgrade"}}\' >{faults}')
     socket = "socat - UNIX-CONNECT:/run/haproxy/admin.sock"
-    down = f"echo show stat | {socket} | grep -q ',app-1,.*,DOWN,'"
+    down = f"echo show stat | {socket} | grep -q ',app-2,.*,DOWN,'"
     try:
         for lb in ("lb-1", "lb-2"):
             site.system.node(lb, f"until {down}; do sleep 0.2; done")
         text = output(site.system.deploy("-y", *site.data))
     finally:
-        site.system.node("app-1", f"rm {faults}")
+        site.system.node("app-2", f"rm {faults}")
         up = down.replace("DOWN", "UP")
         for lb in ("lb-1", "lb-2"):
             site.system.node(lb, f"until {up}; do sleep 0.2; done")
-    (line,) = re.findall(r"lb-1 and lb-2 see app-1 as down in .*", text)
+    (line,) = re.findall(r"lb-1 and lb-2 see app-2 as down in .*", text)
     assert "L7STS/426" in line
 
 
