@@ -177,9 +177,8 @@ def test_half_of_a_change_is_refused_and_names_the_other(
 
     alone = clients.deploy(ONE, what="app", check=False)
     assert alone.returncode != 0
-    assert "app-1: client_two: the load balancers still send clients to port" in output(
-        alone
-    )
+    still = r"app-[12]: client_two: the load balancers still send clients to port"
+    assert re.search(still, output(alone))
     in_place = clients.deploy(ONE | {"send_proxy": True}, check=False)
     assert in_place.returncode != 0
     assert "give client_one another app_port in the same change" in output(in_place)
