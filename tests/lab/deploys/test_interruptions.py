@@ -56,9 +56,10 @@ def test_run_killed_between_writing_and_reloading_is_mended_by_the_next(
     write_clients(clients_file, 9031)
     process = start_deploy(settled, clients_file)
     assert process.stdout
-    # The first file to be put in place is HAProxy's, on the standby.
-    for line in process.stdout:
-        if "Success" in line:
+    written = False
+    for line in process.stdout:  # the standby's is put in place first
+        written = written or "Write /etc/haproxy/haproxy.cfg" in line
+        if written and "Success" in line:
             process.kill()
             break
     process.communicate()
