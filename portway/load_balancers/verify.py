@@ -263,7 +263,7 @@ def _master_problems(
         lb.name
         for lb in cluster.load_balancers
         if (status := statuses[lb.name]) is not None
-        and not node_problems(cluster, status, statuses[lb.peer.name])
+        and _stands(cluster, status, statuses[lb.peer.name])
     ]
     status = statuses[record]
     if status is None or not serving:
@@ -277,6 +277,18 @@ def _master_problems(
     why = "is the master of record" if right == record else "should be master"
     other = " and ".join(masters) or "the node that cannot be asked"
     return (f"{right} serves and {why}, but VRRP master is {other}",)
+
+
+def _stands(
+    cluster: Cluster, status: LoadBalancerStatus, peer: LoadBalancerStatus | None
+) -> bool:
+    """Whether a node may be master: keepalived's check asks for no more.
+
+    ``--limit`` may leave a node out that has an older configuration: it lacks new
+    clients, has some that are gone, and is the right master all the same.
+    """
+    serves = status.frontends - {STATS_FRONTEND} and status.backends
+    return bool(serves) or not node_problems(cluster, status, peer)
 
 
 def _may_wait(cluster: Cluster, status: LoadBalancerStatus) -> bool:
