@@ -4,8 +4,7 @@ import signal
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from portway.contract.paths import ADMIN_SOCKET, MASTER_SOCKET
 from portway.load_balancers import haproxy
 from portway.load_balancers.haproxy import Balancing, BalancingFacts
 from portway.load_balancers.workers import WorkersFacts
+from tests.integration.load_balancers.haproxy_process import free_port, wait_until
 
 CONFIG = """
 global
@@ -33,18 +33,6 @@ backend tcp_leastconn
     server app-1 127.0.0.2:{back}
     server app-2 127.0.0.3:{back}
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.05)
 
 
 def accept_for_ever(server: socket.socket, accepted: list[socket.socket]) -> None:
