@@ -27,6 +27,16 @@ boto3.client("ec2").create_tags(
 boto3.client("autoscaling").attach_instances(
     InstanceIds=[instance], AutoScalingGroupName=name)
 """
+TERMINATE = """
+import boto3, sys
+ec2, group = boto3.client("ec2"), boto3.client("autoscaling")
+(found,) = ec2.describe_instances(
+    Filters=[{"Name": "private-ip-address", "Values": [sys.argv[1]]}]
+)["Reservations"]
+group.terminate_instance_in_auto_scaling_group(
+    InstanceId=found["Instances"][0]["InstanceId"],
+    ShouldDecrementDesiredCapacity=True)
+"""
 SWAP = """
 import boto3, sys
 ec2 = boto3.client("ec2")
@@ -52,6 +62,13 @@ def leave(system: System, address: str) -> list[str]:
 def join(system: System, member: list[str]) -> None:
     """Bring a node back that left."""
     system.python(JOIN, *member)
+
+
+def terminate(system: System, node: str) -> None:
+    """Terminate a node for good; the group launches no other."""
+    system.python(TERMINATE, system.addresses("application")[node])
+    system.up("--app-nodes", str(len(system.addresses("application")) - 1))
+    assert node not in system.nodes()
 
 
 def swap(system: System, one: str, other: str) -> None:

@@ -44,9 +44,12 @@ print(served, failed)
 """Asks one port in a way that both an HTTP and a TCP client's port answer."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def site(with_database: System) -> Iterator[System]:
-    """A lab in which everything runs as its settings say, before and after a test."""
+    """A lab in which everything runs as its settings say, before and after the tests.
+
+    Each of them deploys the clients that it begins with.
+    """
     with_database.deploy(what="site")
     yield with_database
     with_database.deploy(what="site")
@@ -167,6 +170,7 @@ def test_application_that_cannot_reload_is_changed_in_the_same_order(
 def test_half_of_a_change_is_refused_and_names_the_other(
     site: System, clients: Clients
 ) -> None:
+    clients.deploy(ONE, TWO)
     before = site.file_states()
     running = processes(site)
     alone = clients.deploy(ONE, LATE, what="lb", check=False)

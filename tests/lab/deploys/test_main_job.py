@@ -2,10 +2,12 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.lab.deploys.membership import terminate
 from tests.lab.system import System, changes, output, stream, wait_until
 
 CLIENTS = {"client_one": 9001, "client_two": 9002, "client_two_orders": 9003}
@@ -156,6 +158,15 @@ def test_limit_touches_one_node_and_renders_the_whole_cluster(
     assert deployed.ask(9025).startswith("app-")
 
 
+@pytest.fixture
+def two_nodes_again(deployed: System) -> Iterator[None]:
+    """Without the third node when the test is over: the lab is other tests', too."""
+    yield
+    if "app-3" in deployed.nodes():
+        terminate(deployed, "app-3")
+
+
+@pytest.mark.usefixtures("two_nodes_again")
 def test_new_application_node_changes_only_backends_and_cuts_no_stream(
     deployed: System, every_port: Path
 ) -> None:
