@@ -13,46 +13,46 @@ from tests.lab.system import System, changes, output, stream, wait_until
 CLIENTS = {"client_one": 9001, "client_two": 9002, "client_two_orders": 9003}
 
 
-def test_every_client_reaches_a_node_on_its_own_port(deployed: System) -> None:
+def test_every_client_reaches_a_node_on_its_own_port(settled: System) -> None:
     for port in CLIENTS.values():
-        name, seen = deployed.ask(port).split(" ")
+        name, seen = settled.ask(port).split(" ")
         assert name.startswith("app-")
         assert seen == str(port)
 
 
-def test_http_client_reaches_a_node_on_its_own_port(deployed: System) -> None:
-    assert re.fullmatch(r"app-\d 9004", deployed.ask(9004, mode="http"))
+def test_http_client_reaches_a_node_on_its_own_port(settled: System) -> None:
+    assert re.fullmatch(r"app-\d 9004", settled.ask(9004, mode="http"))
 
 
-def test_connections_are_spread_over_the_nodes(deployed: System) -> None:
-    assert deployed.answering_nodes(9001) == {"app-1", "app-2"}
+def test_connections_are_spread_over_the_nodes(settled: System) -> None:
+    assert settled.answering_nodes(9001) == {"app-1", "app-2"}
 
 
-def test_ordered_client_has_one_node(deployed: System) -> None:
-    assert len(deployed.answering_nodes(9003)) == 1
+def test_ordered_client_has_one_node(settled: System) -> None:
+    assert len(settled.answering_nodes(9003)) == 1
 
 
 @pytest.mark.parametrize("inventory", ["inventories/lab.py", "inventories/prod.py"])
-def test_second_run_changes_nothing(deployed: System, inventory: str) -> None:
-    deployed.deploy(inventory=inventory)
-    before = deployed.file_states()
-    second = deployed.deploy(inventory=inventory)
+def test_second_run_changes_nothing(settled: System, inventory: str) -> None:
+    settled.deploy(inventory=inventory)
+    before = settled.file_states()
+    second = settled.deploy(inventory=inventory)
     assert changes(second) == 0, output(second)
     assert "No changes" in output(second)
-    assert deployed.file_states() == before
-    deployed.deploy()
+    assert settled.file_states() == before
+    settled.deploy()
 
 
-def test_second_run_takes_at_most_six_commands_a_node(deployed: System) -> None:
-    text = output(deployed.deploy("-y", "--debug"))
+def test_second_run_takes_at_most_six_commands_a_node(settled: System) -> None:
+    text = output(settled.deploy("-y", "--debug"))
     for node in ("lb-1", "lb-2"):
         commands = re.findall(rf"Running command on {node}: ", text)
         # Two of the lease, one of the node's facts, two of verifying, one of clients.
         assert 0 < len(commands) <= 6, text
 
 
-def test_exactly_one_node_is_master_and_holds_the_address(deployed: System) -> None:
-    assert deployed.masters() == [deployed.holder]
+def test_exactly_one_node_is_master_and_holds_the_address(settled: System) -> None:
+    assert settled.masters() == [settled.holder]
 
 
 def test_allow_list_admits_its_own_and_refuses_others(
@@ -84,45 +84,43 @@ def test_thousand_clients_each_have_their_port(
     assert changes(second) == 0
 
 
-def test_stopped_node_gets_no_connections_until_it_is_back(deployed: System) -> None:
-    deployed.node("app-1", "systemctl stop message-app")
+def test_stopped_node_gets_no_connections_until_it_is_back(settled: System) -> None:
+    settled.node("app-1", "systemctl stop message-app")
     try:
         wait_until(
-            lambda: deployed.answering_nodes(9001, 4) == {"app-2"}, 30, "only app-2"
+            lambda: settled.answering_nodes(9001, 4) == {"app-2"}, 30, "only app-2"
         )
     finally:
-        deployed.node("app-1", "systemctl start message-app")
+        settled.node("app-1", "systemctl start message-app")
     wait_until(
-        lambda: deployed.answering_nodes(9001, 4) == {"app-1", "app-2"}, 30, "both"
+        lambda: settled.answering_nodes(9001, 4) == {"app-1", "app-2"}, 30, "both"
     )
 
 
-def test_node_that_says_it_is_unhealthy_gets_no_connections(deployed: System) -> None:
+def test_node_that_says_it_is_unhealthy_gets_no_connections(settled: System) -> None:
     faults = "/etc/message-app/faults.json"
-    deployed.node("app-1", f"echo '{{\"health\": 426}}' >{faults}")
+    settled.node("app-1", f"echo '{{\"health\": 426}}' >{faults}")
     try:
         wait_until(
-            lambda: deployed.answering_nodes(9001, 4) == {"app-2"}, 30, "only app-2"
+            lambda: settled.answering_nodes(9001, 4) == {"app-2"}, 30, "only app-2"
         )
     finally:
-        deployed.node("app-1", f"rm {faults}")
+        settled.node("app-1", f"rm {faults}")
     wait_until(
-        lambda: deployed.answering_nodes(9001, 4) == {"app-1", "app-2"}, 30, "both"
+        lambda: settled.answering_nodes(9001, 4) == {"app-1", "app-2"}, 30, "both"
     )
 
 
-def test_dry_run_shows_and_touches_nothing(
-    deployed: System, clients_file: Path
-) -> None:
+def test_dry_run_shows_and_touches_nothing(settled: System, clients_file: Path) -> None:
     entry = {"client_name": "late", "client_port": 9025}
     clients_file.write_text(json.dumps({"clients": [entry]}))
-    before = deployed.file_states()
+    before = settled.file_states()
     data = ("--data", f"clients_file={clients_file}")
-    text = output(deployed.deploy("--dry", "--diff", *data))
+    text = output(settled.deploy("--dry", "--diff", *data))
     assert "+frontend late" in text
     assert "-frontend client_one" in text
-    assert deployed.file_states() == before
-    plan = json.loads(deployed.deploy("--dry", "--json", *data).stdout)
+    assert settled.file_states() == before
+    plan = json.loads(settled.deploy("--dry", "--json", *data).stdout)
     changing = [
         step["name"] if "name" in step else step["names"]
         for step in plan["plan"]
