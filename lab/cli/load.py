@@ -16,7 +16,7 @@ def add_to(add: Callable[..., argparse.ArgumentParser]) -> None:
     load.add_argument("--json", action="store_true", help="for programs")
     for option, seconds, what in (
         ("seconds", 10.0, "how long to send"),
-        ("pause", 0.05, "from an acknowledgement to the next message"),
+        ("pause", 0.1, "from an acknowledgement to the next message"),
         ("acknowledgement-timeout", 1.0, "until a message is sent again"),
         ("connect-timeout", 0.5, "until a connection is given up"),
         ("retry", 0.1, "from a failure to the next connection"),

@@ -16,7 +16,6 @@ from lab.plan.names import Lab
 from lab.traffic.load import Load, missing, tcp_ports
 
 CLIENTS = 20
-PAUSE = 0.1
 PATIENCE = 0.25
 """Seconds that a client waits for an acknowledgement before it sends again.
 
@@ -40,7 +39,7 @@ def run(lab: Lab, scenario: Scenario) -> Outcome:
     result = _blank(scenario, world.kind)
     address, ports = world.pair.address.address, tcp_ports()
     with Load.start(
-        lab, address, ports, CLIENTS, pause=PAUSE, acknowledgement_timeout=PATIENCE
+        lab, address, ports, CLIENTS, acknowledgement_timeout=PATIENCE
     ) as load:
         load.wait_until_served()
         load.wait_until_served(load.report.started + BEFORE)

@@ -30,7 +30,7 @@ FINISH_SECONDS = 2.0
 class SenderOptions:
     """How a client sends; all in seconds."""
 
-    pause: float = 0.05
+    pause: float = 0.1
     """From an acknowledgement to the next message."""
     acknowledgement_timeout: float = 1.0
     connect_timeout: float = 0.5

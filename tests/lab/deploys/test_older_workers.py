@@ -118,7 +118,7 @@ def test_ordered_client_has_one_node_through_reloads_and_a_roll(site: System) ->
     lab = Lab(site.name)
     with (
         watched(site, 9003) as both,
-        Load.start(lab, site.address, (9003,), clients=4, pause=0.1) as load,
+        Load.start(lab, site.address, (9003,), clients=4) as load,
     ):
         load.wait_until_served()
         for node in LOAD_BALANCERS:
