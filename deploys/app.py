@@ -17,11 +17,8 @@ from portway.application.deploy import (
     wanted_application,
 )
 from portway.load_balancers.deploy import warn_of_down_servers
-from portway.ops.operations import (
-    install_packages,
-    remove_stray_files,
-    write_files,
-)
+from portway.ops.operations import remove_stray_files, write_files
+from portway.ops.packages import install_packages
 from portway.run.exclusive import one_run_at_a_time
 from portway.run.inventory import changes_everything, current_cluster
 

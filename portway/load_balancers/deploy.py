@@ -33,13 +33,13 @@ from portway.ops.differences import FoundNode, is_settled
 from portway.ops.fence import change
 from portway.ops.operations import (
     apply_sysctls,
-    install_packages,
     read_node,
     remove_stray_files,
     run_service,
     write_file,
     write_files,
 )
+from portway.ops.packages import install_packages
 from portway.ops.ports import TakenPorts
 from portway.ops.pyinfra_errors import Commands, failure, for_pyinfra, operation
 from portway.ops.reading import is_confirmed, once_per_run

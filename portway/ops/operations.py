@@ -17,7 +17,6 @@ from portway.contract.paths import LOADED_FOLDER
 from portway.ops.differences import (
     FoundNode,
     file_differs,
-    missing_packages,
     service_steps,
     stray_files,
     sysctls_differ,
@@ -32,23 +31,6 @@ from portway.render.files import ManagedFile, Service, Survey, WantedNode
 def read_node(survey: Survey) -> FoundNode:
     """What the current host has, read once until it is changed."""
     return once_per_host(survey, lambda: host.get_fact(NodeFacts, **asdict(survey)))
-
-
-@operation
-def install_packages(wanted: WantedNode) -> Commands:
-    """Install what is missing, from the package lists at hand if they suffice."""
-    missing = missing_packages(wanted, read_node(wanted.survey))
-    if not missing:
-        host.noop("all packages are installed")
-        return
-    install = (
-        "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 "
-        "-o Dpkg::Options::=--force-confold install --no-install-recommends "
-        + shlex.join(missing)
-    )
-    yield from change(
-        f"{install} || {{ dpkg --configure -a && apt-get -q update && {install}; }}"
-    )
 
 
 @operation

@@ -1,8 +1,9 @@
 """What the scripts of Debian's packages do to load balancers that serve."""
 
+import re
 import time
 
-from tests.lab.system import System, moves, output, stream, wait_until
+from tests.lab.system import System, changes, moves, output, stream, wait_until
 
 
 def reinstall(system: System, node: str, *packages: str) -> None:
@@ -52,3 +53,28 @@ def test_without_the_policy_an_upgrade_of_keepalived_moves_the_address(
     )
     settled.deploy()
     assert settled.node(holder, "test -x /usr/sbin/policy-rc.d").returncode == 0
+
+
+UPDATING = """
+import fcntl, time
+with open("/var/lib/apt/lists/lock", "w") as file:
+    fcntl.lockf(file, fcntl.LOCK_EX)
+    time.sleep(15)
+"""
+
+
+def test_run_waits_for_whoever_updates_the_package_lists(settled: System) -> None:
+    standby = settled.standby
+    settled.node(standby, "dpkg --remove socat; rm -rf /var/lib/apt/lists/*_*")
+    run = ("systemd-run", "--quiet", "--collect", "--unit=updating")
+    settled.execute(standby, *run, "python3", "-c", UPDATING)
+    update = "apt-get -q update -o Acquire::Retries=0"
+    wait_until(
+        lambda: "Could not get lock" in settled.node(standby, update, False).stderr,
+        10,
+        "the lists are locked",
+    )
+    text = output(settled.deploy())
+    assert re.search(r"waiting for .*python3 .*, which locks /var/lib/apt/lists", text)
+    assert settled.node(standby, "dpkg-query -W socat").returncode == 0
+    assert changes(settled.deploy()) == 0
