@@ -226,7 +226,7 @@ echo "show stat" | timeout 4 socat -t4 - UNIX-CONNECT:{socket} 2>/dev/null | awk
     }}
     $18 ~ /^UP/ && $37 ~ /OK/ && !seen[$1]++ {{ print "backend", $1 }}'
 echo keepalived "$(systemctl is-active keepalived)"
-if ip -o -4 address show | grep -qF " {address} "; then echo vrrp master; fi
+if ip -o -4 address show dev lo | grep -qF " {address} "; then echo vrrp master; fi
 echo mover "$(systemctl is-active portway-address)"
 if [ -f {status} ]; then
     echo status "$(tr -d '\n' <{status})"

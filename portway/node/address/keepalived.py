@@ -9,11 +9,12 @@ address to this node before it says MASTER, and removes it before it says anythi
 import os
 import re
 import select
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
 from portway.contract.paths import FIFO
-from portway.node.host import KERNEL_ADDRESSES, has_address
+from portway.node.host import has_address
 
 KEEPALIVED_PID = Path("/run/keepalived.pid")
 LINE = re.compile(r'INSTANCE "[^"]*" ([A-Z_]+) ([0-9]+)')
@@ -94,14 +95,14 @@ def present_state(
     reported: State | None,
     *,
     pid_file: Path = KEEPALIVED_PID,
-    kernel: Path = KERNEL_ADDRESSES,
+    has: Callable[[str], bool] = has_address,
 ) -> State:
     """Keepalived's state, from the kernel and the last report that still counts."""
     if not is_running(pid_file):
         return State.STOP
     if reported not in (None, State.MASTER):
         return reported
-    if not has_address(address, kernel):
+    if not has(address):
         return State.BACKUP
     return State.MASTER
 
