@@ -12,6 +12,7 @@ from portway.load_balancers.asking import is_last
 from portway.load_balancers.transfer import (
     hand_over,
     take_back,
+    tell_streams_left,
     transfer_target,
     verify_target,
     verify_transfer,
@@ -36,3 +37,4 @@ if lb is not None:
             target=target,
             name=f"Wait until {target.name} has the address",
         )
+        tell_streams_left(target=target, name="Count the streams that are left")

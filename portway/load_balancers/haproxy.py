@@ -63,6 +63,11 @@ class Balancing:
     older: tuple[BackendServer, ...] = ()
     """Those of older workers."""
 
+    @property
+    def streams(self) -> int:
+        """Clients' connections to application nodes, in every worker."""
+        return sum(server.sessions for server in (*self.servers, *self.older))
+
     def of(self, address: str) -> tuple[BackendServer, ...]:
         """An application node's servers, one in each backend that uses it."""
         return tuple(s for s in self.servers if s.address == address)

@@ -1,6 +1,6 @@
 """Handing the address over on purpose."""
 
-from pyinfra import host, inventory, state
+from pyinfra import host, inventory, logger, state
 
 from portway.aws.reading import address_reader
 from portway.contract.paths import TAKE_BACK, TRANSFER
@@ -12,13 +12,14 @@ from portway.load_balancers.asking import (
     ask_status,
     wait_until_none,
 )
+from portway.load_balancers.haproxy import BalancingFacts
 from portway.load_balancers.status import AddressPermissions
 from portway.load_balancers.verify import node_problems, pair_problems, refusal_text
 from portway.model.cluster import Cluster, LoadBalancer
 from portway.ops.fence import change
 from portway.ops.operations import write_file
 from portway.ops.pyinfra_errors import Commands, failure, for_pyinfra, operation
-from portway.ops.remote import ask
+from portway.ops.remote import ask, node_of_run
 from portway.render.files import ManagedFile, WantedNode
 
 
@@ -115,3 +116,22 @@ def verify_transfer(cluster: Cluster, target: LoadBalancer) -> Commands:
 
     if problems := wait_until_none(cluster, look):
         yield failure("the address was not handed over", problems)
+
+
+@operation
+def tell_streams_left(target: LoadBalancer) -> Commands:
+    """Say how many streams the node that gave the address away still has.
+
+    AWS lets an Elastic IP's open connections go on through it for a time.
+    """
+    if not state.is_executing:
+        return
+    other = target.peer.name
+    if left := ask(node_of_run(other), BalancingFacts).streams:
+        streams = f"{left} stream{'s' * (left > 1)}"
+        logger.warning(
+            f"{host.print_prefix}{other} still has {streams}, which may carry "
+            f"messages for a time: before you stop or reboot {other}, run this again "
+            "until it has none"
+        )
+    yield from ()

@@ -11,7 +11,7 @@ import pytest
 
 from lab.faults import interface as faults
 from lab.plan.names import Lab
-from tests.lab.system import System, changes, output, wait_until
+from tests.lab.system import System, changes, output, stream, wait_until
 
 pytestmark = pytest.mark.alone
 
@@ -80,7 +80,9 @@ def test_address_is_at_the_master_and_everyone_says_so(settled: System) -> None:
 def test_transfer_holds_over_deploys_and_reboots_until_it_is_handed_back(
     healed: System,
 ) -> None:
-    transfer(healed, "--data", "transfer_to=lb-2")
+    with stream(healed, 9001):
+        text = transfer(healed, "--data", "transfer_to=lb-2")
+    assert "lb-1 still has 1 stream, which may carry messages for a time" in text
     assert at(healed, "lb-2")
     assert told(healed, "lb-2")["reaction"] < REACTION
     again = healed.deploy("-y", "--data", "transfer_to=lb-2", what="transfer")
