@@ -80,7 +80,7 @@ def stream(address: str, port: int) -> None:
         exchange(client, str(uuid.uuid4()))
         number += 1
         print(number, flush=True)
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def main() -> None:
