@@ -14,6 +14,7 @@ from pathlib import PurePath
 from typing import Any
 
 import click
+import gevent
 from pyinfra.context import ctx_state
 
 from portway.errors import PortwayError
@@ -76,10 +77,19 @@ def stop_at_the_first_failure() -> None:
     never_ask_after_failure(ctx_state.get())  # type: ignore[no-untyped-call]
 
     def interrupted(number: int, _: object) -> None:
-        with contextlib.suppress(OSError):  # the terminal may be gone
+        # The terminal may be gone, or this may interrupt what prints.
+        with contextlib.suppress(OSError, RuntimeError):
             click.echo("Interrupted; run it again to finish what was begun.", err=True)
         sys.exit(128 + number)
 
+    def ignored(found: "sys.UnraisableHookArgs") -> None:
+        # The interpreter drops what is raised while it cleans up or forks.
+        if isinstance(found.exc_value, SystemExit):
+            gevent.spawn(sys.exit, found.exc_value.code)
+        else:
+            sys.__unraisablehook__(found)
+
+    sys.unraisablehook = ignored
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, interrupted)

@@ -24,7 +24,7 @@ OUTSIDE: dict[str, set[str]] = {
     "portway.load_balancers": {"gevent", "pyinfra"},
     "portway.database": {"pg8000", "pydantic", "pymysql", "pyinfra", "scramp"},
     "portway.application": {"gevent", "pydantic", "pyinfra", "requests"},
-    "portway.run": {"click", "pyinfra"},
+    "portway.run": {"click", "gevent", "pyinfra"},
     "portway.cli": {"pydantic", "pydantic_core"},
     "portway.node": {"boto3", "botocore"},
     "portway": set(),
