@@ -30,7 +30,7 @@ failover: setup
 
 test: setup check
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 tests/unit tests/integration
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile -m 'not alone' tests/lab
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m 'not alone' tests/lab
 	$(BIN)/python -m pytest -m alone tests/lab
 
 check: setup
