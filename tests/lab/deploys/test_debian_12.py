@@ -34,6 +34,7 @@ def test_main_job_on_debian_12(bookworm: System) -> None:
             pass
 
 
+@pytest.mark.alone
 def test_fail_over_and_a_stall_on_debian_12(bookworm: System) -> None:
     bookworm.deploy(what="site")
     scenarios = ("haproxy-stopped", "host-stalled-briefly", "host-stalled")
