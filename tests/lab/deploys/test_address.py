@@ -13,8 +13,6 @@ from lab.faults import interface as faults
 from lab.plan.names import Lab
 from tests.lab.system import System, changes, output, stream, wait_until
 
-pytestmark = pytest.mark.alone
-
 LOAD_BALANCERS = ("lb-1", "lb-2")
 REACTION = 0.05
 """Seconds from hearing of the transition to the first call, at the most."""
@@ -77,6 +75,7 @@ def test_address_is_at_the_master_and_everyone_says_so(settled: System) -> None:
     assert re.search(r"^lb-1: VRRP MASTER since \d+ s ago$", words, re.MULTILINE)
 
 
+@pytest.mark.alone
 def test_transfer_holds_over_deploys_and_reboots_until_it_is_handed_back(
     healed: System,
 ) -> None:

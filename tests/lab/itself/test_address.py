@@ -12,8 +12,6 @@ import pytest
 from tests.lab.deploys.web_servers import fetch, served
 from tests.lab.system import PROJECT, System
 
-pytestmark = pytest.mark.alone
-
 ASSIGN = """
 import boto3, sys
 boto3.client("ec2").assign_private_ip_addresses(

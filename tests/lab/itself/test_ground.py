@@ -18,8 +18,6 @@ from tests.lab.conftest import NAME
 from tests.lab.deploys.web_servers import fetch, served, until, wait_for_port
 from tests.lab.system import PROJECT, System
 
-pytestmark = pytest.mark.alone
-
 ASSOCIATE = """
 import boto3, sys
 boto3.client("ec2").associate_address(
