@@ -39,6 +39,7 @@ def check_files(cluster: Cluster) -> tuple[ManagedFile, ...]:
         loaded_folder=paths.LOADED_FOLDER,
         python_folder=paths.PYTHON_FOLDER,
         run_folder=paths.CHECK_RUN_FOLDER.relative_to("/run"),
+        address_run_folder=paths.ADDRESS_RUN_FOLDER.relative_to("/run"),
     )
     program = (*python_files(*MODULES), ManagedFile(CHECK.override, unit, "644"))
     digest = hashlib.sha256("".join(f.sha256 for f in program).encode()).hexdigest()

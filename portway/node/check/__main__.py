@@ -14,6 +14,7 @@ from types import FrameType
 
 from portway.contract.check import RELEASE, CheckConfig
 from portway.contract.paths import ADMIN_SOCKET, BEAT, CHECK_CONFIG, VERDICT
+from portway.node.check.abandoned import Abandoned
 from portway.node.check.haproxy import Haproxy
 from portway.node.check.judge import Judge
 from portway.node.host import has_address, notify_systemd
@@ -49,6 +50,7 @@ def run(config: CheckConfig) -> None:
     """Look for ever."""
     haproxy = Haproxy(ADMIN_SOCKET, config.stats_frontend, config.patience)
     judge = Judge(config, before=_before(config))
+    abandoned = Abandoned()
     looked_in_full = beaten = float("-inf")
     ready = False
     while True:
@@ -64,6 +66,7 @@ def run(config: CheckConfig) -> None:
             _write_whole(BEAT, f"{time.clock_gettime(time.CLOCK_BOOTTIME):.0f}\n")
             notify_systemd("WATCHDOG=1" if ready else "READY=1")
             beaten, ready = now, True
+            abandoned.look()
         time.sleep(judge.pause)
 
 

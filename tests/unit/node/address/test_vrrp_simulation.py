@@ -244,6 +244,21 @@ def test_backup_that_fails_while_the_master_waits_gives_the_address_back() -> No
     assert pair.holder == 0
 
 
+def test_dead_mover_of_the_backup_does_not_make_the_address_flap() -> None:
+    pair = Pair(USUAL, 60.0)
+    pair.run(SETTLED)
+    pair.nodes[0].healthy = False
+    pair.run(SETTLED)
+    assert pair.holder == 1
+    pair.kill_mover(1)
+    pair.nodes[0].healthy = True
+    before = len(pair.aws.moves)
+    pair.run(900)
+    assert pair.masters == [0]
+    assert pair.holder == 0
+    assert len(pair.aws.moves) - before <= 2
+
+
 def test_planned_transfer_holds_until_it_is_revoked() -> None:
     pair = Pair(USUAL)
     pair.run(SETTLED)

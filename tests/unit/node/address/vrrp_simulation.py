@@ -15,6 +15,7 @@ from portway.node.address.keepalived import State
 from portway.node.address.memory import Memory
 from portway.node.address.mover import Mover
 from portway.node.address.standing import FailBack
+from portway.node.check.abandoned import GONE
 
 TICK = 0.1
 """Seconds."""
@@ -97,6 +98,8 @@ class Node:
     advert_at: float = 0.0
     deaf: bool = False
     has_mover: bool = True
+    mover_gone_at: float = float("inf")
+    """When the check takes back what a dead mover added to the priority."""
     stalled: bool = False
 
     @property
@@ -176,12 +179,13 @@ class Pair:
             node.deaf = not connected
 
     def kill_mover(self, number: int) -> None:
-        self.nodes[number].has_mover = False
+        node = self.nodes[number]
+        node.has_mover, node.mover_gone_at = False, self.time.now + GONE
 
     def start_mover(self, number: int) -> None:
         """Start a node's mover anew; what it knew is in its file."""
         node = self.nodes[number]
-        node.has_mover = True
+        node.has_mover, node.mover_gone_at = True, float("inf")
         node.mover = self._mover(number, node.mover.memory)
         node.mover.hear(node.state)
 
@@ -193,6 +197,8 @@ class Pair:
             for node in awake:
                 self._advance(node)
             for node in awake:
+                if self.time.now >= node.mover_gone_at:
+                    node.mover.memory.standing = 0
                 if node.has_mover and self.time.now >= node.mover.due:
                     node.mover.memory.priority = node.priority
                     node.mover.act(lambda: None)
