@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from pyinfra import host, logger
 
-from portway.contract.paths import ADMIN_SOCKET, MASTER_SOCKET
+from portway.contract.paths import ADMIN_SOCKET
 from portway.errors import PortwayError
 from portway.load_balancers.reasons import reason
+from portway.load_balancers.sockets import ASKING
 from portway.model.cluster import Cluster
 from portway.ops.framing import NodeFact
 from portway.ops.remote import ask, node_of_run, run
@@ -58,6 +59,7 @@ class Balancing:
 
     runs: bool = False
     answers: bool = False
+    """Whether every one of its processes did: one that is silent may have streams."""
     servers: tuple[BackendServer, ...] = ()
     """Those of the newest worker."""
     older: tuple[BackendServer, ...] = ()
@@ -97,7 +99,7 @@ class BalancingFacts(NodeFact[Balancing]):
         newest, *older = _sections(output)
         return Balancing(
             "runs" in newest,
-            len(newest) > 1,
+            len(newest) > 1 and "silent" not in output,
             tuple(_servers(newest, 0)),
             tuple(s for lines in older for s in _servers(lines, int(lines[0]))),
         )
@@ -148,28 +150,22 @@ TAKEN_OUT = 0x01 | 0x08
 """SRV_ADMF_FMAINT and SRV_ADMF_FDRAIN of srv_admin_state: set on the socket."""
 
 
-_ASK = f"""
-ask() {{ timeout 10 socat -t10 - UNIX-CONNECT:"$1" 2>/dev/null; }}
-old_workers() {{
-    echo "show proc" | ask {MASTER_SOCKET} | awk '
-        /^#/ {{ old = /^# old workers/; next }}
-        old && $1 {{ print $1 }}'
-}}
-"""
 _BALANCING_SCRIPT = f"""
-systemctl -q is-active haproxy || exit 0{_ASK}
+systemctl -q is-active haproxy || exit 0{ASKING}
 echo runs
-echo "show servers state; show stat -1 4 -1" | ask {ADMIN_SOCKET}
-for pid in $(old_workers); do
+echo "show servers state; show stat -1 4 -1" | admin 2>/dev/null
+found=$(workers) || {{ echo silent; exit 0; }}
+for pid in $(echo "$found" | awk '$1 == "older" {{ print $2 }}'); do
     echo "worker $pid"
-    echo "@!$pid show servers state; @!$pid show stat -1 4 -1" | ask {MASTER_SOCKET}
+    worker "$pid" "@!$pid show servers state; @!$pid show stat -1 4 -1" || echo silent
 done
 :
 """
-_CLOSE_SCRIPT = f"""{_ASK}
+_CLOSE_SCRIPT = f"""{ASKING}
 # An older worker refuses "shutdown sessions server": its streams are closed one by one.
 while read -r pid backend server; do
-    echo "@!$pid show sess" | ask {MASTER_SOCKET} |
+    streams=$(worker "$pid" "@!$pid show sess") || exit 1
+    printf '%s\\n' "$streams" |
         awk -v pid="$pid" -v be="be=$backend" -v srv="srv=$server" -v most={AT_ONCE} '
             {{ found = 0 }}
             {{ for (i = 2; i <= NF; i++) found += $i == be || $i == srv }}
@@ -180,7 +176,7 @@ while read -r pid backend server; do
                 n++
             }}
             END {{ if (n) print "" }}' |
-        while read -r commands; do echo "$commands" | ask {MASTER_SOCKET}; done
+        while read -r commands; do tell_master "$commands" || exit 1; done || exit 1
 done
 """
 
@@ -205,7 +201,8 @@ def ask_load_balancers(cluster: Cluster) -> dict[str, Balancing]:
             ) from error
         if balancing.runs and not balancing.answers:
             raise PortwayError(
-                f"{lb.name}: HAProxy runs but does not answer on its socket",
+                f"{lb.name}: HAProxy runs but does not answer on its sockets",
+                why="a process that is silent may have streams",
                 do="run deploys/lb.py first",
             )
         found[lb.name] = balancing

@@ -13,7 +13,7 @@ from itertools import chain
 
 import gevent
 
-from portway.contract.paths import ADMIN_SOCKET, MASTER_SOCKET
+from portway.contract.paths import ADMIN_SOCKET
 from portway.errors import PortwayError
 from portway.load_balancers.configuration import Configuration, ServerLine
 from portway.load_balancers.haproxy import TAKEN_OUT, UP_STATES
@@ -22,6 +22,7 @@ from portway.load_balancers.server_changes import (
     ServerChange,
     server_problems,
 )
+from portway.load_balancers.sockets import ASKING
 
 FIRST_CHECK = 4.0
 """Seconds for the first check of a new node, which HAProxy makes after ``downinter``;
@@ -47,22 +48,13 @@ while read -r line; do
     echo "$line" | timeout 10 socat -t10 - UNIX-CONNECT:{ADMIN_SOCKET} || exit 1
 done
 """
-_STREAMS_SCRIPT = f"""
-ask() {{ timeout 20 socat -t20 - UNIX-CONNECT:{MASTER_SOCKET} 2>/dev/null; }}
+_STREAMS_SCRIPT = f"""{ASKING}
 kept=$(tr '\\n' ' ')
-# The master does not listen for a moment after a reload; that is not "no streams".
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-    workers=$(echo "show proc" | ask | awk '$2 == "worker" {{ print $1 }}')
-    [ -z "$workers" ] || break
-    sleep 0.5
-done
-if [ -z "$workers" ]; then
-    echo "HAProxy's master does not answer on its socket" >&2
-    exit 1
-fi
+found=$(workers) || exit 1
 # A server may have had another address when a stream began, so its name says nothing.
-for pid in $workers; do
-    echo "@!$pid show sess all" | ask | awk -v pid="$pid" -v kept="$kept" '
+for pid in $(echo "$found" | cut -d' ' -f2); do
+    streams=$(worker "$pid" "@!$pid show sess all") || exit 1
+    printf '%s\\n' "$streams" | awk -v pid="$pid" -v kept="$kept" '
         BEGIN {{ split(kept, words); for (i in words) is_kept[words[i]] }}
         /^0x/ {{ stream = $1; sub(":", "", stream) }}
         $1 ~ /^server=/ && sub("^addr=", "", $NF) {{
@@ -71,9 +63,9 @@ for pid in $workers; do
         }}'
 done
 """
-_CLOSE_SCRIPT = f"""
+_CLOSE_SCRIPT = f"""{ASKING}
 while read -r line; do
-    echo "$line" | timeout 10 socat -t10 - UNIX-CONNECT:{MASTER_SOCKET} || exit 1
+    tell_master "$line" || exit 1
 done
 """
 

@@ -9,6 +9,7 @@ from pyinfra import host
 
 from portway.contract.paths import MASTER_SOCKET
 from portway.errors import PortwayError
+from portway.load_balancers.sockets import ASKING
 from portway.ops.framing import NodeFact
 from portway.ops.remote import ask
 from portway.render.load_balancer import MAX_RELOADS
@@ -33,6 +34,7 @@ class Worker:
 class Workers:
     """The HAProxy processes of a load balancer, and the memory they leave."""
 
+    runs: bool = False
     newest: Worker | None = None
     older: tuple[Worker, ...] = ()
     available: int = 0
@@ -57,7 +59,7 @@ class WorkersFacts(NodeFact[Workers]):
                 pid, reloads, memory = map(int, words)
                 found[kind].append(Worker(pid, reloads, memory // 1024))
         newest = found["newest"][0] if found["newest"] else None
-        return Workers(newest, tuple(found["older"]), available)
+        return Workers("runs" in output, newest, tuple(found["older"]), available)
 
     @staticmethod
     def default() -> Workers:
@@ -68,12 +70,17 @@ class WorkersFacts(NodeFact[Workers]):
 def reload_problem(found: Workers) -> str:
     """Why HAProxy cannot be reloaded without harm; empty if it can."""
     if found.newest is None:
-        return ""
+        silent = (
+            "what its processes take is not known: its master does not answer on "
+            f"{MASTER_SOCKET}; run again, and if that does not help, see "
+            "journalctl -u haproxy"
+        )
+        return silent if found.runs else ""
     count, taken = len(found.older), sum(worker.memory for worker in found.older)
     older = f"{count} older processes with streams take {taken} MiB"
     way_out = (
         "wait until their streams have ended, lower retire_after, or close those of "
-        "the oldest: kill {}"
+        "the oldest: sudo kill {}"
     )
     oldest = max(found.older, key=lambda worker: worker.reloads, default=None)
     if oldest and oldest.reloads + 1 >= MAX_RELOADS:
@@ -98,15 +105,14 @@ def refuse_reload_without_memory() -> None:
         raise PortwayError(f"{host.name}: HAProxy was not reloaded", why=problem)
 
 
-_SCRIPT = f"""
-echo "show proc" | timeout 10 socat -t10 - UNIX-CONNECT:{MASTER_SOCKET} 2>/dev/null |
-    awk '/^# workers/ {{ kind = "newest" }} /^# old workers/ {{ kind = "older" }}
-         /^# programs/ {{ kind = "" }}
-         kind && $2 == "worker" {{ print kind, $1, $3 }}' |
-    while read -r kind pid reloads; do
+_SCRIPT = f"""{ASKING}
+if systemctl -q is-active haproxy; then
+    echo runs
+    workers 2>/dev/null | while read -r kind pid reloads; do
         echo "$kind $pid $reloads" \\
             "$(awk '/^Anonymous:/ {{ sum += $2 }} END {{ print sum + 0 }}' \\
                "/proc/$pid/smaps_rollup" 2>/dev/null)"
     done
+fi
 awk '/^MemAvailable:/ {{ print "available", $2 }}' /proc/meminfo
 """

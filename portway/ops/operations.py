@@ -174,7 +174,16 @@ def reload_script(service: Service, before: str = ":") -> str:
     """A script that reloads a unit and records what it loaded once it has."""
     unit = service.unit
     done, pause = ("!=", 0.2) if service.replaced_by_reload else ("=", 1)
-    return f"""{digest_script(service)}; before=$({service.process}); n=0
+    return f"""{digest_script(service)}; n=0
+for _ in 1 2 3 4 5; do
+    before=$({service.process})
+    [ -z "$before" ] || break
+    sleep 1
+done
+if [ -z "$before" ] && systemctl -q is-active {unit}; then
+    echo "{unit} does not say as which process it runs, and was not reloaded" >&2
+    exit 1
+fi
 {service.before_reload}
 {before}
 systemctl {service.reload} {unit} || {{ journalctl -n 20 -u {unit} >&2; exit 1; }}

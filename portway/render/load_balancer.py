@@ -19,7 +19,7 @@ RETRIES = "net.ipv4.tcp_retries2"
 MOST_RETRIES = 7
 """Over 51 s where answers take milliseconds: 0.2 s, doubled each time (tcp(7))."""
 HAPROXY_WORKER = (
-    f'echo "show info" | timeout 2 socat - UNIX-CONNECT:{paths.ADMIN_SOCKET} '
+    f'echo "show info" | timeout 5 socat -t6 - UNIX-CONNECT:{paths.ADMIN_SOCKET} '
     "2>/dev/null | sed -n 's/^Pid: //p'"
 )
 

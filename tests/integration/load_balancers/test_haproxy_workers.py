@@ -13,6 +13,7 @@ import pytest
 from portway.contract.paths import ADMIN_SOCKET, MASTER_SOCKET
 from portway.load_balancers import haproxy
 from portway.load_balancers.haproxy import Balancing, BalancingFacts
+from portway.load_balancers.sockets import ASKING
 from portway.load_balancers.workers import WorkersFacts
 from tests.integration.load_balancers.haproxy_process import free_port, wait_until
 
@@ -51,8 +52,11 @@ class Running:
     port: int
     process: subprocess.Popen[bytes]
 
-    def script(self, text: str, stdin: str = "") -> list[str]:
-        """What a script prints, run against this HAProxy's sockets."""
+    def script(self, text: str, stdin: str = "", says: str = "") -> list[str]:
+        """What a script prints, run against this HAProxy's sockets.
+
+        ``says`` is how its errors begin.
+        """
         for path, name in (
             (ADMIN_SOCKET, "admin.sock"),
             (MASTER_SOCKET, "master.sock"),
@@ -67,7 +71,8 @@ class Running:
             timeout=60,
             check=True,
         )
-        assert done.stderr == ""
+        assert done.stderr.startswith(says), done.stderr
+        assert bool(done.stderr) == bool(says), done.stderr
         return done.stdout.splitlines()
 
     def balancing(self) -> Balancing:
@@ -76,7 +81,8 @@ class Running:
 
     def workers(self) -> int:
         """How many older workers there are."""
-        return len(self.script(f"{haproxy._ASK}\nold_workers"))
+        lines = self.script(f"{ASKING}\nworkers")
+        return sum(line.startswith("older ") for line in lines)
 
     def reload(self) -> None:
         before = self.workers()
@@ -149,6 +155,31 @@ def test_streams_of_every_worker_are_counted(running: Running) -> None:
     assert len({s.worker for s in running.balancing().older if s.sessions}) == 2
     assert all(not server.serves for server in running.balancing().older)
     assert all(map(is_open, streams))
+
+
+def test_streams_are_never_taken_for_none_while_haproxy_is_reloaded(
+    running: Running,
+) -> None:
+    streams = running.connect(4)
+    running.reload()
+    found: list[tuple[bool, int]] = []
+    for _ in range(4):
+        running.process.send_signal(signal.SIGUSR2)
+        for _ in range(6):
+            balancing = running.balancing()
+            found.append((balancing.answers, balancing.streams))
+    assert {streams for answers, streams in found if answers} == {4}
+    assert all(map(is_open, streams))
+
+
+def test_master_that_is_silent_hides_no_streams(running: Running) -> None:
+    running.connect(2)
+    running.reload()
+    assert running.balancing().answers
+    (running.folder / "master.sock").rename(running.folder / "elsewhere.sock")
+    facts = BalancingFacts()
+    lines = running.script(facts.command(), says="HAProxy's master does not answer")
+    assert not facts.process(lines).answers
 
 
 def test_closing_a_node_s_streams_reaches_older_workers_and_no_other_node(
