@@ -30,6 +30,7 @@ from portway.load_balancers.runtime import Console
 from portway.load_balancers.server_changes import RunningServer, how_to_load
 from portway.model.build import build_cluster
 from portway.model.clients import Client, Clients
+from portway.model.cluster import Cluster
 from portway.model.stack import Role
 from portway.render.load_balancer import load_balancer
 from tests.unit.samples import node, settings, stack
@@ -157,8 +158,8 @@ class Haproxy:
     def config(self) -> Path:
         return self.folder / "haproxy.cfg"
 
-    def rendered(self, nodes: Nodes, **changes: Any) -> str:
-        """What Portway wants HAProxy to run, with these application nodes."""
+    def cluster(self, nodes: Nodes, **changes: Any) -> Cluster:
+        """The cluster whose load balancer this is, with these application nodes."""
         found = stack(0)
         balancers = [
             replace(n, address=f"127.0.2.{i}") for i, n in enumerate(found.nodes, 1)
@@ -175,11 +176,15 @@ class Haproxy:
         entries = tuple(
             map(Client.model_validate, changes.pop("clients", self.clients))
         )
-        cluster = build_cluster(
+        return build_cluster(
             found,
             settings(threads=2, **{**self.settings, **changes}),
             Clients("clients.json", entries, None),
         )
+
+    def rendered(self, nodes: Nodes, **changes: Any) -> str:
+        """What Portway wants HAProxy to run, with these application nodes."""
+        cluster = self.cluster(nodes, **changes)
         lb = cluster.load_balancer("lb-1")
         text = load_balancer(cluster, lb).file(str(HAPROXY_CONFIG)).content
         text = text.replace("bind :", f"bind {BALANCER}:")
