@@ -17,7 +17,7 @@ from portway.application.deploy import (
     wanted_application,
 )
 from portway.load_balancers.deploy import warn_of_down_servers
-from portway.ops.operations import remove_stray_files, write_files
+from portway.ops.operations import apply_sysctls, remove_stray_files, write_files
 from portway.ops.packages import install_packages
 from portway.run.exclusive import one_run_at_a_time
 from portway.run.inventory import changes_everything, current_cluster
@@ -32,7 +32,10 @@ if node is not None:
     announce(cluster, node, wanted)
 
     install_packages(wanted=wanted.node, name="Install packages")
-    write_files(files=wanted.installer, wanted=wanted.node, name="Write the installer")
+    write_files(
+        files=wanted.system_files, wanted=wanted.node, name="Write Portway's own files"
+    )
+    apply_sysctls(wanted=wanted.node, name="Apply kernel settings")
     remove_stray_files(wanted=wanted.node, name="Remove files of other versions")
     fetch_release(  # on all, side by side
         wanted=wanted, name=f"Fetch release {version}"

@@ -47,7 +47,8 @@ class Client(_Entry):
     mode: Mode = Field(default="tcp", description="`tcp`, or `http` for HTTP.")
     app_port: Port | None = Field(
         default=None,
-        description="Port on the application nodes; the client's own port if absent.",
+        description="Port on the application nodes, also within `ClientPortFrom` to "
+        "`ClientPortTo`; the client's own port if absent.",
     )
     allow: Annotated[tuple[Network, ...], Field(strict=False, min_length=1)] | None = (
         Field(

@@ -65,6 +65,12 @@ def routes(cluster: Cluster) -> Iterator[Route]:
             yield Route(frontend.port, server.address, listener)
 
 
+def application_ports(cluster: Cluster) -> set[int]:
+    """The ports on which load balancers connect to any node."""
+    backends = {backend.name: backend for backend in cluster.backends}
+    return {backends[f.backend].port or f.port for f in cluster.frontends}
+
+
 def listeners(cluster: Cluster, node: Node) -> tuple[Listener, ...]:
     """The ports on which load balancers connect to this node, in order."""
     found: dict[int, Listener] = {}

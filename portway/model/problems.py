@@ -32,13 +32,14 @@ def client_problems(
             if value in reserved:
                 text = f"{field} {value} is used by {reserved[value]}; choose another"
                 yield refuse(client, text)
-        if not ports.first_client <= port <= ports.last_client:
-            yield refuse(
-                client,
-                f"port {port} is outside {ports.first_client}-{ports.last_client}, "
-                "the range that the stack's security groups open; choose one inside, "
-                "or update the stack with another ClientPortFrom or ClientPortTo",
-            )
+            if value and not ports.first_client <= value <= ports.last_client:
+                yield refuse(
+                    client,
+                    f"{field} {value} is outside {ports.first_client}-"
+                    f"{ports.last_client}, the range that the stack's security groups "
+                    "open; choose one inside, or update the stack with another "
+                    "ClientPortFrom or ClientPortTo",
+                )
         if (client.max_connections or 0) > settings.max_connections:
             text = (
                 f"max_connections {client.max_connections} is above what a load "

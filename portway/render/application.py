@@ -8,12 +8,17 @@ from pydantic import SecretStr
 from portway.contract import paths
 from portway.contract.release_requests import Fetch
 from portway.model.cluster import Cluster
-from portway.model.listeners import Listener, listeners
+from portway.model.listeners import Listener, application_ports, listeners
 from portway.model.login import Login
 from portway.model.releases import Release
 from portway.model.settings import Settings
 from portway.model.stack import Node
 from portway.render.files import ManagedFile, Service, WantedNode
+from portway.render.machine import (
+    RESERVED_PORTS,
+    reserved_ports,
+    sysctl_file,
+)
 from portway.render.node_programs import python_files
 from portway.render.templates import render
 
@@ -54,8 +59,8 @@ class Application:
     token: SecretStr | None
     """Artifactory's, if it asks for one."""
 
-    installer: tuple[ManagedFile, ...]
-    """The program that installs releases."""
+    system_files: tuple[ManagedFile, ...]
+    """The program that installs releases, and what the node's system reads."""
     own_files: tuple[ManagedFile, ...]
     """What the application itself reads, and what is recorded of it."""
 
@@ -123,7 +128,8 @@ def application(
     configuration = ManagedFile(config_file, config, "600", secret=True)
     unit = _unit(settings)
     loads = (authority, _listing(name, serve), configuration, unit)
-    installer = _installer()
+    reserved = reserved_ports([cluster.stack.ports.health, *application_ports(cluster)])
+    system = (*_installer(), sysctl_file(reserved))
     return Application(
         instance=node,
         unit=name,
@@ -131,7 +137,8 @@ def application(
         folder=folder,
         node=WantedNode(
             packages=("python3",),
-            files=(*installer, *loads),
+            files=(*system, *loads),
+            sysctls={RESERVED_PORTS: reserved},
             services=(_service(name, config_file, unit.path),),
             folders=(str(paths.PYTHON_FOLDER),),
         ),
@@ -140,7 +147,7 @@ def application(
         listeners=serve,
         can_reload=settings.app_reload_command is not None,
         token=inputs.token,
-        installer=installer,
+        system_files=system,
         own_files=loads,
     )
 

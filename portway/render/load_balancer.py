@@ -1,7 +1,5 @@
 """Everything that a load balancer should have."""
 
-from collections.abc import Iterable
-
 from portway.contract import paths
 from portway.contract.streams import HELD, STICK_TABLE_KEY
 from portway.model.cluster import STATS_FRONTEND, Cluster, LoadBalancer
@@ -9,12 +7,16 @@ from portway.model.health import ANSWER_TIMEOUT
 from portway.render.address_mover import ADDRESS_MOVER, address_files, address_paths
 from portway.render.check import CHECK, HEARTBEAT, check_files, check_paths
 from portway.render.files import ManagedFile, Service, Survey, WantedNode
+from portway.render.machine import (
+    RESERVED_PORTS,
+    reserved_ports,
+    sysctl_file,
+)
 from portway.render.node_programs import python_files
 from portway.render.streams import STREAM_KEEPER, streams_files, streams_paths
 from portway.render.templates import render
 
 PACKAGES = ("haproxy", "keepalived", "python3-boto3", "socat")
-RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
 RETRIES = "net.ipv4.tcp_retries2"
 MOST_RETRIES = 7
 """Over 51 s where answers take milliseconds: 0.2 s, doubled each time (tcp(7))."""
@@ -57,9 +59,6 @@ KEEPALIVED = Service(
 SERVICES = (STREAM_KEEPER, HAPROXY, ADDRESS_MOVER, CHECK, KEEPALIVED)
 """The keeper first: it must know new ``ordered`` clients before HAProxy serves them."""
 FOLDERS = (str(paths.PROGRAM_FOLDER),)
-
-LONGEST_SYSCTL = 4_000
-"""Characters: the kernel reads one page of such a list."""
 
 
 def load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
@@ -126,11 +125,7 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
                 before_reload=paths.BEFORE_RELOAD,
             ),
             _unit_override(KEEPALIVED, 500, prepare=prepare),
-            ManagedFile(
-                str(paths.SYSCTL_CONFIG),
-                render("sysctl.conf.j2", reserved=reserved, retries=MOST_RETRIES),
-                "644",
-            ),
+            sysctl_file(reserved, MOST_RETRIES),
         ),
         sysctls={RESERVED_PORTS: reserved, RETRIES: str(MOST_RETRIES)},
         services=SERVICES,
@@ -197,26 +192,6 @@ def before_reload_paths() -> tuple[str, ...]:
 def _once(*files: ManagedFile) -> tuple[ManagedFile, ...]:
     """Files of programs that share modules, each once and in its first place."""
     return tuple({file.path: file for file in files}.values())
-
-
-def reserved_ports(ports: Iterable[int]) -> str:
-    """The ports as the kernel prints the list, whatever its range of ephemeral ports.
-
-    If the list would be longer than the kernel takes, small gaps are reserved as well.
-    """
-    all_ports = sorted(set(ports))
-    gap = 1
-    while True:
-        ranges: list[list[int]] = []
-        for port in all_ports:
-            if ranges and port - ranges[-1][1] <= gap:
-                ranges[-1][1] = port
-            else:
-                ranges.append([port, port])
-        text = ",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
-        if len(text) <= LONGEST_SYSCTL:
-            return text
-        gap *= 2
 
 
 def _unit_override(

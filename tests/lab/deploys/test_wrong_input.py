@@ -17,7 +17,10 @@ MISTAKES: tuple[tuple[dict[str, Any], str], ...] = (
     ({"client_name": "ssh", "client_port": 22}, "ssh: client_port 22 is used by SSH"),
     ({"client_name": "statistics", "client_port": 8404}, "statistics: client_port"),
     ({"client_name": "check", "client_port": 8081}, "check: client_port 8081"),
-    ({"client_name": "closed", "client_port": 30000}, "closed: port 30000 is outside"),
+    (
+        {"client_name": "closed", "client_port": 30000},
+        "closed: client_port 30000 is",
+    ),
     ({"client_name": "a b", "client_port": 9003}, '"a b" cannot be a name'),
     ({"client_name": "a\n bind :1", "client_port": 9004}, 'bind :1" cannot be a name'),
     (

@@ -128,6 +128,7 @@ def test_app_nodes_of_the_file_override_discovery() -> None:
         ({"client_port": 8081}, "8081 is used by the application's health checks"),
         ({"client_port": 9001, "app_port": 22}, "app_port 22 is used by SSH"),
         ({"client_port": 80}, "port 80 is outside 1024-65535, the range that the"),
+        ({"client_port": 9001, "app_port": 80}, "app_port 80 is outside 1024-65535, "),
         ({"client_port": 9001, "nodes": ["app-9"]}, 'no application node "app-9"'),
         ({"client_port": 9001, "max_connections": 90_000}, "max_connections 90000"),
         (

@@ -14,11 +14,9 @@ from portway.contract.paths import (
 from portway.errors import PortwayError
 from portway.render import templates
 from portway.render.load_balancer import (
-    LONGEST_SYSCTL,
     RETRIES,
     load_balancer,
     load_balancer_survey,
-    reserved_ports,
 )
 from tests.unit.samples import cluster
 
@@ -127,25 +125,6 @@ def test_broken_template_is_named_with_its_line(
     finally:
         templates._environment.cache_clear()
     assert str(error.value).startswith(f"templates/haproxy.cfg.j2: {expected}")
-
-
-@pytest.mark.parametrize(
-    ("ports", "expected"),
-    [
-        ([9001, 9002], "9001-9002"),
-        ([8404, 9001, 8404], "8404,9001"),
-        ([40001], "40001"),
-        ([40003, 40001, 40002, 41000], "40001-40003,41000"),
-    ],
-)
-def test_ports_are_reserved_wherever_they_are(ports: list[int], expected: str) -> None:
-    assert reserved_ports(ports) == expected
-
-
-def test_long_port_lists_are_widened_until_the_kernel_takes_them() -> None:
-    text = reserved_ports(range(33_000, 65_000, 7))
-    assert len(text) <= LONGEST_SYSCTL
-    assert text.startswith("33000-")
 
 
 def test_every_file_ends_with_a_newline() -> None:
