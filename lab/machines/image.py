@@ -38,7 +38,7 @@ INSTALLED = (
 )
 """What an image has, as a Debian machine on EC2 has it before any deploy."""
 
-INSTALLABLE = ("haproxy", "keepalived", "socat")
+INSTALLABLE = ("haproxy", "keepalived", "needrestart", "socat")
 """What hosts can install without a network, dependencies included."""
 
 DATABASE_SERVERS = ("mariadb-server", "postgresql")

@@ -21,6 +21,8 @@ TRANSFER = Path("/etc/portway/transfer")
 it, and it survives a reboot."""
 PACKAGE_POLICY = Path("/usr/sbin/policy-rc.d")
 """Debian's packages ask it before their scripts start, stop or restart a service."""
+NEEDRESTART_CONFIG = Path("/etc/needrestart/conf.d/zz-portway.conf")
+"""The last one, for each may replace what those before it said."""
 UNIT_FOLDER = Path("/etc/systemd/system")
 
 ADMIN_SOCKET = Path("/run/haproxy/admin.sock")

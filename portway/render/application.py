@@ -16,6 +16,7 @@ from portway.model.stack import Node
 from portway.render.files import ManagedFile, Service, WantedNode
 from portway.render.machine import (
     RESERVED_PORTS,
+    needrestart_file,
     reserved_ports,
     sysctl_file,
 )
@@ -129,7 +130,7 @@ def application(
     unit = _unit(settings)
     loads = (authority, _listing(name, serve), configuration, unit)
     reserved = reserved_ports([cluster.stack.ports.health, *application_ports(cluster)])
-    system = (*_installer(), sysctl_file(reserved))
+    system = (*_installer(), needrestart_file(name), sysctl_file(reserved))
     return Application(
         instance=node,
         unit=name,

@@ -9,6 +9,7 @@ from portway.render.check import CHECK, HEARTBEAT, check_files, check_paths
 from portway.render.files import ManagedFile, Service, Survey, WantedNode
 from portway.render.machine import (
     RESERVED_PORTS,
+    needrestart_file,
     reserved_ports,
     sysctl_file,
 )
@@ -108,6 +109,7 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
                 render("policy-rc.d.j2", unit=KEEPALIVED.unit),
                 "755",
             ),
+            needrestart_file(HAPROXY.unit, KEEPALIVED.unit),
             ManagedFile(
                 str(paths.KEEPALIVED_CONFIG),
                 render("keepalived.conf.j2", **context),
@@ -148,6 +150,7 @@ def load_balancer_survey() -> Survey:
                 )
             ),
             str(paths.PACKAGE_POLICY),
+            str(paths.NEEDRESTART_CONFIG),
             str(paths.KEEPALIVED_CONFIG),
             HAPROXY.override,
             KEEPALIVED.override,

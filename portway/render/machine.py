@@ -1,4 +1,4 @@
-"""What Portway asks of a node's kernel, whatever the node's role."""
+"""What Portway asks of a node's system, whatever the node's role."""
 
 from collections.abc import Iterable
 
@@ -35,3 +35,16 @@ def reserved_ports(ports: Iterable[int]) -> str:
         if len(text) <= LONGEST_SYSCTL:
             return text
         gap *= 2
+
+
+def needrestart_file(*units: str) -> ManagedFile:
+    """Keeps needrestart from restarting units when a library was upgraded.
+
+    A node without needrestart has it as well: somebody may install it tomorrow.
+    """
+    return ManagedFile(
+        str(paths.NEEDRESTART_CONFIG),
+        render("needrestart.conf.j2", units=units),
+        "644",
+        validate=("perl", "-c"),
+    )

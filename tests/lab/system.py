@@ -27,6 +27,7 @@ CONFIGS = (
     "/etc/sysctl.d/60-portway.conf",
     "/etc/portway/check.json",
     "/usr/sbin/policy-rc.d",
+    "/etc/needrestart/conf.d/zz-portway.conf",
 )
 
 Result = subprocess.CompletedProcess[str]

@@ -2,6 +2,7 @@
 
 import re
 import time
+from pathlib import Path
 
 from tests.lab.system import System, changes, moves, output, stream, wait_until
 
@@ -12,9 +13,14 @@ def reinstall(system: System, node: str, *packages: str) -> None:
     system.node(node, f"{command} {' '.join(packages)}")
 
 
+def process(system: System, node: str, unit: str) -> str:
+    """The process of a unit on a node."""
+    return system.node(node, f"systemctl show -p MainPID --value {unit}").stdout
+
+
 def keepalived(system: System, node: str) -> str:
     """The process of keepalived on a node."""
-    return system.node(node, "systemctl show -p MainPID --value keepalived").stdout
+    return process(system, node, "keepalived")
 
 
 def check_upgrade_under_load(system: System) -> None:
@@ -78,3 +84,52 @@ def test_run_waits_for_whoever_updates_the_package_lists(settled: System) -> Non
     assert re.search(r"waiting for .*python3 .*, which locks /var/lib/apt/lists", text)
     assert settled.node(standby, "dpkg-query -W socat").returncode == 0
     assert changes(settled.deploy()) == 0
+
+
+NEW_LIBRARY = """
+f=$(readlink -f /usr/lib/*/libcrypto.so.3); cp -p "$f" "$f.new" && mv "$f.new" "$f"
+"""
+"""What an upgrade of OpenSSL does to the processes that use it."""
+RESTARTS = "DEBIAN_FRONTEND=noninteractive needrestart -r a"
+"""What apt runs after every upgrade where services are restarted automatically."""
+
+
+def test_needrestart_restarts_nothing_that_carries_streams(settled: System) -> None:
+    holder, began = settled.holder, time.time()
+    units = {
+        (holder, "haproxy"): True,
+        (holder, "keepalived"): True,
+        (holder, "portway-address"): False,  # harmless: runs restart it, too
+        ("app-1", "message-app"): True,
+    }
+    install = "apt-get -q -y install --no-install-recommends needrestart"
+    for node in (holder, "app-1"):
+        settled.node(node, f"DEBIAN_FRONTEND=noninteractive {install}")
+    running = {key: process(settled, *key) for key in units}
+    with stream(settled, 9001) as last:
+        said = {
+            node: settled.node(node, f"{NEW_LIBRARY} {RESTARTS}").stdout
+            for node in (holder, "app-1")
+        }
+        before = last()
+        while last() < before + 20:
+            pass
+    for (node, unit), stays in units.items():
+        assert f"systemctl restart {unit}.service" in said[node], said[node]
+        assert (process(settled, node, unit) == running[node, unit]) is stays
+    assert moves(settled, began) == []
+    # A reload is enough for HAProxy to use the new library.
+    due = settled.node(holder, "systemctl reload haproxy && needrestart -b -l").stdout
+    assert "keepalived.service" in due
+    assert "haproxy.service" not in due
+
+
+def test_application_is_restarted_in_turn_once_its_record_is_gone(
+    settled: System, every_port: Path
+) -> None:
+    before = process(settled, "app-1", "message-app")
+    settled.node("app-1", "rm /run/portway/loaded/message-app")
+    data = ("--data", f"clients_file={every_port}")
+    text = output(settled.deploy("-y", *data, what="app"))
+    assert "1 of 2 application nodes will be drained and restarted (app-1)" in text
+    assert process(settled, "app-1", "message-app") != before

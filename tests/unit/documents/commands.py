@@ -32,6 +32,7 @@ from portway.contract import paths
 from portway.errors import PortwayError
 from portway.model.clients import parse_clients
 from portway.model.settings import settings_from
+from portway.render.load_balancer import SERVICES
 from portway.run.command_line import REFUSED
 from tests.unit.documents.reading import (
     PROJECT,
@@ -253,15 +254,17 @@ def template() -> dict[str, Any]:
     return document
 
 
-UNITS = {
-    "haproxy",
-    "keepalived",
-    "portway-address",
-    "portway-check",
-    "portway-streams",
-    "message-app",
+UNITS = {*(service.unit for service in SERVICES), "message-app"}
+SYSTEMCTL = {
+    "daemon-reload",
+    "disable",
+    "reboot",
+    "reload",
+    "restart",
+    "start",
+    "status",
+    "stop",
 }
-SYSTEMCTL = {"start", "stop", "restart", "status", "reboot"}
 SOCKETS = {str(paths.ADMIN_SOCKET), "/run/haproxy-master.sock"}
 
 
@@ -293,6 +296,12 @@ def check_cat(words: Words) -> None:
     """Files that Portway writes."""
     known = {str(path) for path in vars(paths).values() if isinstance(path, Path)}
     need(set(words) <= known, f"cat {words}")
+
+
+def check_rm(words: Words) -> None:
+    """Units that Portway writes whole."""
+    units = {str(paths.UNIT_FOLDER / f"{unit}.service") for unit in UNITS}
+    need(set(words) <= units, f"rm {words}")
 
 
 def check_analyze(words: Words) -> None:
@@ -332,12 +341,16 @@ PROGRAMS: dict[str, dict[str, Check]] = {
         "echo": anything,
         "grep": anything,
         "journalctl": check_journalctl,
+        "needrestart": anything,
         "portway-address": check_mover,
         "python3": anything,
+        "rm": check_rm,
         "socat": check_socat,
+        "sort": anything,
         "ss": anything,
         "systemctl": check_systemctl,
         "systemd-analyze": check_analyze,
+        "xargs": anything,
     },
 }
 """The programs that each kind of block may call, and what is checked of their words."""

@@ -34,6 +34,7 @@ def test_files_on_nodes_are_where_the_code_puts_them() -> None:
         paths.ADDRESS_CONFIG,
         paths.TRANSFER,
         paths.SYSCTL_CONFIG,
+        paths.NEEDRESTART_CONFIG,
         paths.CHECK_CONFIG,
         paths.VERDICT,
         paths.ADDRESS_COMMAND,
