@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.documents.commands import wrong_blocks
-from tests.unit.documents.reading import DOCUMENTS
+from portway.render.load_balancer import SERVICES
+from tests.unit.documents.commands import commands, wrong_blocks
+from tests.unit.documents.reading import DOCUMENTS, PROJECT, blocks, section
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
@@ -54,6 +55,7 @@ def test_every_block_is_marked_and_would_work(path: Path) -> None:
         ("sh aws", "pyinfra inventories/prod.py deploys/lb.py --data transfer=lb-2"),
         ("sh node", "sudo systemctl restart nginx"),
         ("sh node", "systemctl mask haproxy"),
+        ("sh node", "sudo rm /etc/systemd/system/nginx.service"),
         ("sh node", "journalctl -u nginx"),
         ("sh node", "sudo portway-address move"),
         ("sh node", "echo show stat | sudo socat - UNIX-CONNECT:/run/no.sock"),
@@ -82,3 +84,18 @@ def test_good_blocks_are_not_found() -> None:
         "    --instance-id i-…"
     )
     assert wrong_blocks(f"```sh aws\n{aws}\n```\n") == []
+
+
+KNOWN_TO_0_1_0 = {"haproxy", "keepalived", "portway-address"}
+
+
+def test_going_back_removes_every_unit_that_the_older_version_does_not_know() -> None:
+    back = section((PROJECT / "docs" / "upgrading.md").read_text(), "Go back")
+    (block,) = (block for block in blocks(back) if block.kind == "sh node")
+    disable, remove, _ = (words[1:] for words in commands(block.text))
+    newer = {service.unit: service.override for service in SERVICES}
+    for unit in KNOWN_TO_0_1_0:
+        del newer[unit]
+    assert disable[:2] == ["systemctl", "disable"]
+    assert set(disable[3:]) == set(newer)
+    assert set(remove[1:]) == set(newer.values())
