@@ -12,6 +12,8 @@ from portway.contract.reloads import Kind, Reason
 from portway.model.cluster import STATS_FRONTEND
 
 Lines = tuple[str, ...]
+ORDERED = "balance first"
+"""What only the backends of ``ordered`` clients have."""
 SHOWN = 5
 """How many names a reason lists before it only counts."""
 
@@ -67,6 +69,10 @@ class Configuration:
     def of(self, backend: str) -> tuple[ServerLine, ...]:
         """The servers of one backend, in order."""
         return tuple(server for server in self.servers if server.backend == backend)
+
+    def is_ordered(self, backend: str) -> bool:
+        """Whether the clients of a backend may use one server at a time only."""
+        return ORDERED in self.sections.get(f"backend {backend}", ())
 
     def named(self, kind: str) -> frozenset[str]:
         """The names of all sections of a kind."""

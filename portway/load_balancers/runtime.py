@@ -14,6 +14,7 @@ from itertools import chain
 import gevent
 
 from portway.contract.paths import ADMIN_SOCKET
+from portway.contract.streams import HELD, STICK_TABLE_KEY
 from portway.errors import PortwayError
 from portway.load_balancers.configuration import Configuration, ServerLine
 from portway.load_balancers.haproxy import TAKEN_OUT, UP_STATES
@@ -33,6 +34,9 @@ TRIES = 50
 TELL_EVERY = 5.0
 LONGEST_LINE = 8_000
 """Characters of commands in one line, which must fit HAProxy's buffer of 16 KiB."""
+LEAVE = round(0.8 * HELD, 2)
+"""Seconds that ``ordered`` clients get to leave a server; HAProxy holds new ones for
+longer. Commands wait for so long at an empty line."""
 PROBE = ".portway-probe"
 DOWN = "set server {} health down"
 CHECKED = 0x02 | 0x04
@@ -45,6 +49,7 @@ echo "show servers state" | timeout 10 socat -t10 - UNIX-CONNECT:{ADMIN_SOCKET}
 """
 _COMMANDS_SCRIPT = f"""
 while read -r line; do
+    [ -n "$line" ] || {{ sleep {LEAVE}; continue; }}
     echo "$line" | timeout 10 socat -t10 - UNIX-CONNECT:{ADMIN_SOCKET} || exit 1
 done
 """
@@ -123,21 +128,24 @@ def change_servers(
     probes = {line.path: _probe(line) for line in change.move}
     _command(console, map(_addition, (*change.add, *probes.values())))
     passed = _first_checks(console, (*change.admit, *probes.values()))
+    ordered = [line for line in change.move if wanted.is_ordered(line.backend)]
+    others = [line for line in change.move if line not in ordered]
     sick = [line for line in change.move if probes[line.path].path not in passed]
     _command(
         console,
         chain(
             (_healthy(line) for line in change.admit if line.path in passed),
             map(_ready, change.admit),
-            (f"set server {line.path} state drain" for line in sick),
-            map(_address, change.move),
-            (_healthy(line) for line in change.move if line not in sick),
+            (f"set server {line.path} state drain" for line in others if line in sick),
+            map(_address, others),
+            (_healthy(line) for line in others if line not in sick),
         ),
     )
+    _move_ordered(console, ordered, sick)
     _remove(console, wanted, before)
     # Not before: it closes the streams that the server has to its old address.
-    _command(console, (DOWN.format(line.path) for line in sick))
-    _command(console, map(_ready, change.move))
+    _command(console, (DOWN.format(line.path) for line in others if line in sick))
+    _command(console, map(_ready, others))
     if problems := server_problems(wanted, console.servers(), change):
         raise PortwayError(f"HAProxy has other servers than it should: {problems[0]}")
 
@@ -173,6 +181,42 @@ def _probe(line: ServerLine) -> ServerLine:
     That one stays as it is until then, with its streams: marking it down closes them.
     """
     return replace(line, name=f"{line.name}{PROBE}", options=line.part)
+
+
+def _move_ordered(
+    console: Console, lines: Sequence[ServerLine], sick: Sequence[ServerLine]
+) -> None:
+    """Give servers of ``ordered`` clients other addresses, without streams to the old.
+
+    Drained, a server is left by its clients as long as there is another. Afterwards all
+    are held until portway-streams has found no stream of theirs elsewhere, in older
+    workers neither. One script does all: no interruption leaves a server drained.
+    """
+    if lines:
+        drains = _lines(f"set server {line.path} state drain" for line in lines)
+        moves = _lines(_ordered_move(line, line in sick) for line in lines)
+        _obey(console, (*drains, "", *moves))
+
+
+def _ordered_move(line: ServerLine, is_sick: bool) -> str:
+    path = line.path
+    return "; ".join(
+        (
+            *_out(line.backend, path, is_ordered=True),
+            _address(line),
+            _ready(line),
+            DOWN.format(path) if is_sick else _healthy(line),
+        )
+    )
+
+
+def _out(backend: str, path: str, *, is_ordered: bool) -> tuple[str, ...]:
+    """Commands that end all use of a server, and hold ``ordered`` clients."""
+    maint = f"set server {path} state maint"
+    if not is_ordered:
+        return (maint,)
+    hold = f"set table {backend} key {STICK_TABLE_KEY} data.gpt0 0"
+    return hold, maint, f"shutdown sessions server {path}"
 
 
 def _first_checks(console: Console, new: Sequence[ServerLine]) -> set[str]:
@@ -233,11 +277,15 @@ def _remove(
     kept = {line.path for line in wanted.servers}
     refused = [""]
     for _ in range(TRIES):
-        left = [s.path for s in console.servers() if s.path not in kept]
-        _command(console, [f"set server {path} state drain" for path in left])
+        left = [s for s in console.servers() if s.path not in kept]
+        _command(console, [f"set server {s.path} state drain" for s in left])
         drain_strangers(console, wanted, before)
-        _command(console, [f"set server {path} state maint" for path in left])
-        refused = _answers(console, [f"del server {path}" for path in left])
+        outs = (
+            _out(s.backend, s.path, is_ordered=wanted.is_ordered(s.backend))
+            for s in left
+        )
+        _command(console, chain.from_iterable(outs))
+        refused = _answers(console, [f"del server {s.path}" for s in left])
         if not refused:
             return
         gevent.sleep(PAUSE)
@@ -246,14 +294,21 @@ def _remove(
 
 def _command(console: Console, commands: Iterable[str]) -> None:
     """Give HAProxy commands; PortwayError with its answer if it refuses one."""
-    if refused := _answers(console, commands):
+    _obey(console, tuple(_lines(commands)))
+
+
+def _obey(console: Console, lines: Sequence[str]) -> None:
+    if refused := _refusals(console, lines):
         raise PortwayError(refused[0])
 
 
 def _answers(console: Console, commands: Iterable[str]) -> list[str]:
     """What HAProxy answers to commands, apart from what it says of those it obeys."""
-    text = "\n".join(_lines(commands))
-    answers = console.shell(_COMMANDS_SCRIPT, f"{text}\n") if text else []
+    return _refusals(console, tuple(_lines(commands)))
+
+
+def _refusals(console: Console, lines: Sequence[str]) -> list[str]:
+    answers = console.shell(_COMMANDS_SCRIPT, "\n".join(lines) + "\n") if lines else []
     said = (answer.strip() for answer in answers)
     return [answer for answer in said if answer and not answer.startswith(SUCCESS)]
 

@@ -17,10 +17,8 @@ from portway.load_balancers.configuration import (
     reload_reason,
 )
 
-STATIC = ("balance static-rr", "balance first")
-"""Algorithms whose servers only a reload changes. HAProxy says so of the first. The
-second is that of ``ordered`` clients: it goes by the servers' ids, and the table of
-the active one holds an id, which a new server could get."""
+STATIC = ("balance static-rr",)
+"""Algorithms whose servers only a reload changes, as HAProxy says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ class Server:
     name: str
     number: int
     """HAProxy's id of it."""
+    address: str
     usable: bool
     """Whether it gets new connections."""
     alive: bool
@@ -217,6 +218,7 @@ def _servers(rows: list[dict[str, str]]) -> Iterator[Server]:
         yield Server(
             name=row["svname"],
             number=int(row["sid"]),
+            address=row["addr"].rpartition(":")[0],
             usable=up and row["weight"] != "0",
             alive=up or status.startswith(("DRAIN", "NOLB")),
             streams=int(row["scur"]),

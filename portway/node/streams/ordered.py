@@ -56,7 +56,8 @@ class Ordered:
         self._since: dict[tuple[str, str], float] = {}
         """When a server was first seen to be usable, without a break since."""
         self._clean: dict[str, tuple[int, str]] = {}
-        """For which listing of older workers and which server there were no strays."""
+        """For which listing of older workers and which node's address there were no
+        strays."""
 
     def look(self, *, reloaded: bool) -> None:
         """Bring every backend into order. OSError if HAProxy does not answer."""
@@ -104,10 +105,9 @@ class Ordered:
 
     def _used(self, name: str, backend: Backend) -> str | None:
         """The server that has most streams of older workers."""
-        addresses = self._haproxy.addresses(NEWEST)
         clients = set(self._wanted[name].clients)
         found = [a for stream, a in self._older.watched() if stream.client in clients]
-        counts = {s.name: found.count(addresses[name, s.name]) for s in backend.servers}
+        counts = {s.name: found.count(s.address) for s in backend.servers}
         most = max(counts, key=lambda server: counts[server], default=None)
         return most if most and counts[most] else None
 
@@ -116,13 +116,15 @@ class Ordered:
 
         A client may have used another backend then.
         """
-        listing = self._older.generation, target.name
+        listing = self._older.generation, target.address
         if self._clean.get(name) == listing:
             return []
         clients = set(self._wanted[name].clients)
-        found = [item for item in self._older.watched() if item[0].client in clients]
-        right = self._haproxy.addresses(NEWEST)[name, target.name] if found else ""
-        strays = [stream for stream, address in found if address not in ("", right)]
+        strays = [
+            stream
+            for stream, address in self._older.watched()
+            if stream.client in clients and address not in ("", target.address)
+        ]
         if not strays:
             self._clean[name] = listing
         return strays

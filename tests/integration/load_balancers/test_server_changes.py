@@ -270,6 +270,32 @@ def test_interrupted_change_is_completed_or_taken_back_by_the_next(
     assert (haproxy.reloads(), haproxy.workers()) == (0, 1)
 
 
+def test_interrupted_change_of_ordered_clients_is_completed_by_the_next(
+    haproxy: Haproxy, nodes: dict[str, Application], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    haproxy.downinter = "200ms"
+    haproxy.clients = ({"client_name": "o", "client_port": PLAIN, "ordered": True},)
+    haproxy.start(TWO)
+    following: Nodes = {"app-1": 4, "app-3": 3}
+    for number in count(3, 2):
+        with monkeypatch.context() as patch:
+            patch.setattr(haproxy, "shell", Interrupted(haproxy, number))
+            try:
+                haproxy.deploy(following)
+            except KeyboardInterrupt:
+                pass
+            else:
+                break
+        assert isinstance(haproxy.deploy(following), ServerChange)
+        found = [s.is_up and not s.is_drained for s in haproxy.servers().values()]
+        assert found == [True] * len(following)
+        assert answering(PLAIN, 1) <= {NODE.format(n) for n in following.values()}
+        assert haproxy.is_recorded()
+        following = {**TWO} if 3 in following.values() else {"app-1": 4, "app-3": 3}
+    assert number > 8
+    assert (haproxy.reloads(), haproxy.workers()) == (0, 1)
+
+
 def test_change_that_haproxy_refuses_ends_in_a_reload_that_says_why(
     haproxy: Haproxy, nodes: dict[str, Application], monkeypatch: pytest.MonkeyPatch
 ) -> None:

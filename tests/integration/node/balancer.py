@@ -19,9 +19,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from portway.contract.paths import ADMIN_SOCKET, HAPROXY_CONFIG
+from portway.contract.paths import ADMIN_SOCKET, HAPROXY_CONFIG, MASTER_SOCKET
+from portway.contract.reloads import Reason
+from portway.load_balancers.configuration import parse
+from portway.load_balancers.runtime import Console, change_servers
+from portway.load_balancers.server_changes import ServerChange, how_to_load
 from portway.model.build import build_cluster
-from portway.model.cluster import Cluster
+from portway.model.cluster import Cluster, Server
 from portway.node.streams.haproxy import Haproxy
 from portway.render.load_balancer import load_balancer
 from portway.render.streams import streams_config
@@ -104,6 +108,8 @@ class Balancer:
     cluster: Cluster
     process: subprocess.Popen[bytes]
     keeper: subprocess.Popen[bytes] | None = None
+    servers: dict[tuple[str, int], socket.socket] = field(default_factory=dict)
+    """What listens, by the node's address and port."""
     overlaps: list[str] = field(default_factory=list)
     """Each connection that came while another node still had one of its client's."""
 
@@ -122,8 +128,8 @@ class Balancer:
             for other in self.nodes:
                 live = [s for p, s in list(other.open) if p == port and is_open(s)]
                 if other is not node and live:
-                    text = f"{time.monotonic():.3f} {node.name} beside {other.name}"
-                    self.overlaps.append(text)
+                    what = f"{node.address} beside {other.address}"
+                    self.overlaps.append(f"{time.monotonic():.3f} {what}")
             arguments = (port, stream)
             threading.Thread(
                 target=node.serve_client, args=arguments, daemon=True
@@ -136,6 +142,14 @@ class Balancer:
             for node in self.nodes
         }
         return {name: count for name, count in found.items() if count}
+
+    def addresses(self, port: int) -> set[str]:
+        """The addresses of nodes with open streams of a client."""
+        return {
+            node.address
+            for node in self.nodes
+            if any(p == port and is_open(s) for p, s in list(node.open))
+        }
 
     def active(self, port: int) -> str:
         """The one node with streams of a client; "" for none or several."""
@@ -180,7 +194,53 @@ class Balancer:
         (self.folder / "streams.json").write_text(config.to_json())
         if self.keeper:
             self.stop_keeper()
+            status = self.folder / "status.json"
+            status.rename(status.with_suffix(".old"))
             self.start_keeper()
+            wait_until(status.exists)
+
+    def listen(self, node: Node) -> None:
+        """Serve as an application node from now on."""
+        for port in self.ports:
+            server = socket.create_server((node.address, port), backlog=200)
+            self.servers[node.address, port] = server
+            arguments = (node, port, server)
+            threading.Thread(target=self.accept, args=arguments, daemon=True).start()
+        health = self.cluster.stack.ports.health
+        server = socket.create_server((node.address, health), backlog=200)
+        self.servers[node.address, health] = server
+        threading.Thread(target=answer_checks, args=(node, server), daemon=True).start()
+
+    def deploy(self, nodes: Sequence[tuple[str, str]]) -> ServerChange | Reason:
+        """Bring it to other nodes, by name and address, in the order of a run."""
+        config = self.folder / "haproxy.cfg"
+        loaded = config.read_text()
+        servers = tuple(Server(*each) for each in nodes)
+        backends = tuple(replace(b, servers=servers) for b in self.cluster.backends)
+        self.cluster = replace(self.cluster, backends=backends)
+        self.configure()
+        text = adapted(self.cluster, self.folder)
+        config.write_text(text)
+        console = Console(self.shell, lambda _: None, drain_timeout=1)
+        plan = how_to_load(loaded, text, console.servers())
+        if isinstance(plan, ServerChange):
+            change_servers(console, parse(text), plan)
+        return plan
+
+    def shell(self, script: str, stdin: str) -> list[str]:
+        """Run a script as on the load balancer."""
+        for path in (ADMIN_SOCKET, MASTER_SOCKET):
+            name = "admin.sock" if path == ADMIN_SOCKET else "master.sock"
+            script = script.replace(str(path), str(self.folder / name))
+        done = subprocess.run(
+            ["/bin/sh", "-c", script],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout.splitlines()
 
     def start_keeper(self) -> None:
         self.keeper = subprocess.Popen(
@@ -295,17 +355,8 @@ def balancer(
     config = folder / "haproxy.cfg"
     config.write_text(adapted(cluster, folder))
     result = Balancer(folder, found, ports, cluster, None)  # type: ignore[arg-type]
-    listening = []
     for node in found:
-        for port in ports:
-            server = socket.create_server((node.address, port), backlog=200)
-            listening.append(server)
-            threading.Thread(
-                target=result.accept, args=(node, port, server), daemon=True
-            ).start()
-        server = socket.create_server((node.address, health), backlog=200)
-        listening.append(server)
-        threading.Thread(target=answer_checks, args=(node, server), daemon=True).start()
+        result.listen(node)
     result.process = subprocess.Popen(
         [binary, "-W", "-f", str(config), "-S", str(folder / "master.sock")],
         stdout=(folder / "haproxy.log").open("wb"),
@@ -320,7 +371,7 @@ def balancer(
             result.stop_keeper()
         result.process.terminate()
         result.process.wait(10)
-        for server in listening:
+        for server in result.servers.values():
             server.close()
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from portway.contract.streams import HELD
+from portway.load_balancers.server_changes import ServerChange
 from tests.integration.node.balancer import (
     Balancer,
+    Node,
     balancer,
     is_open,
     senders,
@@ -141,3 +143,80 @@ def test_one_node_through_a_bad_minute(running: Balancer) -> None:
             time.sleep(dice.uniform(0, 1.5))
     assert running.overlaps == []
     assert all(len(sender.answers) > 50 for sender in found)
+
+
+ONE, TWO, THREE = (
+    ("app-1", "127.0.0.11"),
+    ("app-2", "127.0.0.12"),
+    ("app-3", "127.0.0.13"),
+)
+
+
+def test_nodes_of_ordered_clients_change_under_load_without_a_reload(
+    running: Balancer,
+) -> None:
+    """Added, preferred, replaced while active, and removed; all of them serve on."""
+    old = running.connect(running.ports[0])
+    settled_on(running, "app-1")
+    running.reload()
+    four, fresh = Node("app-4", "127.0.0.14"), Node("app-1", "127.0.0.15")
+    running.nodes += [four, fresh]
+    running.listen(four)
+    running.listen(fresh)
+    port = running.ports[0]
+    with senders(port, 4, pause=0.3) as found:
+        pid = running.pid()
+
+        def deploy(*nodes: tuple[str, str]) -> None:
+            assert isinstance(running.deploy(nodes), ServerChange)
+
+        def at(address: str) -> None:
+            wait_until(lambda: running.addresses(port) == {address}, 20)
+
+        deploy(ONE, TWO, THREE, ("app-4", four.address))
+        deploy(("app-1", fresh.address), TWO, THREE, ("app-4", four.address))
+        assert not is_open(old)
+        at(fresh.address)
+        deploy(TWO, ("app-4", four.address))
+        at(TWO[1])
+        deploy(("app-4", four.address), TWO, THREE)
+        at(four.address)
+        deploy(THREE)
+        at(THREE[1])
+        deploy(ONE, TWO, THREE)
+        at(ONE[1])
+        assert running.pid() == pid
+        assert sum(sender.unanswered for sender in found) == 0
+    assert running.overlaps == []
+    assert max(sender.gap() for sender in found) < 2 * HELD + 1
+
+
+def test_only_node_of_ordered_clients_is_replaced_without_a_refusal(
+    running: Balancer,
+) -> None:
+    port = running.ports[0]
+    running.deploy([ONE])
+    old = running.connect(port)
+    settled_on(running, "app-1")
+    running.reload()
+    fresh = Node("app-1", "127.0.0.15")
+    running.nodes.append(fresh)
+    running.listen(fresh)
+    with senders(port, 4) as found:
+        assert isinstance(running.deploy([("app-1", fresh.address)]), ServerChange)
+        wait_until(lambda: running.addresses(port) == {fresh.address})
+        assert not is_open(old)
+    assert running.overlaps == []
+    assert max(sender.gap() for sender in found) < HELD + 1
+
+
+def test_nodes_change_while_the_keeper_is_dead(running: Balancer) -> None:
+    """Clients are served; those of a node that goes get their drain."""
+    running.stop_keeper()
+    port = running.ports[0]
+    with senders(port, 2) as found:
+        assert isinstance(running.deploy([TWO, THREE]), ServerChange)
+        wait_until(lambda: running.active(port) in ("app-2", "app-3"))
+        assert isinstance(running.deploy([ONE]), ServerChange)
+        settled_on(running, "app-1")
+    assert max(sender.gap() for sender in found) < 2 * HELD + 1

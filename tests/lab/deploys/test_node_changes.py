@@ -21,7 +21,6 @@ def test_nodes_go_come_and_are_replaced_without_a_reload(
 
 def changes_without_reloads(system: System, clients: Path, rounds: int) -> None:
     """Have a node go, come back and get another address, under streams."""
-    # None is ordered: HAProxy is reloaded when the nodes of such a client change.
     entries = [
         {"client_name": "client_one", "client_port": 9001},
         {"client_name": "client_two", "client_port": 9002},

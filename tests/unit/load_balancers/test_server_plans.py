@@ -106,14 +106,23 @@ def test_nodes_that_swap_addresses_need_none() -> None:
     assert {moved.name for moved in found.move} == {"app-1", "app-2"}
 
 
-@pytest.mark.parametrize("balance", ["static-rr", "first"])
-def test_static_balance_needs_a_reload_if_its_servers_change(balance: str) -> None:
-    head = HEAD.replace("leastconn", balance)
+def test_static_balance_needs_a_reload_if_its_servers_change() -> None:
+    head = HEAD.replace("leastconn", "static-rr")
     old = config("a 10.0.0.1", head=head)
-    text = f"b has balance {balance}, which cannot change while it runs"
+    text = "b has balance static-rr, which cannot change while it runs"
     new = config("a 10.0.0.1", "b 10.0.0.2", head=head)
     assert plan(old, new) == Reason(Kind.SERVERS, text)
     assert plan(old, f"# a comment\n{old}") == ServerChange()
+
+
+def test_nodes_of_ordered_clients_and_their_order_need_none() -> None:
+    """The order of preference is in another file; see ``OrderedBackend``."""
+    head = HEAD.replace("leastconn", "first")
+    old = config("a 10.0.0.1", "b 10.0.0.2", head=head)
+    found = plan(old, config("c 10.0.0.3", "b 10.0.0.2", head=head))
+    assert isinstance(found, ServerChange)
+    assert found.steps == ("c added", "a removed")
+    assert plan(old, config("b 10.0.0.2", "a 10.0.0.1", head=head)) == ServerChange()
 
 
 def test_unknown_configuration_needs_a_reload() -> None:

@@ -9,12 +9,12 @@ from portway.node.streams.haproxy import NEWEST, Haproxy, Process, Server, Strea
 
 HEAD = "# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,"
 HEAD += "eresp,wretr,wredis,status,weight,act,bck,chkfail,chkdown,lastchg,downtime,"
-HEAD += "qlimit,pid,iid,sid,"
+HEAD += "qlimit,pid,iid,sid,addr,"
 
 
 def row(name: str, status: str, streams: int, sid: int, act: int = 1) -> str:
     cells = ["o", name, "0", "0", str(streams), *["0"] * 12, status, "1", str(act)]
-    return ",".join([*cells, *["0"] * 8, str(sid), ""])
+    return ",".join([*cells, *["0"] * 8, str(sid), f"192.0.2.{sid}:0", ""])
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def test_ordered_backend(said: dict[str, str], shard: str) -> None:
     said["show stat"] = "\n".join([HEAD, *rows, "", table])
     (found,) = Haproxy().backends(["o"]).values()
     assert found.servers == (
-        Server("app-1", 1, usable=True, alive=True, streams=3),
-        Server("app-2", 2, usable=False, alive=True, streams=1),
-        Server("app-3", 3, usable=False, alive=False, streams=0),
+        Server("app-1", 1, "192.0.2.1", usable=True, alive=True, streams=3),
+        Server("app-2", 2, "192.0.2.2", usable=False, alive=True, streams=1),
+        Server("app-3", 3, "192.0.2.3", usable=False, alive=False, streams=0),
     )
     assert (found.usable, found.chosen, found.approved) == (1, "app-2", 2)
     assert not found.is_approved
