@@ -1,7 +1,5 @@
 """From the servers that run to those that are wanted: which steps, or why a reload."""
 
-import pytest
-
 from portway.contract.reloads import Kind, Reason
 from portway.load_balancers.configuration import ServerLine, parse
 from portway.load_balancers.server_changes import (
