@@ -22,6 +22,8 @@ PATIENCE = 0.25
 One that is on its way when the address moves is lost, and only this tells the client.
 An outage is measured in whole waits, so they are a small part of the bound.
 """
+CONNECTS_WITHIN, RETRY = 0.1, 0.05
+"""Seconds: a packet of a connection that is lost says nothing either."""
 
 SETTLE_SECONDS = 30.0
 SERVED_SECONDS = 30.0
@@ -39,7 +41,13 @@ def run(lab: Lab, scenario: Scenario) -> Outcome:
     result = _blank(scenario, world.kind)
     address, ports = world.pair.address.address, tcp_ports()
     with Load.start(
-        lab, address, ports, CLIENTS, acknowledgement_timeout=PATIENCE
+        lab,
+        address,
+        ports,
+        CLIENTS,
+        acknowledgement_timeout=PATIENCE,
+        connect_timeout=CONNECTS_WITHIN,
+        retry=RETRY,
     ) as load:
         load.wait_until_served()
         load.wait_until_served(load.report.started + BEFORE)

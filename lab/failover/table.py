@@ -30,7 +30,7 @@ LEGEND = (
     "runs). The rest is of the worst run. Detect: from the fault to the first call "
     "that moves the address; API: from that call to AWS's answer. Restored: from the "
     "end of a cause that takes the service away until every client is served. "
-    "Recovery: from the healing until everything is as it was before."
+    "Recovery: from the fault being healed until everything is as before."
 )
 
 

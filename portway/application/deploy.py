@@ -101,7 +101,7 @@ def announce(cluster: Cluster, node: Node, wanted: Application) -> None:
     left = len(wanted.listeners) - len(_last(cluster, node).listeners)
     if left:
         again = "reloaded" if wanted.can_reload else "drained and restarted"
-        why = f"to close what nobody uses any more, {left} ports"
+        why = f"to close {left} unused port{'s' * (left > 1)}"
         told[host.name].append((f"{again} after the load balancers", why))
     names = {n.name for n in cluster.stack.with_role(Role.APPLICATION)}
     active = {member.name for member in inventory.get_active_hosts()} & names

@@ -49,7 +49,7 @@ def change_node(
                 put_back(cluster, node)
             raise
         if todo.restart or todo.reload or todo.put_back:
-            _try_message(host, cluster, wanted, drained=not todo.reload)
+            _try_message(host, cluster, wanted, drained=todo.restart)
         if todo.restart or todo.put_back:
             put_back(cluster, node)
         if todo.remove or todo.leftovers:
@@ -154,7 +154,7 @@ def _try_message(
     except PortwayError as error:
         if not drained:
             drain(cluster, wanted.instance)
-        run(host, f"systemctl stop {wanted.unit}")
+        run(host, f"systemctl -q disable --now {wanted.unit}")  # also over a reboot
         raise PortwayError(
             f"its test message failed: {error}",
             why=f"{wanted.unit} was stopped there, so that it gets no clients",

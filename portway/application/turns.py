@@ -22,22 +22,23 @@ def turns(cluster: Cluster, found: dict[str, Balancing]) -> Turns:
     broken ones. If nobody serves though the load balancers know the nodes, something
     else is broken, such as the database: then the first goes alone, and the others only
     if it becomes healthy. Those that serve follow ``app_batch`` at a time, those
-    launched first first.
+    launched first first; fewer at a time if nobody would be left.
 
-    Raises PortwayError if a batch would leave nobody to serve.
+    Raises PortwayError if a batch would leave nobody although every node serves.
     """
     nodes = cluster.stack.with_role(Role.APPLICATION)
     serving = [node.name for node in nodes if serves(found, node)]
     idle = [node.name for node in nodes if node.name not in serving]
     known = [n.name for n in nodes if n.name in idle and _is_known(found, n)]
     size = cluster.settings.app_batch
-    if 1 < len(serving) <= size:
+    if len(serving) > 1 and size >= len(nodes):
         raise PortwayError(
-            f"{SOURCE}: app_batch {size} would take every application node that serves "
-            f"out of service at once ({', '.join(serving)})",
-            do=f"set it to {len(serving) - 1} or less; for one run with --data "
-            f"app_batch={len(serving) - 1}",
+            f"{SOURCE}: app_batch {size} would take every application node out of "
+            f"service at once ({', '.join(node.name for node in nodes)})",
+            do=f"set it to {len(nodes) - 1} or less; for one run with --data "
+            f"app_batch={len(nodes) - 1}",
         )
+    size = min(size, max(1, len(serving) - 1))
     first = known[:1] if not serving else []
     rest = [name for name in idle if name not in first]
     return _groups(first, rest, *in_batches(serving, size))

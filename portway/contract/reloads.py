@@ -44,4 +44,4 @@ class Reason:
             raise ValueError(str(error)) from error
 
 
-BY_HAND = Reason(Kind.BY_HAND, "reloaded by somebody else than Portway")
+BY_HAND = Reason(Kind.BY_HAND, "reloaded by someone other than Portway")

@@ -11,7 +11,7 @@ ADVICE = {
     "application nodes' security group admits both load balancers there",
     "L7TOUT": "it accepts the connection and does not answer in time: look at the "
     "application",
-    "L7STS": "its health check answers something else than 200: look at the "
+    "L7STS": "its health check answers anything but 200: look at the "
     "application; health_path and health_host say what it is asked",
     "L7RSP": "its answer is not HTTP: is health_path right for this application?",
     "SOCKERR": "the load balancer has no socket left for the check: look there",

@@ -260,7 +260,7 @@ def drain_strangers(
         if now - told >= TELL_EVERY:
             told = now
             console.tell(
-                f"{len(found)} streams left of nodes that go, "
+                f"{len(found)} streams left on nodes being removed, "
                 f"{now - started:.0f} s of {console.drain_timeout:g}"
             )
         gevent.sleep(1)

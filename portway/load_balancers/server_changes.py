@@ -152,7 +152,7 @@ def _obstacles(
             yield f"{backend} has {static.pop()}, which cannot change while it runs"
         parts = {line.name: line.part for line in old}
         if any(parts.get(line.name, line.part) != line.part for line in new):
-            yield f"nodes of {backend} have another part in it than before"
+            yield f"nodes of {backend} have other options in it than before"
         known = {line.address: line.name for line in old}
         kept = {line.name for line in new}
         for line in new:
@@ -183,7 +183,7 @@ def server_problems(
     """In what the servers of a process are not those of a configuration."""
     found = {server.path: server for server in running}
     paths = {line.path for line in wanted.servers}
-    problems = [f"{path} is too many" for path in found.keys() - paths]
+    problems = [f"{path} should not be there" for path in found.keys() - paths]
     admitted = {line.path for line in change.admit + change.move}
     for line in wanted.servers:
         server = found.get(line.path)

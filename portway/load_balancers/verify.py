@@ -237,8 +237,9 @@ def waiting(
     That is as it should be: a fail-over is undone only after ``fail_back``.
     """
     return tuple(
-        f"{lb.peer.name} has the address since a fail-over; {lb.name} serves again for "
-        f"{status.waited:.0f} s and takes it back {_when(cluster, status.waited)}"
+        f"{lb.peer.name} has held the address since a fail-over; {lb.name} has been "
+        f"serving again for {status.waited:.0f} s and takes it back "
+        f"{_when(cluster, status.waited)}"
         for lb in cluster.load_balancers
         if (status := statuses[lb.name]) is not None and status.waited is not None
     )

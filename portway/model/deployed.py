@@ -89,6 +89,19 @@ def why_back(ours: Checkout, found: Checkout, contains: Contains) -> str:
     return ""
 
 
+def lacks_uncommitted(ours: Deployed, found: Deployed) -> bool:
+    """Whether what somebody deployed without committing it is not in what we deploy.
+
+    Whoever goes on changing what is theirs is not asked.
+    """
+    if not found.checkout.changed or found.checkout.commit != ours.checkout.commit:
+        return False
+    if ours.checkout.changed and ours.who == found.who:
+        return False
+    hashes = (found.clients_sha256, found.settings_sha256)
+    return hashes != (ours.clients_sha256, ours.settings_sha256)
+
+
 def _numbers(version: str) -> tuple[int, ...]:
     parts = version.split(".")
     return tuple(int(part) if part.isdecimal() else 0 for part in parts)

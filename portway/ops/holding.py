@@ -152,8 +152,8 @@ class Holding(BaseStateCallback):
             if waited - told >= TELL_EVERY:
                 told = waited
                 logger.warning(
-                    f"{name}: waiting: {holder}; unless it gives a sign of life, its "
-                    f"lease ends in {holder.left} s"
+                    f"{name}: waiting: {holder}; unless it renews its lease, "
+                    f"that expires in {holder.left} s"
                 )
             gevent.sleep(random.uniform(0.7, 1.3))  # noqa: S311 - two must not keep step
         self._renewing = gevent.spawn(self._keep_renewing)

@@ -75,9 +75,10 @@ def _install(packages: tuple[str, ...]) -> None:
         except NotReached:
             raise
         except PortwayError as error:
-            locked = "lock" in error.message or _others()
+            locked = "Could not get lock" in error.message or _others()
             if not locked or time.monotonic() > deadline:
                 raise
+            gevent.sleep(LOOK_EVERY)
         else:
             forget_host()
             return

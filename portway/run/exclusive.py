@@ -13,7 +13,7 @@ from pyinfra.context import ctx_state
 
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
-from portway.model.deployed import Checkout, Deployed, why_back
+from portway.model.deployed import Deployed, lacks_uncommitted, why_back
 from portway.ops.holding import Holding, Records
 from portway.ops.lease import Lease
 from portway.ops.pyinfra_errors import for_pyinfra
@@ -38,9 +38,8 @@ def one_run_at_a_time(cluster: Cluster, *, configures: bool = True) -> None:
 
 def _holding(cluster: Cluster, configures: bool) -> Holding:
     settings, invocation = cluster.settings, current_run().invocation
-    going_back = GoingBack(read_checkout(), invocation, insists=settings.go_back)
     record = Deployed(
-        checkout=going_back.ours,
+        checkout=read_checkout(),
         clients_sha256=hashlib.sha256(settings.clients_path.read_bytes()).hexdigest(),
         settings_sha256=settings.sha256,
         deploys=invocation.deploys,
@@ -57,7 +56,7 @@ def _holding(cluster: Cluster, configures: bool) -> Holding:
             record=record.to_json() if configures else "",
         ),
         patience=settings.lease_wait,
-        judge=going_back.judge,
+        judge=GoingBack(record, invocation, insists=settings.go_back).judge,
         record=lambda succeeded: replace(
             record, when=int(time.time()), succeeded=succeeded
         ).to_json(),
@@ -76,7 +75,7 @@ class GoingBack:
     """What somebody has agreed to take back."""
 
     def __init__(
-        self, ours: Checkout, invocation: Invocation, *, insists: bool
+        self, ours: Deployed, invocation: Invocation, *, insists: bool
     ) -> None:
         self.ours = ours
         self._invocation, self._insists = invocation, insists
@@ -87,7 +86,7 @@ class GoingBack:
         found: dict[str, list[str]] = {}
         for name, text in sorted(records.items()):
             deployed = Deployed.from_json(text)
-            if deployed and (why := why_back(self.ours, deployed.checkout, contains)):
+            if deployed and (why := self._why(deployed)):
                 found.setdefault(f"{why}\n{deployed}", []).append(name)
         lines = [
             f"{', '.join(names)} would go back: {why}\n  there: {deployed}"
@@ -96,7 +95,7 @@ class GoingBack:
         ]
         if not lines or set(lines) <= self._agreed:
             return
-        text = "\n".join([*lines, f"  here: {self.ours}"])
+        text = "\n".join([*lines, f"  here: {self.ours.checkout}"])
         if self._insists or self._invocation.is_dry:
             logger.warning(text)
         elif not self._invocation.can_ask or not self._agrees(text):
@@ -106,6 +105,11 @@ class GoingBack:
                 "--data go_back=true to go back",
             )
         self._agreed |= set(lines)
+
+    def _why(self, found: Deployed) -> str:
+        if lacks_uncommitted(self.ours, found):
+            return "this checkout lacks what was deployed without being committed"
+        return why_back(self.ours.checkout, found.checkout, contains)
 
     @staticmethod
     def _agrees(text: str) -> bool:

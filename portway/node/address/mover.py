@@ -23,6 +23,8 @@ SOON = 0.25
 LONGEST_RETRY = 5.0
 CONFIRMATION = 5.0
 """Seconds that AWS gets to carry out a move before it is asked again."""
+HEARS_WITHIN = 2.0
+"""Seconds in which a node that was cut off hears the adverts of another master."""
 FASTEST_LOOK = 1.0
 """Seconds between two looks when another master's adverts keep coming."""
 FIRST_PROBE, LONGEST_PROBE = 60.0, 3600.0
@@ -136,6 +138,8 @@ class Mover:
             self._settle()
         elif self._is_under_way():
             self._look_again(self._pause(SOON))
+        elif self._was_cut_off():
+            self._look_again(HEARS_WITHIN)
         elif self._may_move():
             self._move(seen, listen)
         else:
@@ -152,6 +156,15 @@ class Mover:
         self.memory.arrived, self._prevails = True, False
         self._tries, self._moved, self._away_since = 0, None, None
         self._look_again(self.config.check_interval)
+
+    def _was_cut_off(self) -> bool:
+        """Whether this node could not reach EC2 while its peer took the address.
+
+        Then it may not have heard its peer, either, and is about to hear that it lost.
+        """
+        memory = self.memory
+        gone = self.config.peer_interface_id in memory.holders
+        return bool(memory.failures) and memory.arrived and gone
 
     def _may_move(self) -> bool:
         """Whether this master takes the address from where it is.

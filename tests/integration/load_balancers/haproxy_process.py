@@ -255,7 +255,7 @@ class Haproxy:
         return f'{sys.executable} -c "{program}"'
 
     def reload(self) -> None:
-        """Reload it as somebody else than Portway does."""
+        """Reload it as someone other than Portway does."""
         before = self.reloads()
         self.shell("systemctl reload haproxy")
         wait_until(lambda: self.reloads() == before + 1)

@@ -257,7 +257,7 @@ def test_one_node_goes_first_when_the_database_is_down(site: System) -> None:
 
 def test_batch_that_leaves_no_node_is_refused(site: System) -> None:
     said = told(site, "--data", "app_batch=2", "--data", "app_version=2.0.0")
-    assert "app_batch 2 would take every application node that serves" in said
+    assert "app_batch 2 would take every application node out of service" in said
 
 
 def test_drain_that_fails_half_way_is_undone(site: System) -> None:

@@ -116,7 +116,10 @@ def test_address_that_waits_is_told_and_comes_back_when_asked(healed: System) ->
     wait_until(lambda: at(healed, "lb-2"), 5, "the address has moved")
     faults.start(lab, "lb-1", "haproxy")
     said = output(healed.deploy(*later))
-    assert "lb-2 has the address since a fail-over; lb-1 serves again for" in said
+    assert (
+        "lb-2 has held the address since a fail-over; lb-1 has been serving again for"
+        in said
+    )
     assert at(healed, "lb-2")
     target = ("--data", "transfer_to=lb-1")
     healed.deploy(*later, *target, what="transfer")

@@ -109,7 +109,7 @@ def test_operator_killed_with_the_lease_blocks_nobody_after_it_expired(
         assert has_lease(settled, "lb-2")
     began = time.monotonic()
     text = output(settled.deploy())
-    assert re.search(r"waiting: .*its lease ends in \d+ s", text), text
+    assert re.search(r"waiting: .*that expires in \d+ s", text), text
     assert time.monotonic() - began < 25 + 30
 
 

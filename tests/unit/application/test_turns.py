@@ -44,8 +44,12 @@ def test_batch_that_leaves_nobody_is_refused() -> None:
         with pytest.raises(PortwayError, match="set it to 2 or less") as error:
             order([1, 2, 3], [], batch)
         assert "(app-1, app-2, app-3)" in str(error.value)
-    with pytest.raises(PortwayError, match="--data app_batch=1"):
-        order([1, 2], [3], 2)
+    with pytest.raises(PortwayError, match="--data app_batch=2"):
+        order([1, 2], [3], 3)
+
+
+def test_dead_node_does_not_stop_its_own_repair() -> None:
+    assert order([1, 2], [3], 2) == ["3", "1", "2"]
 
 
 def test_only_node_that_serves_may_be_changed() -> None:

@@ -88,7 +88,7 @@ def test_order_of_standbys_matters() -> None:
 def test_standby_that_becomes_the_active_node_needs_a_reload() -> None:
     old = config("a 10.0.0.1", "b 10.0.0.2 backup")
     assert plan(old, config("b 10.0.0.2")) == Reason(
-        Kind.SERVERS, "nodes of b have another part in it than before"
+        Kind.SERVERS, "nodes of b have other options in it than before"
     )
 
 
@@ -140,7 +140,7 @@ def test_every_difference_from_the_configuration_is_found() -> None:
     assert server_problems(parse(TWO), good, change) == ()
     broken = {
         "b/app-2 is missing": good[:1],
-        "b/c is too many": running(
+        "b/c should not be there": running(
             config("app-1 10.0.0.1", "app-2 10.0.0.2", "c 10.0.0.3")
         ),
         "b/app-2 leads to 10.0.0.9:0": running(

@@ -107,7 +107,7 @@ def test_every_server_that_is_down_anywhere_is_told_once_for_each_reason() -> No
     both, taken_out, refused = down_servers(statuses)
     assert both.startswith(
         f"lb-1 and lb-2 see app-1 as down in http, {BACKEND}: "
-        "L7STS/426 (Upgrade Required): its health check answers something else"
+        "L7STS/426 (Upgrade Required): its health check answers anything but 200"
     )
     assert taken_out == f"lb-3 sees app-1 as down in {BACKEND}: MAINT"
     assert refused.startswith(f"lb-2 sees app-2 as down in {BACKEND}: L4CON (Conn")
@@ -211,7 +211,8 @@ def test_pair_has_exactly_the_right_master(
 def test_address_that_waits_to_be_taken_back_is_told_with_the_time() -> None:
     statuses = {"lb-1": replace(GOOD, waited=12.0), "lb-2": MASTER}
     assert waiting(CLUSTER, statuses) == (
-        "lb-2 has the address since a fail-over; lb-1 serves again for 12 s and takes "
+        "lb-2 has held the address since a fail-over; lb-1 has been serving again for "
+        "12 s and takes "
         "it back in 48 s, or when deploys/transfer.py says so",
     )
     by_hand = replace(

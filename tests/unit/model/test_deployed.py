@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portway.model.deployed import Checkout, Deployed, why_back
+from portway.model.deployed import (
+    Checkout,
+    Deployed,
+    lacks_uncommitted,
+    why_back,
+)
 
 A, B, C, D = ("a" * 40, "b" * 40, "c" * 40, "d" * 40)
 HISTORY = {A: {A}, B: {A, B}, C: {A, B, C}, D: {A, D}}
@@ -103,3 +108,26 @@ def test_record_names_commit_user_and_deploy() -> None:
         "commit bbbbbbbbbbbb of 1970-01-01 00:03:20 UTC with uncommitted changes, "
         "deployed on 1970-01-01 00:16:40 UTC by anna@host with deploys/site.py"
     )
+
+
+@pytest.mark.parametrize(
+    ("commit", "ours_changed", "who", "clients", "asks"),
+    [
+        (C, False, "ben@host", "other", True),
+        (C, True, "ben@host", "other", True),
+        (C, False, "anna@host", "other", True),
+        (C, True, "anna@host", "other", False),
+        (C, False, "ben@host", "1", False),
+        (B, False, "ben@host", "other", False),
+    ],
+)
+def test_uncommitted_changes_of_others_are_not_taken_back_unnoticed(
+    commit: str, ours_changed: bool, who: str, clients: str, asks: bool
+) -> None:
+    found = record(checkout(C, changed=True))
+    ours = replace(
+        record(checkout(commit, changed=ours_changed)), who=who, clients_sha256=clients
+    )
+    assert lacks_uncommitted(ours, found) is asks
+    committed = replace(found, checkout=checkout(C))
+    assert not lacks_uncommitted(ours, committed)

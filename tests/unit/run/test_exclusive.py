@@ -25,7 +25,7 @@ RECORDS = {"lb-2": NEWER.to_json(), "lb-1": NEWER.to_json(), "app-1": ""}
 
 
 def going_back(invocation: Invocation, insists: bool = False) -> GoingBack:
-    return GoingBack(OURS, invocation, insists=insists)
+    return GoingBack(replace(NEWER, checkout=OURS), invocation, insists=insists)
 
 
 @pytest.fixture(autouse=True)

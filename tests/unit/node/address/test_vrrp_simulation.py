@@ -259,6 +259,27 @@ def test_dead_mover_of_the_backup_does_not_make_the_address_flap() -> None:
     assert len(pair.aws.moves) - before <= 2
 
 
+def test_master_that_was_cut_off_does_not_take_the_address_before_it_yields() -> None:
+    pair = Pair(USUAL, 60.0)
+    pair.run(SETTLED)
+    before = len(pair.aws.moves)
+    pair.connect(False)
+    pair.aws.refuses.add(INTERFACES[0])
+    pair.run(SETTLED)
+    assert pair.masters == [0, 1]
+    assert pair.holder == 1
+    pair.aws.refuses.clear()
+    pair.nodes[0].mover.due = pair.time.now  # it looks before it hears anything
+    pair.run(0.5)
+    pair.connect(True)
+    pair.run(50)
+    assert pair.masters == [1]
+    assert len(pair.aws.moves) - before == 1
+    pair.run(30)
+    assert pair.holder == 0
+    assert len(pair.aws.moves) - before == 2
+
+
 def test_planned_transfer_holds_until_it_is_revoked() -> None:
     pair = Pair(USUAL)
     pair.run(SETTLED)
