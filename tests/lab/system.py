@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -208,6 +209,16 @@ def output(result: Result) -> str:
 def changes(result: Result) -> int:
     """How many operations changed something, counted from what pyinfra printed."""
     return len(re.findall(r"\] +Success$", output(result), re.MULTILINE))
+
+
+def commands(result: Result) -> dict[str, int]:
+    """How many commands a run gave each node; it was asked to print with ``--debug``.
+
+    A command is nearly three round trips, and what a run that finds nothing to do
+    takes is these.
+    """
+    nodes = re.findall(r"Running command on (\S+): ", output(result))
+    return dict(Counter(nodes))
 
 
 def moves(system: System, since: float) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.deploys.membership import terminate
-from tests.lab.system import System, changes, output, stream, wait_until
+from tests.lab.system import System, changes, commands, output, stream, wait_until
 
 CLIENTS = {"client_one": 9001, "client_two": 9002, "client_two_orders": 9003}
 
@@ -43,12 +43,13 @@ def test_second_run_changes_nothing(settled: System, inventory: str) -> None:
     settled.deploy()
 
 
-def test_second_run_takes_at_most_six_commands_a_node(settled: System) -> None:
-    text = output(settled.deploy("-y", "--debug"))
-    for node in ("lb-1", "lb-2"):
-        commands = re.findall(rf"Running command on {node}: ", text)
-        # Two of the lease, one of the node's facts, two of verifying, one of clients.
-        assert 0 < len(commands) <= 6, text
+def test_second_run_takes_few_commands(settled: System) -> None:
+    result = settled.deploy("-y", "--debug")
+    fewer, more = sorted(commands(result).values())
+    # Two of the lease, one of the node's facts, two of verifying; one of the two nodes
+    # also tries the clients.
+    assert fewer <= 5, output(result)
+    assert more <= 6, output(result)
 
 
 def test_exactly_one_node_is_master_and_holds_the_address(settled: System) -> None:

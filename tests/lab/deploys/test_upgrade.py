@@ -12,7 +12,15 @@ import pytest
 from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
 from tests.lab.conftest import brought_up
-from tests.lab.system import PROJECT, System, changes, moves, output, stream
+from tests.lab.system import (
+    PROJECT,
+    System,
+    changes,
+    commands,
+    moves,
+    output,
+    stream,
+)
 from tests.unit.documents.reading import blocks, section
 
 LAST_RELEASE = "f3e6ab589a8999257aab8f2fa7c7d656ace4f5b0"
@@ -105,8 +113,11 @@ def test_upgrade_under_load_cuts_and_loses_and_moves_nothing(old: System) -> Non
                 f"{node}: {path} was written though it is the same"
             )
 
-    again = old.deploy(what="site")
+    again = old.deploy("-y", "--debug", what="site")
     assert changes(again) == 0, output(again)
+    taken = commands(again)
+    assert taken["app-1"] == taken["app-2"] == 4, output(again)
+    assert max(taken.values()) <= 9, output(again)
 
 
 def remove_newer_units(system: System) -> None:
