@@ -4,8 +4,21 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.integration.database.fixtures"]
+
+# Tests share a machine with labs: how long an example takes says nothing of the code.
+settings.register_profile(
+    "shared machine",
+    deadline=None,
+    suppress_health_check=[
+        HealthCheck.filter_too_much,
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.too_slow,
+    ],
+)
+settings.load_profile("shared machine")
 
 LEVELS = ("unit", "integration", "lab")
 

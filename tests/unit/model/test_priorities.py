@@ -1,8 +1,7 @@
 """The VRRP rules, against every check result that a pair can be in."""
 
 import pytest
-from hypothesis import HealthCheck, assume, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from portway.model.priorities import CLAIM_WEIGHT, Priorities, violations
@@ -35,7 +34,6 @@ def winner(
     return "master" if master > backup else "backup"
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(BASES, BASES, WEIGHTS)
 def test_accepted_priorities_fail_over_recover_and_keep_order(
     master: int, backup: int, weight: int
@@ -48,7 +46,6 @@ def test_accepted_priorities_fail_over_recover_and_keep_order(
     assert winner(priorities, master_ok=False, backup_ok=False) == "master"
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(BASES, BASES, WEIGHTS)
 def test_transferred_master_comes_back_only_when_the_backup_cannot_serve(
     master: int, backup: int, weight: int
@@ -67,7 +64,6 @@ def test_transferred_master_comes_back_only_when_the_backup_cannot_serve(
     assert after_transfer(master_ok=False, backup_ok=False) == "backup"
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(BASES, BASES, WEIGHTS)
 def test_backup_keeps_the_address_until_it_fails_or_the_master_takes_it_back(
     master: int, backup: int, weight: int
@@ -82,7 +78,6 @@ def test_backup_keeps_the_address_until_it_fails_or_the_master_takes_it_back(
     assert back == "master"
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.integers(1, 254), st.integers(1, 254), st.integers(-253, 253))
 def test_refused_priorities_go_wrong_where_nothing_is_clamped(
     master: int, backup: int, weight: int

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portway.ops import lease
@@ -153,11 +153,7 @@ def test_one_of_many_at_once_gets_it() -> None:
     assert [answer.taken for answer in answers].count(True) == 1
 
 
-@settings(
-    max_examples=20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=20)
 @given(st.binary(max_size=60))
 def test_file_that_no_run_wrote_keeps_nobody_out(place: Path, content: bytes) -> None:
     place.parent.mkdir(exist_ok=True)
@@ -165,7 +161,7 @@ def test_file_that_no_run_wrote_keeps_nobody_out(place: Path, content: bytes) ->
     assert ask(lease.take_script(of("anna"))).taken
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.text(max_size=80).filter(str.isprintable))
 def test_names_cannot_break_out_of_the_script(who: str) -> None:
     mine = Lease(who, "deploys/lb.py", 60)

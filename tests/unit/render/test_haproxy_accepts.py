@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -66,11 +66,7 @@ def rendered(document: dict[str, Any]) -> str:
     return wanted.file(str(HAPROXY_CONFIG)).content
 
 
-@hypothesis_settings(
-    max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@hypothesis_settings(max_examples=150)
 @given(entries=st.lists(ENTRIES, min_size=1, max_size=8))
 def test_accepted_clients_are_accepted_by_haproxy(
     entries: list[dict[str, Any]], tmp_path: Path

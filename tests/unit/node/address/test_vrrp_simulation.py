@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, assume, given
+from hypothesis import assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -65,11 +65,7 @@ def right_node(pair: Pair) -> int:
     return 1 if master.transferred else 0
 
 
-@hypothesis_settings(
-    max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
-)
+@hypothesis_settings(max_examples=150)
 @given(
     st.integers(1, 254),
     st.integers(1, 254),
