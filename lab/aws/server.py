@@ -24,6 +24,7 @@ from lab.aws import calls, observe
 from lab.aws.calls import Call, Calls, Request
 from lab.aws.control import Control
 from lab.aws.corrections import correct
+from lab.aws.corrections.console import instances_show_their_console
 from lab.aws.faults import LATE, SLOW, CloudFaults
 from lab.aws.imds import Metadata
 from lab.plan import facts, records
@@ -130,6 +131,7 @@ class _Quiet(MotoRequestHandler):
 def serve(lab: Lab) -> None:
     """Serve AWS and the metadata service until killed."""
     correct(facts.REGION)
+    instances_show_their_console(lab)
     aws = DomainDispatcherApplication(create_backend_app)
     router = Router(lab)
     # Before the first connection: one that began without rules would be cut by them.

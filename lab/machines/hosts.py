@@ -13,11 +13,26 @@ from lab.errors import LabError
 from lab.ground import mounts, namespaces, processes, shell
 from lab.plan.files import write_whole
 from lab.plan.names import Lab
-from lab.plan.records import Host
+from lab.plan.records import SERIAL_PORT, Host
 
 BOOT_SECONDS = 60.0
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_KEYS_ON_CONSOLE = f"""\
+[Unit]
+Description=Print the SSH host keys to the console, as cloud-init does
+ConditionPathExists=!{SERIAL_PORT}
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c "{{ echo '-----BEGIN SSH HOST KEY KEYS-----'; \
+cat /etc/ssh/ssh_host_*_key.pub; \
+echo '-----END SSH HOST KEY KEYS-----'; }} >{SERIAL_PORT}"
+
+[Install]
+WantedBy=multi-user.target
+"""
 
 _KEEP_BOOTING = """\
 while :; do
@@ -61,6 +76,12 @@ def _identify(lab: Lab, host: Host) -> None:
     shell.output(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host.node, "-f", key]
     )
+    unit = "host-keys-to-console.service"
+    units = etc / "systemd" / "system"
+    wanted = units / "multi-user.target.wants"
+    wanted.mkdir(parents=True, exist_ok=True)
+    (units / unit).write_text(_KEYS_ON_CONSOLE)
+    (wanted / unit).symlink_to(f"../{unit}")
 
 
 def host_key(lab: Lab, host: Host) -> str:

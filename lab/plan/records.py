@@ -15,6 +15,9 @@ RECORD = "host.json"
 
 DATABASE_ROLE = "database"
 
+SERIAL_PORT = "/var/log/serial-port"
+"""The file on a host that takes what a machine prints to its serial port."""
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
