@@ -131,6 +131,7 @@ def _node(instance: Answer, name: str) -> Node:
         subnet_id=instance["SubnetId"],
         interface_id=primary["NetworkInterfaceId"],
         launched_at=min(attached, instance["LaunchTime"]).astimezone(UTC),
+        started_at=instance["LaunchTime"].astimezone(UTC),
         preferred_master=_tags(instance).get("portway:master") == "true",
         source_dest_check=instance.get("SourceDestCheck", True),
     )

@@ -1,1 +1,1 @@
-"""Commands for people, one file a verb. They touch neither nodes nor AWS."""
+"""Commands for people, one file a verb. They change neither nodes nor AWS."""

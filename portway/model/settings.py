@@ -162,6 +162,12 @@ class Settings(BaseModel):
         description="Seconds to wait for another run that is alive before this one "
         "gives up; one that died is waited out in any case.",
     )
+    trust_console_output: bool = Field(
+        default=False,
+        description="Whether a run records the SSH host keys of nodes that it does not "
+        "know yet, as EC2's console shows them, as `portway-trust` does. Otherwise it "
+        "refuses such nodes.",
+    )
     go_back: bool = Field(
         default=False,
         description="Whether a run may take nodes back to an older checkout than the "
@@ -283,6 +289,7 @@ class Settings(BaseModel):
     def sha256(self) -> str:
         """A hash of what these settings make of nodes, not of how a run does it."""
         one_run = {"go_back", "lease_expiry", "lease_wait", "transfer_to"}
+        one_run |= {"trust_console_output"}
         text = self.model_dump_json(exclude=one_run)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from portway.contract.address import AddressKind, AddressObject
 
+TIMES = ("launched_at", "started_at")
+"""The fields of a node that JSON has as text."""
+
 
 class Role(StrEnum):
     """What a node is for; the value of its ``portway:role`` tag."""
@@ -32,6 +35,8 @@ class Node:
     """The primary network interface (eni-…)."""
     launched_at: datetime
     """When it was launched first; stopping and starting does not change it."""
+    started_at: datetime | None = None
+    """When it was switched on last, if that is known."""
     preferred_master: bool = False
     """Whether the tag ``portway:master`` says ``true``."""
     source_dest_check: bool = True
@@ -105,7 +110,8 @@ class Stack:
         """The stack as JSON values; ``from_dict`` reverses it."""
         saved = asdict(self)
         for node in saved["nodes"]:
-            node["launched_at"] = node["launched_at"].isoformat()
+            for key in TIMES:
+                node[key] = node[key] and node[key].isoformat()
         saved["virtual_address"]["objects"] = list(saved["virtual_address"]["objects"])
         lists = {key: list(saved[key]) for key in ("nodes", "operator_networks")}
         return saved | lists
@@ -116,10 +122,8 @@ class Stack:
         nodes = tuple(
             Node(
                 **node
-                | {
-                    "role": Role(node["role"]),
-                    "launched_at": datetime.fromisoformat(node["launched_at"]),
-                }
+                | {"role": Role(node["role"])}
+                | {k: datetime.fromisoformat(node[k]) for k in TIMES if node.get(k)}
             )
             for node in saved["nodes"]
         )

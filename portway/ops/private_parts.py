@@ -4,9 +4,10 @@ Each is here because the library offers no public way. A test for each fails whe
 upgrade takes it away.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from pyinfra.api.state import State
+from pyinfra.api.state import State, StateStage
 
 
 def never_ask_after_failure(state: State) -> None:
@@ -28,3 +29,18 @@ def set_answer_timeout_pymysql(connection: Any, seconds: float) -> None:
     if not hasattr(connection, "_read_timeout"):
         raise AttributeError("PyMySQL connections have no _read_timeout any more")
     connection._read_timeout = seconds
+
+
+def before_connecting(state: State, work: Callable[[], None]) -> None:
+    """Do some work when pyinfra has made its hosts and not connected to any.
+
+    Its callbacks are asked per host, all at the same time, and cannot end the run.
+    """
+    set_stage = state.set_stage
+
+    def and_work(stage: StateStage) -> None:
+        set_stage(stage)
+        if stage is StateStage.Connect:
+            work()
+
+    state.set_stage = and_work  # type: ignore[method-assign]

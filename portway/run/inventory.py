@@ -4,19 +4,26 @@ Inventories call ``load_balancers`` and ``app_nodes``; deploys call ``current_cl
 A run that would find nothing to do, or do it in an unsafe order, is refused here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from pyinfra import host, logger
+from pyinfra.api.host import Host
+from pyinfra.api.state import State
+from pyinfra.connectors.ssh import SSHConnector
+from pyinfra.context import ctx_state
 
 from portway.aws.reading import read_stack
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
 from portway.model.settings import settings_from
-from portway.model.stack import Role, Stack
+from portway.model.stack import Node, Role, Stack
+from portway.ops.connector import STARTED, connect_as_nodes
+from portway.ops.private_parts import before_connecting
 from portway.ops.pyinfra_errors import for_pyinfra
 from portway.ops.reading import readings
 from portway.run import command_line
 from portway.run.run import Run
+from portway.run.trust import INSTANCE, Reached, reached, refuse_unknown, trust
 
 Hosts = list[tuple[str, dict[str, str]]]
 RUN = (None, "run")
@@ -59,7 +66,12 @@ def _hosts(stack: str, region: str, role: Role) -> Hosts:
     )
     if role not in needed:
         return []
-    return [(n.name, {"ssh_hostname": n.address}) for n in found.with_role(role)]
+    return [(node.name, _host_data(node)) for node in found.with_role(role)]
+
+
+def _host_data(node: Node) -> dict[str, str]:
+    data = {"ssh_hostname": node.address, INSTANCE: node.instance_id}
+    return data | ({STARTED: node.started_at.isoformat()} if node.started_at else {})
 
 
 def _run(name: str, region: str) -> Run:
@@ -72,7 +84,44 @@ def _run(name: str, region: str) -> Run:
     _show_stack(stack)
     run = Run(stack, command_line.invocation())
     readings().keep(RUN, run)
+    before_connecting(_state(), lambda: _prepare_to_connect(run))
     return run
+
+
+def _state() -> State:
+    state: State = ctx_state.get()  # type: ignore[no-untyped-call]
+    return state
+
+
+@for_pyinfra
+def _prepare_to_connect(run: Run) -> None:
+    """Refuse nodes whose keys are not known; learn them before, if that is set."""
+    state = _state()
+    hosts = [
+        host
+        for host in state.inventory
+        if state.is_host_in_limit(host) and host.connector_cls is SSHConnector
+    ]
+    nodes = reached(run.stack, hosts)
+    connect_as_nodes(state, [node.host for node in nodes])
+    unknown = [node for node in nodes if _trusts(node) and not node.is_known()]
+    if unknown:
+        trust(run.stack, unknown, lambda line: logger.info(f"    {line}"))
+    refuse_unknown(nodes)
+
+
+def _trusts(node: Reached) -> bool:
+    # Not by the settings: commands that need none, such as exec, connect as well.
+    return node.host.data.get("trust_console_output") is True
+
+
+@for_pyinfra
+def nodes_of(inventory: Callable[[], Iterable[Host]]) -> tuple[Stack, list[Reached]]:
+    """The stack that an inventory reads, and its nodes as a run would reach them."""
+    with ctx_state.use(State()):
+        hosts = list(inventory())
+        stack = current_run().stack
+        return stack, reached(stack, hosts)
 
 
 def _roles(of: Mapping[str, tuple[Role, ...]]) -> tuple[Role, ...]:

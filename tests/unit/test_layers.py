@@ -25,7 +25,7 @@ OUTSIDE: dict[str, set[str]] = {
     "portway.database": {"pg8000", "pydantic", "pymysql", "pyinfra", "scramp"},
     "portway.application": {"gevent", "pydantic", "pyinfra", "requests"},
     "portway.run": {"click", "gevent", "pyinfra"},
-    "portway.cli": {"pydantic", "pydantic_core"},
+    "portway.cli": {"pydantic", "pydantic_core", "pyinfra_cli"},
     "portway.node": {"boto3", "botocore"},
     "portway": set(),
 }

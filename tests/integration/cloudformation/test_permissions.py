@@ -1,10 +1,12 @@
 """cloudformation/stack.yaml: what nodes and operators may call, for each kind."""
 
+from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
 
+from portway.aws.console import read_host_keys
 from portway.aws.reading import address_reader
 from portway.aws.secrets import read_secret
 from portway.contract.address import AddressKind, describe_call, move_calls
@@ -218,13 +220,13 @@ def test_operators_may_call_exactly_what_portway_calls(
     account.create_with(kind)
     found = discover()
     address_reader(found)()
+    read_host_keys(REGION, [replace(found.nodes[0], started_at=None)], print)
     for secret in (found.database.master_secret, found.database.application_secret):
         assert read_secret(REGION, secret)["password"]
     called = set(account.aws.calls)
 
     seldom = {"cloudformation:DescribeStackEvents"}
-    by_hand = {"ec2:GetConsoleOutput"}  # the host keys: docs/install.md
-    assert actions(operators_may(account)) == called | seldom | by_hand
+    assert actions(operators_may(account)) == called | seldom
 
 
 def test_master_password_is_told_by_what_rds_tags_it_with(

@@ -75,7 +75,10 @@ def test_interruption_is_not_success(stack: Account) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # a host that never speaks
         port = silent.getsockname()[1]
         process = subprocess.Popen(
-            (*COMMAND, "--data", f"ssh_port={port}"),
+            (
+                *(*COMMAND, "--data", f"ssh_port={port}"),
+                *("--data", "ssh_strict_host_key_checking=no"),
+            ),
             cwd=PROJECT,
             env={**os.environ, "PORTWAY_STACK": STACK},
             stdin=subprocess.DEVNULL,

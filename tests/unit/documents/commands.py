@@ -122,8 +122,15 @@ def check_pytest(words: Words) -> None:
 
 
 def check_pip(words: Words) -> None:
-    """``-r FILE`` exists."""
-    check_files([value for option, value in options(words) if option == "-r"])
+    """``-r FILE`` exists, and so does what is installed with ``--editable``."""
+    files = [v for option, v in options(words) if option in ("-r", "--editable")]
+    check_files(files)
+
+
+def check_trust(words: Words) -> None:
+    """An inventory, and no options but its own."""
+    need(set(words[1:]) <= {"--dry"}, f"portway-trust {words}")
+    check_files(words)
 
 
 def check_activate(words: Words) -> None:
@@ -331,6 +338,7 @@ PROGRAMS: dict[str, dict[str, Check]] = {
         "curl": anything,
         "git": anything,
         "nc": anything,
+        "portway-trust": check_trust,
         "pyinfra": check_pyinfra,
         "ssh": anything,
     },

@@ -3,9 +3,10 @@
 import pytest
 from pyinfra.api import Config, Inventory
 from pyinfra.api.exceptions import PyinfraError
-from pyinfra.api.state import State
+from pyinfra.api.state import State, StateStage
 
 from portway.ops.private_parts import (
+    before_connecting,
     never_ask_after_failure,
     set_answer_timeout_pg8000,
     set_answer_timeout_pymysql,
@@ -24,6 +25,16 @@ def test_failure_ends_the_run_without_a_question() -> None:
     never_ask_after_failure(state)
     with pytest.raises(PyinfraError, match="hosts failed"):
         state.fail_hosts({first})
+
+
+def test_work_is_done_before_pyinfra_connects_and_only_then() -> None:
+    """tests/integration/run/test_connecting.py has pyinfra's command do it."""
+    state, done = State(Inventory(([("lb-1", {})], {})), Config()), []
+    before_connecting(state, lambda: done.append(state.current_stage))
+    state.set_stage(StateStage.Connect)
+    state.set_stage(StateStage.Prepare)
+    assert done == [StateStage.Connect]
+    assert state.current_stage is StateStage.Prepare
 
 
 @pytest.mark.parametrize(

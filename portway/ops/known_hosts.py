@@ -1,0 +1,72 @@
+"""Which file has the host keys that a run trusts, and what SSH looks up in it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyinfra.api.host import Host
+from pyinfra.connectors.sshuserclient.client import get_ssh_config
+
+from portway.errors import PortwayError
+
+SSH_PORT = 22
+
+
+@dataclass(frozen=True, slots=True)
+class KnownHosts:
+    """Where the key of one host is looked for."""
+
+    name: str
+    """What SSH looks up: an address, or ``[address]:port``."""
+    files: tuple[Path, ...]
+    """The first is the one to write to."""
+    is_strict: bool
+    """Whether a host without a key is refused."""
+
+
+def known_hosts(node: Host) -> KnownHosts:
+    """Where pyinfra looks for a node's key, by its settings and ``~/.ssh/config``."""
+    data = node.data
+    address = data.get("ssh_hostname") or node.name
+    config = get_ssh_config(data.get("ssh_config_file"))
+    of_host = config.lookup(address) if config else {}
+    files = data.get("ssh_known_hosts_file")
+    written = [files] if files else of_host.get("userknownhostsfile", "").split()
+    strict = data.get("ssh_strict_host_key_checking") or of_host.get(
+        "stricthostkeychecking"
+    )
+    port = int(data.get("ssh_port") or of_host.get("port", SSH_PORT))
+    name = of_host.get("hostname", address)
+    return KnownHosts(
+        name if port == SSH_PORT else f"[{name}]:{port}",
+        tuple(
+            Path(os.path.expanduser(file))  # noqa: PTH111 - as pyinfra does it
+            for file in written or ["~/.ssh/known_hosts"]
+        ),
+        strict == "yes",
+    )
+
+
+def read_file(path: Path) -> str:
+    """The text of a known_hosts file; empty if there is none."""
+    try:
+        return path.read_text(errors="surrogateescape")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise PortwayError(f"{path} cannot be read ({error.strerror})") from None
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a known_hosts file whole, so that no reader sees half of it."""
+    target = path.resolve()  # it may be a link
+    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
+        fresh.write_text(text, errors="surrogateescape")
+        fresh.chmod(mode)
+        fresh.replace(target)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise PortwayError(f"{path} cannot be written ({error.strerror})") from None

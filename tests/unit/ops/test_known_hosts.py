@@ -1,0 +1,83 @@
+"""Where pyinfra looks for host keys, as pyinfra itself does it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyinfra.api import Inventory
+from pyinfra.api.host import Host
+from pyinfra.connectors.sshuserclient import SSHClient
+from pyinfra.connectors.sshuserclient.client import get_host_keys
+
+from portway.ops.known_hosts import KnownHosts, known_hosts, replace_file
+from tests.unit.model.test_host_keys import key
+
+ADDRESS = "10.60.0.11"
+
+
+def host(**data: Any) -> Host:
+    given = {"ssh_hostname": ADDRESS, "ssh_strict_host_key_checking": "yes"} | data
+    return Inventory(([("lb-1", given)], {})).get_host("lb-1")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ssh").mkdir()
+    return tmp_path / ".ssh"
+
+
+@pytest.mark.parametrize(
+    ("data", "config", "name", "files"),
+    [
+        ({}, "", ADDRESS, ["known_hosts"]),
+        ({"ssh_port": 2222}, "", f"[{ADDRESS}]:2222", ["known_hosts"]),
+        ({"ssh_known_hosts_file": "~/.ssh/own"}, "", ADDRESS, ["own"]),
+        (
+            {},
+            "Host 10.60.*\n  UserKnownHostsFile ~/.ssh/a ~/.ssh/b\n  Port 23\n",
+            f"[{ADDRESS}]:23",
+            ["a", "b"],
+        ),
+        ({}, f"Host {ADDRESS}\n  HostName 10.9.9.9\n", "10.9.9.9", ["known_hosts"]),
+    ],
+)
+def test_file_and_name_are_those_of_pyinfra(
+    data: dict[str, Any], config: str, name: str, files: list[str], home: Path
+) -> None:
+    path = home / "config"
+    path.write_text(config)
+    node = host(ssh_config_file=str(path), **data)
+    found = known_hosts(node)
+    assert found == KnownHosts(name, tuple(home / f for f in files), True)
+
+    hostname, cfg, *_, of_pyinfra, _, _ = SSHClient().parse_config(
+        ADDRESS, ssh_config_file=str(path)
+    )
+    port = data.get("ssh_port", cfg["port"])
+    assert name == (hostname if port == 22 else f"[{hostname}]:{port}")
+    if "ssh_known_hosts_file" not in data:
+        assert tuple(map(Path, of_pyinfra)) == found.files
+
+
+@pytest.mark.parametrize("marker", ["@cert-authority", "@revoked"])
+def test_pyinfra_reads_no_line_after_a_marker(marker: str, tmp_path: Path) -> None:
+    """If an upgrade mends it, portway/model/host_keys.py may count those lines."""
+    file = tmp_path / f"known_hosts{marker}"
+    line = f"ssh-ed25519 {key(1).data}"
+    file.write_text(f"before {line}\n{marker} *.test {line}\nafter {line}\n")
+    keys = get_host_keys((str(file),))
+    assert keys.lookup("before")
+    assert not keys.lookup("after")
+
+
+def test_file_behind_a_link_keeps_its_mode_and_the_link(tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.write_text("old\n")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    replace_file(link, "new\n")
+    assert link.is_symlink()
+    assert real.read_text() == "new\n"
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert sorted(tmp_path.iterdir()) == [link, real]
