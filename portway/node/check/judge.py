@@ -14,6 +14,10 @@ USUALLY = 0.2
 SLOWLY = 0.5
 """The same while there are no clients or servers to look at, which costs more."""
 
+GONE_AT_MOST, WITHIN = 2.0, 60.0
+"""Seconds without HAProxy, within about so many, after which that counts however short
+each time was: systemd starts a HAProxy that crashes again after 0.2 s."""
+
 
 class Judge:
     """Whether a load balancer counts as serving."""
@@ -25,6 +29,7 @@ class Judge:
         self._config = config
         self._fault: Fault | None = None
         self._looks = 0
+        self._gone = 0.0
         self._good_since: float | None = None
 
     def hear(self, found: Finding, *, is_master: bool, now: float) -> bool:
@@ -37,15 +42,25 @@ class Judge:
         same = found.fault is self._fault
         self._looks = self._looks + 1 if same else 1
         self._fault = found.fault
+        self._remember(found.fault)
         if found.fault is None:
             self._good_since = now if self._good_since is None else self._good_since
             at_once = is_master or self.good is None
             long_enough = now - self._good_since >= self._config.rise
             return (at_once or long_enough) and self._decide(good=True, reason="")
         self._good_since = None
-        if self.good is not None and self._looks < self._patience(found.fault):
+        often = found.fault is Fault.GONE and self._gone >= GONE_AT_MOST
+        lasts = self._looks >= self._patience(found.fault)
+        if self.good is not None and not (lasts or often):
             return False
         return self._decide(good=False, reason=found.reason)
+
+    def _remember(self, fault: Fault | None) -> None:
+        """How long HAProxy was gone, which is forgotten little by little."""
+        if fault is Fault.GONE:
+            self._gone = min(GONE_AT_MOST, self._gone + STEP)
+        elif fault is None:
+            self._gone = max(0.0, self._gone - USUALLY * GONE_AT_MOST / WITHIN)
 
     @property
     def pause(self) -> float:

@@ -4,7 +4,7 @@ import pytest
 
 from portway.contract.check import CheckConfig
 from portway.node.check.haproxy import SERVES, STEP, Fault, Finding
-from portway.node.check.judge import SLOWLY, Judge
+from portway.node.check.judge import SLOWLY, USUALLY, WITHIN, Judge
 
 CONFIG = CheckConfig(
     address="203.0.113.9",
@@ -51,7 +51,21 @@ def test_fault_that_goes_away_in_time_does_not_count() -> None:
     for _ in range(20):
         for _ in range(round(CONFIG.fall / STEP)):
             assert not judge.hear(GONE, is_master=True, now=0.0)
-        assert not judge.hear(SERVES, is_master=True, now=0.0)
+        for _ in range(round(WITHIN / 3 / USUALLY)):
+            assert not judge.hear(SERVES, is_master=True, now=0.0)
+
+
+@pytest.mark.parametrize("good", [1, 5])
+def test_haproxy_that_crashes_again_and_again_counts_as_failed(good: int) -> None:
+    judge = Judge(CONFIG, before=True)
+    for _ in range(20):
+        for _ in range(round(CONFIG.fall / STEP) - 1):
+            judge.hear(GONE, is_master=True, now=0.0)
+        if judge.good is False:
+            return
+        for _ in range(good):
+            assert not judge.hear(SERVES, is_master=True, now=0.0)
+    raise AssertionError("it never counted")
 
 
 def test_master_that_serves_again_counts_at_once_and_a_backup_after_a_while() -> None:
