@@ -22,6 +22,7 @@ from portway.model.fields import (
     Folder,
     HostName,
     Network,
+    OneLine,
     PathPattern,
     Port,
     ReloadCommand,
@@ -162,6 +163,13 @@ class Settings(BaseModel):
         description="Seconds to wait for another run that is alive before this one "
         "gives up; one that died is waited out in any case.",
     )
+    tunnel_command: OneLine | None = Field(
+        default=None,
+        description="Command whose input and output are an SSH connection to a node, "
+        "for networks without a way to private addresses. `{instance_id}`, `{name}`, "
+        "`{address}`, `{port}` and `{region}` are filled in. It goes before "
+        "`ProxyCommand` and `ProxyJump` in `~/.ssh/config`.",
+    )
     trust_console_output: bool = Field(
         default=False,
         description="Whether a run records the SSH host keys of nodes that it does not "
@@ -289,7 +297,7 @@ class Settings(BaseModel):
     def sha256(self) -> str:
         """A hash of what these settings make of nodes, not of how a run does it."""
         one_run = {"go_back", "lease_expiry", "lease_wait", "transfer_to"}
-        one_run |= {"trust_console_output"}
+        one_run |= {"trust_console_output", "tunnel_command"}
         text = self.model_dump_json(exclude=one_run)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -1,6 +1,12 @@
-"""How a run connects to nodes: by pyinfra's SSH, which waits while a node boots."""
+"""How a run connects to nodes: pyinfra's SSH, on the way that leads to each.
 
+It waits while a node boots.
+"""
+
+import logging
+import tempfile
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import gevent
 from paramiko.ssh_exception import BadHostKeyException
@@ -10,6 +16,9 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 from pyinfra.connectors.ssh import SSHConnector
 
+from portway.errors import PortwayError
+from portway.ops.way import REGION, Tunnel, Way
+
 BOOT = timedelta(minutes=5)
 """How long after its start an instance may refuse connections because it boots."""
 PAUSE_SECONDS = 5.0
@@ -18,7 +27,9 @@ STARTED = "_started_at"
 
 
 class NodeConnector(SSHConnector):
-    """Waits for the SSH server of an instance that was started within minutes."""
+    """Connects through a command if one leads to the node, and waits while it boots."""
+
+    _tunnel: Tunnel | None = None
 
     def connect(self) -> None:
         began = datetime.now(UTC)
@@ -26,7 +37,7 @@ class NodeConnector(SSHConnector):
         started = datetime.fromisoformat(text) if text else None
         while True:
             try:
-                super().connect()
+                self._connect_once()
                 return
             except ConnectError as error:
                 now = datetime.now(UTC)
@@ -40,15 +51,51 @@ class NodeConnector(SSHConnector):
                 )
             gevent.sleep(PAUSE_SECONDS)
 
+    def _connect_once(self) -> None:
+        """Connect; ConnectError has what the command on the way says."""
+        try:
+            with tempfile.NamedTemporaryFile("w", prefix="portway-ssh-") as config:
+                config.write(Way(self.host).without_proxy())
+                config.flush()
+                self._config = config.name
+                super().connect()
+        except PortwayError as error:
+            raise ConnectError(error.message) from error
+        except ConnectError as error:
+            if (tunnel := self._tunnel) is None:
+                raise
+            said = "; ".join(tunnel.said()) or "it said nothing"
+            tunnel.close()
+            failed = ConnectError(
+                f"{error}\n  through the command: {tunnel.command}\n  {said}"
+            )
+            raise failed from error.__context__
+
+    def make_paramiko_kwargs(self) -> dict[str, Any]:
+        """What pyinfra connects with, on the way that Portway has found."""
+        way = Way(self.host)
+        arguments: dict[str, Any] = super().make_paramiko_kwargs()
+        arguments |= {
+            "hostname": way.address,
+            "port": way.port,
+            "_pyinfra_ssh_config_file": self._config,
+        }
+        if command := way.command():
+            self._tunnel = Tunnel(command, self.host.data.get(REGION, ""))
+            arguments["sock"] = self._tunnel.socket
+        return arguments
+
 
 def _is_about_keys(error: ConnectError) -> bool:
     """Whether the host answered, with a key that is not the one on record."""
-    cause = error.__context__
+    cause = error.__cause__ or error.__context__
     return isinstance(cause, BadHostKeyException) or "StrictPolicy" in str(error)
 
 
 def connect_as_nodes(state: State, nodes: list[Host]) -> None:
     """Have these hosts, which pyinfra would reach by SSH, connected to in this way."""
+    # What fails is told by ConnectError; else paramiko's tracebacks would be printed.
+    logging.getLogger("paramiko").addHandler(logging.NullHandler())
     for node in nodes:
         node.connector_cls = NodeConnector
         node.connector = NodeConnector(state, node)

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyinfra.api.host import Host
-from pyinfra.connectors.sshuserclient.client import get_ssh_config
 
 from portway.errors import PortwayError
-
-SSH_PORT = 22
+from portway.ops.way import SSH_PORT, Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +24,15 @@ class KnownHosts:
 
 def known_hosts(node: Host) -> KnownHosts:
     """Where pyinfra looks for a node's key, by its settings and ``~/.ssh/config``."""
-    data = node.data
-    address = data.get("ssh_hostname") or node.name
-    config = get_ssh_config(data.get("ssh_config_file"))
-    of_host = config.lookup(address) if config else {}
+    data, way = node.data, Way(node)
+    of_host = way.options
     files = data.get("ssh_known_hosts_file")
     written = [files] if files else of_host.get("userknownhostsfile", "").split()
     strict = data.get("ssh_strict_host_key_checking") or of_host.get(
         "stricthostkeychecking"
     )
-    port = int(data.get("ssh_port") or of_host.get("port", SSH_PORT))
-    name = of_host.get("hostname", address)
     return KnownHosts(
-        name if port == SSH_PORT else f"[{name}]:{port}",
+        way.address if way.port == SSH_PORT else f"[{way.address}]:{way.port}",
         tuple(
             Path(os.path.expanduser(file))  # noqa: PTH111 - as pyinfra does it
             for file in written or ["~/.ssh/known_hosts"]

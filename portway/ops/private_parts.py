@@ -7,6 +7,7 @@ upgrade takes it away.
 from collections.abc import Callable
 from typing import Any
 
+from paramiko.config import SSHConfig
 from pyinfra.api.state import State, StateStage
 
 
@@ -44,3 +45,9 @@ def before_connecting(state: State, work: Callable[[], None]) -> None:
             work()
 
     state.set_stage = and_work  # type: ignore[method-assign]
+
+
+def host_patterns(config: SSHConfig) -> set[str]:
+    """The patterns of all ``Host`` lines; the public call fails if there is a Match."""
+    parts: Any = vars(config)["_config"]
+    return {pattern for part in parts for pattern in part.get("host", ())}

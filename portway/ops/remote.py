@@ -18,6 +18,7 @@ from portway.errors import PortwayError
 from portway.ops.fence import fenced
 from portway.ops.framing import framed, unframed
 from portway.ops.pyinfra_errors import as_portway_error
+from portway.ops.way import REGION
 
 T = TypeVar("T")
 
@@ -44,13 +45,13 @@ def node_of_run(name: str) -> Host:
         ) from None
 
 
-def node_beside(near: Host, name: str, address: str, groups: list[str]) -> Host:
+def node_beside(near: Host, name: str, data: dict[str, str], groups: list[str]) -> Host:
     """A node that is not in the inventory of a run, to ask it when that is needed.
 
-    ``near`` is a node that is.
+    ``near`` is a node that is; ``data`` is where the other one is reached.
     """
     found = Host(name, near.inventory, groups, near.connector_cls)
-    near.inventory.host_data[name] = {"ssh_hostname": address}
+    near.inventory.host_data[name] = {REGION: near.data.get(REGION, "")} | data
     found.init(near.state)
     return found
 

@@ -21,9 +21,10 @@ from portway.ops.connector import STARTED, connect_as_nodes
 from portway.ops.private_parts import before_connecting
 from portway.ops.pyinfra_errors import for_pyinfra
 from portway.ops.reading import readings
+from portway.ops.way import INSTANCE, REGION
 from portway.run import command_line
 from portway.run.run import Run
-from portway.run.trust import INSTANCE, Reached, reached, refuse_unknown, trust
+from portway.run.trust import Reached, reached, refuse_unknown, trust
 
 Hosts = list[tuple[str, dict[str, str]]]
 RUN = (None, "run")
@@ -66,7 +67,7 @@ def _hosts(stack: str, region: str, role: Role) -> Hosts:
     )
     if role not in needed:
         return []
-    return [(node.name, _host_data(node)) for node in found.with_role(role)]
+    return [(n.name, _host_data(n) | {REGION: region}) for n in found.with_role(role)]
 
 
 def _host_data(node: Node) -> dict[str, str]:

@@ -24,9 +24,8 @@ from portway.model.host_keys import (
 )
 from portway.model.stack import Node, Stack
 from portway.ops.known_hosts import KnownHosts, known_hosts, read_file, replace_file
+from portway.ops.way import INSTANCE
 
-INSTANCE = "_instance_id"
-"""In a host's data: the id of its instance."""
 Say = Callable[[str], None]
 
 

@@ -130,7 +130,8 @@ def _serve(
             transport = paramiko.Transport(connection)
             transport.add_server_key(host_key)
             own = replace(server, forwarded=set())
-            transport.start_server(server=own)
+            with suppress(paramiko.SSHException, EOFError):  # it only looked
+                transport.start_server(server=own)
             threading.Thread(
                 target=_forward, args=(transport, own), daemon=True
             ).start()

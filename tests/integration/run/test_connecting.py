@@ -25,9 +25,8 @@ from tests.unit import samples as _samples
 
 _started = _datetime.fromisoformat(os.environ["TEST_STARTED"])
 _stack = _samples.stack()
-_stack = _replace(_stack, nodes=tuple(
-    _replace(n, address="127.0.0.1", started_at=_started) for n in _stack.nodes[:1]
-))
+_place = {"address": os.environ["TEST_ADDRESS"], "started_at": _started}
+_stack = _replace(_stack, nodes=(_replace(_stack.nodes[0], **_place),))
 _inventory.read_stack = lambda *a, **k: _stack
 load_balancers = [
     (name, data | {"ssh_port": int(os.environ["TEST_SSH_PORT"]), "ssh_user": "admin"})
@@ -44,8 +43,9 @@ def node(tmp_path: Path) -> Iterator[RunningNode]:
 
 def connect(
     node: RunningNode,
-    *,
-    started: timedelta,
+    *data: str,
+    started: timedelta = timedelta(days=1),
+    address: str = "127.0.0.1",
     port: int | None = None,
     when_waiting: Callable[[], object] = lambda: None,
 ) -> tuple[int, str]:
@@ -58,12 +58,14 @@ def connect(
             str(Path(sys.executable).with_name("pyinfra")),
             *(str(inventory), "fact", "server.Hostname"),
             *("--data", "ssh_strict_host_key_checking=yes"),
+            *(word for given in data for word in ("--data", given)),
         ),
         cwd=PROJECT,
         env=os.environ
         | {
             "HOME": str(node.folder),
             "PYTHONPATH": str(PROJECT),
+            "TEST_ADDRESS": address,
             "TEST_SSH_PORT": str(port or node.port),
             "TEST_STARTED": (datetime.now(UTC) - started).isoformat(),
         },

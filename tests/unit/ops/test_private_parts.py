@@ -1,12 +1,14 @@
 """The private parts of dependencies that Portway uses are still there."""
 
 import pytest
+from paramiko.config import SSHConfig
 from pyinfra.api import Config, Inventory
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.state import State, StateStage
 
 from portway.ops.private_parts import (
     before_connecting,
+    host_patterns,
     never_ask_after_failure,
     set_answer_timeout_pg8000,
     set_answer_timeout_pymysql,
@@ -45,3 +47,8 @@ def test_connection_without_the_private_part_is_an_error(set_timeout: object) ->
     assert callable(set_timeout)
     with pytest.raises(AttributeError):
         set_timeout(object(), 1.0)
+
+
+def test_patterns_of_host_lines_are_found_beside_a_match() -> None:
+    config = SSHConfig.from_text("Match all\n  Port 23\nHost lb-* !lb-3\n  User me\n")
+    assert host_patterns(config) == {"*", "lb-*", "!lb-3"}

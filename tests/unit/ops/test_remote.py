@@ -35,7 +35,9 @@ def near() -> Host:
 def test_node_beside_the_run_is_asked_with_the_settings_of_its_neighbour(
     near: Host,
 ) -> None:
-    beside = node_beside(near, "app-1", "10.60.0.9", [*near.groups, "app_nodes"])
+    beside = node_beside(
+        near, "app-1", {"ssh_hostname": "10.60.0.9"}, [*near.groups, "app_nodes"]
+    )
     assert beside.data.setting == "kept"
     assert beside.data.ssh_hostname == "10.60.0.9"
     assert ask(beside, Said, script="echo here") == "here"

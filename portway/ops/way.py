@@ -1,0 +1,164 @@
+"""The way to a node: its address, what ``~/.ssh/config`` says, and a command between.
+
+pyinfra asks ssh_config about addresses only, and its own jumps ask questions about an
+unknown bastion. So the user's file is read here, and a jump is left to OpenSSH.
+"""
+
+import os
+import shlex
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import cached_property
+from typing import IO, Any
+
+from pyinfra.api.host import Host
+from pyinfra.connectors.sshuserclient.client import get_ssh_config
+
+from portway.errors import PortwayError
+from portway.ops.private_parts import host_patterns
+
+SSH_PORT = 22
+INSTANCE = "_instance_id"
+"""In a host's data: the id of its instance."""
+REGION = "_region"
+"""In a host's data: the region of its stack."""
+_REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+"""The command line's first version reads the second."""
+PROXIES = ("proxycommand", "proxyjump")
+NAMES = ("name", "instance_id", "address", "port", "region")
+"""What a tunnel command may have in braces."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a node is reached."""
+
+    node: Host
+
+    @cached_property
+    def options(self) -> Mapping[str, Any]:
+        """What ``~/.ssh/config`` says: about the node's name, its instance or address.
+
+        The first of them that a ``Host`` line has, other than by ``*`` alone, is looked
+        up, as ``ssh`` would be called with it.
+        """
+        data = self.node.data
+        config = get_ssh_config(data.get("ssh_config_file"))
+        if not config:
+            return {}
+        names = [self.node.name, data.get(INSTANCE)]
+        patterns = [p for p in host_patterns(config) if p != "*"]
+        meant = (n for n in names if n and any(fnmatch(n, p) for p in patterns))
+        alias = next(meant, self._given)
+        found = dict(config.lookup(alias))
+        if found.get("hostname") == alias:  # the file has no HostName for it
+            del found["hostname"]
+        return found
+
+    @property
+    def _given(self) -> str:
+        return str(self.node.data.get("ssh_hostname") or self.node.name)
+
+    @property
+    def address(self) -> str:
+        """What is connected to, and looked up in known_hosts."""
+        return str(self.options.get("hostname") or self._given)
+
+    @property
+    def port(self) -> int:
+        """The port of the SSH server."""
+        return int(self.node.data.get("ssh_port") or self.options.get("port", SSH_PORT))
+
+    def command(self) -> str | None:
+        """A command that is the connection by its input and output; None to connect.
+
+        Raises PortwayError if ``tunnel_command`` has an unknown name in braces.
+        """
+        if tunnel := self.node.data.get("tunnel_command"):
+            values = (
+                self.node.name,
+                self.node.data.get(INSTANCE, ""),
+                self.address,
+                str(self.port),
+                self.node.data.get(REGION, ""),
+            )
+            return filled(str(tunnel), dict(zip(NAMES, values, strict=True)))
+        command, jump = (str(self.options.get(key, "none")) for key in PROXIES)
+        if command.lower() != "none":
+            return command
+        return None if jump.lower() == "none" else self._jump(jump.split(","))
+
+    def _jump(self, hops: list[str]) -> str:
+        """OpenSSH, which asks nobody and is as strict about bastions as this run."""
+        data = self.node.data
+        strict = data.get("ssh_strict_host_key_checking")
+        config = data.get("ssh_config_file")
+        before, last = hops[:-1], hops[-1].removeprefix("ssh://")
+        user, at, place = last.rpartition("@")
+        bastion, _, port = place.partition(":")
+        words = [
+            *("ssh", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=15"),
+            *(("-o", f"StrictHostKeyChecking={strict}") if strict else ()),
+            *(("-F", os.path.expanduser(config)) if config else ()),  # noqa: PTH111
+            *(("-J", ",".join(before)) if before else ()),
+            *(("-p", port) if port else ()),
+            *("-W", f"[{self.address}]:{self.port}", f"{user}{at}{bastion}"),
+        ]
+        return shlex.join(words)
+
+    def without_proxy(self) -> str:
+        """What ssh_config says about this node alone, and not about the way to it."""
+        lines = [
+            f"{key} {value}\n"
+            for key, values in self.options.items()
+            if key not in (*PROXIES, "hostname", "port")
+            for value in (values if isinstance(values, list) else [values])
+        ]
+        return "Host *\n" + "".join(lines)
+
+
+def filled(command: str, values: Mapping[str, str]) -> str:
+    """A tunnel command for one node; PortwayError if a name in it is unknown."""
+    quoted = {name: shlex.quote(value) for name, value in values.items()}
+    try:
+        return command.format_map(quoted)
+    except (KeyError, IndexError, ValueError):
+        raise PortwayError(
+            f"tunnel_command has an unknown name in braces: {command}",
+            do=f"there are {', '.join(f'{{{name}}}' for name in NAMES)}",
+        ) from None
+
+
+class Tunnel:
+    """A running command, and the socket that is its input and output."""
+
+    def __init__(self, command: str, region: str) -> None:
+        self.command = command
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - see close
+        self.socket, far = socket.socketpair()
+        with far:
+            self._process = subprocess.Popen(  # noqa: S603 - the user's own command
+                ["/bin/sh", "-c", f"exec {command}"],
+                stdin=far.fileno(),
+                stdout=far.fileno(),
+                stderr=self._errors,
+                env=os.environ | dict.fromkeys(_REGION_VARIABLES, region),
+                # Ctrl-C must not cut it before the run has put things back.
+                start_new_session=True,
+            )
+
+    def said(self) -> Iterable[str]:
+        """The last lines that the command printed about what went wrong."""
+        self._errors.seek(0)
+        return self._errors.read().decode(errors="replace").strip().splitlines()[-3:]
+
+    def close(self) -> None:
+        """End it."""
+        self.socket.close()
+        self._process.terminate()
+        self._process.wait()
+        self._errors.close()
