@@ -59,6 +59,8 @@ class LoadBalancerStatus:
     """Why the address mover cannot do its work in AWS now; empty if it can."""
     keeper_active: bool = False
     """Whether the stream keeper runs and reports."""
+    keeper_problem: str = ""
+    """What keeps it from its work now; empty if nothing does."""
     older: tuple[int, int] = (0, 0)
     """Older HAProxy workers, and the streams in them."""
     older_for: str = ""
@@ -182,10 +184,12 @@ def _older(output: list[str]) -> dict[str, Any]:
         kind, _, text = line.partition(" ")
         if kind == "keeper_status":
             try:
-                found = json.loads(text)["older"]
+                known = json.loads(text)
+                found = known["older"]
                 streams = sum(int(worker["streams"]) for worker in found)
                 ages = [str(worker["uptime"]) for worker in found]
                 return {
+                    "keeper_problem": str(known.get("problem", "")),
                     "older": (len(found), streams),
                     "older_for": max(ages, key=lambda a: (len(a), a), default=""),
                 }

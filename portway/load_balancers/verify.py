@@ -56,12 +56,20 @@ def unserved(
 def older_streams(
     statuses: Mapping[str, LoadBalancerStatus | None],
 ) -> tuple[str, ...]:
-    """What older HAProxy processes still have, a line for each load balancer."""
-    return tuple(
-        f"{name}: {status.older[1]} streams are in {status.older[0]} older HAProxy "
-        f"processes, the oldest of which was started {status.older_for} ago"
-        for name, status in statuses.items()
-        if status is not None and status.older[1]
+    """What older HAProxy processes still have, and what keeps them from being asked."""
+    known = {name: status for name, status in statuses.items() if status is not None}
+    return (
+        *(
+            f"{name}: {status.older[1]} streams are in {status.older[0]} older HAProxy "
+            f"processes, the oldest of which was started {status.older_for} ago"
+            for name, status in known.items()
+            if status.older[1]
+        ),
+        *(
+            f"{name}: portway-streams: {status.keeper_problem}"
+            for name, status in known.items()
+            if status.keeper_problem
+        ),
     )
 
 

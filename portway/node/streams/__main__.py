@@ -52,7 +52,10 @@ class Keeper:
             self._ordered.look(reloaded=self._older.look())
             self._close_failed()
             self._retiring.turn()
-            problem = ""
+            silent = ", ".join(map(str, self._older.silent()))
+            problem = (
+                f"HAProxy's older processes {silent} do not answer" if silent else ""
+            )
         except OSError as error:
             problem = f"HAProxy does not answer: {error}"
         self._note(problem)

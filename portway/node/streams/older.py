@@ -1,11 +1,17 @@
 """The streams in older workers, listed once: they end, but no new one begins there."""
 
+import logging
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from portway.contract.streams import HELD
 from portway.node.streams.haproxy import Haproxy, Process, Stream
+
+log = logging.getLogger("streams")
+
+SILENT = 60.0
+"""Seconds after which a process that did not answer is asked again."""
 
 
 @dataclass
@@ -15,6 +21,8 @@ class _Known:
     process: Process
     since: float
     listed: float = float("-inf")
+    silent_until: float = float("-inf")
+    """When to ask one again that did not answer: it must not delay the others."""
     streams: dict[str, Stream] = field(default_factory=dict)
     watched: list[tuple[Stream, str]] = field(default_factory=list)
     addresses: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -61,10 +69,22 @@ class Older:
 
     def _list(self, known: _Known, now: float) -> None:
         pid = known.process.pid
-        known.streams = {stream.id: stream for stream in self._haproxy.streams(pid)}
-        known.addresses = known.addresses or self._haproxy.addresses(pid)
+        if now < known.silent_until:
+            return
         known.listed = now
+        try:
+            known.streams = {stream.id: stream for stream in self._haproxy.streams(pid)}
+            known.addresses = known.addresses or self._haproxy.addresses(pid)
+        except TimeoutError:
+            known.silent_until = now + SILENT
+            log.warning("HAProxy's older process %d does not answer", pid)
+            return
         self._watch(known)
+
+    def silent(self) -> list[int]:
+        """The process ids of those that did not answer lately."""
+        now = self._clock()
+        return [pid for pid, known in self._known.items() if now < known.silent_until]
 
     def _watch(self, known: _Known) -> None:
         self.generation += 1

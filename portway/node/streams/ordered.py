@@ -157,7 +157,9 @@ class Ordered:
                     self._haproxy.close_server(name, server.name)
             self._closing.close(strays, "ordered")
             deadline = deadline or self._clock() + SURE
-            now = self._haproxy.backends([name])[name]
+            now = self._haproxy.backends([name]).get(name)
+            if now is None:
+                return  # a reload has removed it
             others = [s for s in now.servers if s.name != target.name and s.streams]
             strays = self._strays(name, target)
             if not others and not strays:

@@ -254,6 +254,9 @@ def test_address_left_behind_by_a_dead_keepalived_is_no_master() -> None:
 
 def test_older_streams_are_told_where_there_are_some() -> None:
     status = replace(MASTER, older=(2, 3), older_for="10d01h")
+    hung = replace(GOOD, keeper_problem="HAProxy does not answer")
+    (text,) = older_streams({"lb-2": hung})
+    assert text == "lb-2: portway-streams: HAProxy does not answer"
     texts = older_streams({"lb-1": status, "lb-2": GOOD, "lb-3": None})
     assert texts == (
         "lb-1: 3 streams are in 2 older HAProxy processes, the oldest of which was "
@@ -281,7 +284,7 @@ def test_status_is_read_from_what_the_node_prints() -> None:
         "keeper active",
         "keeper_age 3",
         'keeper_status {"older": [{"pid": 7, "uptime": "9d00h", "streams": 2}, '
-        '{"pid": 8, "uptime": "10d01h", "streams": 1}]}',
+        '{"pid": 8, "uptime": "10d01h", "streams": 1}], "problem": "it hangs"}',
     ]
     expected = replace(
         MASTER,
@@ -292,6 +295,7 @@ def test_status_is_read_from_what_the_node_prints() -> None:
         waited=12.5,
         older=(2, 3),
         older_for="10d01h",
+        keeper_problem="it hangs",
     )
     assert LoadBalancerFacts().process(lines) == expected
 
