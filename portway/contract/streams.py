@@ -14,16 +14,17 @@ HELD = 0.7
 has not approved the node for it. Then it goes ahead: availability comes first."""
 
 STICK_TABLE_KEY = 1
-"""The only entry in the stick table of an ``ordered`` backend: which server is active,
-and in ``gpt0`` how many usable servers there were when the keeper approved it."""
+"""The entry in the stick table of an ``ordered`` backend: which server is active, and
+in ``gpt0`` how many usable servers there were when the keeper approved it. A client
+that this server refuses has one for itself, whose key adds its frontend's id."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderedBackend:
     """A backend whose clients use one node at a time."""
 
-    clients: tuple[str, ...]
-    """Names of the frontends that use it."""
+    clients: Mapping[str, int]
+    """Names of the frontends that use it, with their ports on the nodes."""
     servers: tuple[str, ...]
     """The one that is preferred first."""
 
@@ -56,7 +57,7 @@ class StreamsConfig:
         try:
             fields: dict[str, Any] = json.loads(text)
             ordered = {
-                name: OrderedBackend(tuple(found["clients"]), tuple(found["servers"]))
+                name: OrderedBackend(dict(found["clients"]), tuple(found["servers"]))
                 for name, found in fields["ordered"].items()
             }
             return cls(**fields | {"ordered": ordered})

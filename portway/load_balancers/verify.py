@@ -110,8 +110,8 @@ def client_nodes(
 ) -> dict[str, tuple[int, tuple[str, ...]]]:
     """Each client's port on the application nodes, and those that serve it if it works.
 
-    That is those that are up, or the first of them where one is active. Health is asked
-    on another port, so a node may be healthy and refuse a client.
+    That is those that are up. Health is asked on another port, so a node may be healthy
+    and refuse a client.
     """
     down = {
         (server.backend, server.name)
@@ -123,7 +123,7 @@ def client_nodes(
     for frontend in cluster.frontends:
         backend = backends[frontend.backend]
         up = (s.address for s in backend.servers if (backend.name, s.name) not in down)
-        if addresses := tuple(up)[: 1 if backend.ordered else None]:
+        if addresses := tuple(up):
             found[frontend.name] = backend.port or frontend.port, addresses
     return found
 

@@ -62,9 +62,11 @@ def streams_config(cluster: Cluster, program: str) -> StreamsConfig:
         stack=cluster.stack.name,
         ordered={
             backend.name: OrderedBackend(
-                clients=tuple(
-                    f.name for f in cluster.frontends if f.backend == backend.name
-                ),
+                clients={
+                    f.name: backend.port or f.port
+                    for f in cluster.frontends
+                    if f.backend == backend.name
+                },
                 servers=tuple(server.name for server in backend.servers),
             )
             for backend in cluster.backends

@@ -2,8 +2,8 @@
 
 import re
 import socket
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from portway.contract.paths import ADMIN_SOCKET, MASTER_SOCKET
@@ -18,7 +18,7 @@ NEWEST = 0
 _STREAM = re.compile(
     r"^(0x[0-9a-f]+): proto=tcpv[46] src=(\S+):(\d+) fe=(\S+) be=(\S+) srv=(\S+) ", re.M
 )
-_ENTRY = re.compile(r"server_id=(\d+) gpt0=(\d+)")
+_ENTRY = re.compile(r"key=(\d+) .*server_id=(\d+) gpt0=(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class Server:
     alive: bool
     """Whether it can still answer: usable, or merely drained."""
     streams: int
+    errors: int = 0
+    """How often it did not accept a connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,13 @@ class Backend:
     """The server that new connections go to; None until there is one."""
     approved: int
     """``usable`` when that server was approved; 0 for not approved."""
+    entries: Mapping[int, tuple[str | None, int]] = field(default_factory=dict)
+    """Those two by key of the stick table."""
+
+    def of(self, key: int) -> "Backend":
+        """The backend as those clients see it who have this key."""
+        chosen, approved = self.entries.get(key, (None, 0))
+        return replace(self, chosen=chosen, approved=approved)
 
     @property
     def is_approved(self) -> bool:
@@ -149,14 +158,28 @@ class Haproxy:
         """Close the newest worker's streams to a server, being connected or not."""
         _ask(self._admin, [f"shutdown sessions server {backend}/{server}"])
 
-    def hold(self, backend: str) -> None:
-        """Hold new connections of an ``ordered`` backend."""
-        key = f"{backend} key {STICK_TABLE_KEY}"
-        _ask(self._admin, [f"set table {key} data.gpt0 0"])
+    def frontends(self) -> dict[str, tuple[int, int]]:
+        """HAProxy's id of each client, and how often it has connected so far."""
+        lines = _ask(self._admin, ["show stat -1 1 -1"]).splitlines()
+        header = next((line[2:].split(",") for line in lines if line[:1] == "#"), [])
+        rows = (dict(zip(header, line.split(","), strict=False)) for line in lines)
+        return {
+            row["pxname"]: (int(row["iid"]), int(row["stot"]))
+            for row in rows
+            if row.get("svname") == "FRONTEND"
+        }
 
-    def approve(self, backend: str, server: Server, usable: int) -> None:
+    def hold(self, backend: str, key: int) -> None:
+        """Hold new connections of clients of an ``ordered`` backend."""
+        _ask(self._admin, [f"set table {backend} key {key} data.gpt0 0"])
+
+    def forget(self, backend: str, key: int) -> None:
+        """Have a client with a key for itself use the same server as the others."""
+        _ask(self._admin, [f"clear table {backend} key {key}"])
+
+    def approve(self, backend: str, number: int, server: Server, usable: int) -> None:
         """Let connections pass to a server while so many servers are usable."""
-        key = f"{backend} key {STICK_TABLE_KEY}"
+        key = f"{backend} key {number}"
         data = f"data.server_id {server.number} data.gpt0 {usable}"
         # HAProxy remembers the name too, which counts more; so the entry is a new one.
         _ask(self._admin, [f"clear table {key}", f"set table {key} {data}"])
@@ -182,7 +205,7 @@ def _ask(path: Path, commands: list[str]) -> str:
 
 def _backends(text: str) -> dict[str, Backend]:
     rows: dict[str, list[dict[str, str]]] = {}
-    entries: dict[str, tuple[int, int]] = {}
+    entries: dict[str, dict[int, tuple[int, int]]] = {}
     header: list[str] = []
     table = ""
     for line in text.splitlines():
@@ -191,21 +214,29 @@ def _backends(text: str) -> dict[str, Backend]:
         elif line.startswith("# table: "):
             table = line.split()[2].rstrip(",")
         elif table and (found := _ENTRY.search(line)):
-            entries[table] = int(found[1]), int(found[2])
+            key, number, approved = map(int, found.groups())
+            entries.setdefault(table, {})[key] = number, approved
         elif not table and line.count(",") > 20:
             row = dict(zip(header, line.split(","), strict=False))
             rows.setdefault(row["pxname"], []).append(row)
-    return {name: _backend(found, entries.get(name)) for name, found in rows.items()}
+    return {
+        name: _backend(found, entries.get(name, {})) for name, found in rows.items()
+    }
 
 
-def _backend(rows: list[dict[str, str]], entry: tuple[int, int] | None) -> Backend:
+def _backend(
+    rows: list[dict[str, str]], entries: Mapping[int, tuple[int, int]]
+) -> Backend:
     servers = tuple(_servers(rows))
-    number, approved = entry or (0, 0)
+    names = {server.number: server.name for server in servers}
+    found = {key: (names.get(n), approved) for key, (n, approved) in entries.items()}
+    chosen, approved = found.get(STICK_TABLE_KEY, (None, 0))
     return Backend(
         servers=servers,
         usable=sum(int(r["act"]) for r in rows if r["svname"] == "BACKEND"),
-        chosen=next((s.name for s in servers if s.number == number), None),
+        chosen=chosen,
         approved=approved,
+        entries=found,
     )
 
 
@@ -222,4 +253,5 @@ def _servers(rows: list[dict[str, str]]) -> Iterator[Server]:
             usable=up and row["weight"] != "0",
             alive=up or status.startswith(("DRAIN", "NOLB")),
             streams=int(row["scur"]),
+            errors=int(row["econ"] or 0),
         )

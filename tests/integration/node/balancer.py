@@ -72,6 +72,12 @@ def is_open(stream: socket.socket) -> bool:
         return False
 
 
+def is_probe(stream: socket.socket) -> bool:
+    """Whether somebody only looked if the port is open."""
+    select.select([stream], [], [], 0.1)
+    return not is_open(stream)
+
+
 @dataclass
 class Node:
     """An application node: echoes its name for each message, and has a health page."""
@@ -83,13 +89,17 @@ class Node:
     open: list[tuple[int, socket.socket]] = field(default_factory=list)
     """Connections that it has not seen end, each with the port it came to."""
 
-    def serve_client(self, port: int, stream: socket.socket) -> None:
+    def serve_client(self, port: int, stream: socket.socket) -> bool:
+        """Answer until it ends; whether it has ever sent anything."""
+        sent = False
         with suppress(OSError):
             while stream.recv(4096):
+                sent = True
                 time.sleep(self.delay)
                 stream.sendall(self.name.encode())
         self.open.remove((port, stream))
         stream.close()
+        return sent
 
     def serve_health(self, stream: socket.socket) -> None:
         with suppress(OSError), stream:
@@ -124,16 +134,27 @@ class Balancer:
                 stream, _ = server.accept()
             except OSError:
                 return
+            if is_probe(stream):
+                stream.close()
+                continue
             node.open.append((port, stream))
+            found = []
             for other in self.nodes:
                 live = [s for p, s in list(other.open) if p == port and is_open(s)]
                 if other is not node and live:
                     what = f"{node.address} beside {other.address}"
-                    self.overlaps.append(f"{time.monotonic():.3f} {what}")
-            arguments = (port, stream)
-            threading.Thread(
-                target=node.serve_client, args=arguments, daemon=True
-            ).start()
+                    found.append(f"{time.monotonic():.3f} {what}")
+            self.overlaps += found
+            arguments = (node, port, stream, found)
+            threading.Thread(target=self.serve, args=arguments, daemon=True).start()
+
+    def serve(
+        self, node: Node, port: int, stream: socket.socket, overlaps: list[str]
+    ) -> None:
+        """Serve a client. One that was only a slow probe is beside nobody."""
+        if not node.serve_client(port, stream):
+            for text in overlaps:
+                self.overlaps.remove(text)
 
     def live(self, port: int) -> dict[str, int]:
         """How many open streams of a client each node has, where there are any."""
@@ -162,6 +183,13 @@ class Balancer:
         """As an operator's run does it."""
         for backend in self.cluster.backends:
             self.command(f"set server {backend.name}/{name} state {state}")
+
+    def close_port(self, name: str, port: int) -> None:
+        """Have a node refuse a client's new connections."""
+        self.servers.pop((self.node(name).address, port)).shutdown(socket.SHUT_RDWR)
+
+    def open_port(self, name: str, port: int) -> None:
+        self.listen_on(self.node(name), port)
 
     def command(self, text: str) -> str:
         with socket.socket(socket.AF_UNIX) as s:
@@ -202,14 +230,17 @@ class Balancer:
     def listen(self, node: Node) -> None:
         """Serve as an application node from now on."""
         for port in self.ports:
-            server = socket.create_server((node.address, port), backlog=200)
-            self.servers[node.address, port] = server
-            arguments = (node, port, server)
-            threading.Thread(target=self.accept, args=arguments, daemon=True).start()
+            self.listen_on(node, port)
         health = self.cluster.stack.ports.health
         server = socket.create_server((node.address, health), backlog=200)
         self.servers[node.address, health] = server
         threading.Thread(target=answer_checks, args=(node, server), daemon=True).start()
+
+    def listen_on(self, node: Node, port: int) -> None:
+        server = socket.create_server((node.address, port), backlog=200)
+        self.servers[node.address, port] = server
+        arguments = (node, port, server)
+        threading.Thread(target=self.accept, args=arguments, daemon=True).start()
 
     def deploy(self, nodes: Sequence[tuple[str, str]]) -> ServerChange | Reason:
         """Bring it to other nodes, by name and address, in the order of a run."""
@@ -255,6 +286,10 @@ class Balancer:
         self.keeper.wait()
         self.keeper = None
 
+    def log(self) -> str:
+        """What the keeper said."""
+        return (self.folder / "keeper.log").read_text()
+
     def connect(self, port: int) -> socket.socket:
         return socket.create_connection(("127.0.0.1", port), 5)
 
@@ -269,7 +304,7 @@ class Sender(threading.Thread):
         self.unanswered = 0
         """Messages sent on a connection that ended before the answer."""
         self.reconnects = 0
-        self._ends = threading.Event()
+        self._ends, self._again = threading.Event(), threading.Event()
 
     def run(self) -> None:
         while not self._ends.is_set():
@@ -297,8 +332,13 @@ class Sender(threading.Thread):
             self.answers.append((time.monotonic(), answer.decode()))
             first = False
             time.sleep(self.pause)
-            if not is_open(stream):
+            if not is_open(stream) or self._again.is_set():
+                self._again.clear()
                 return
+
+    def reconnect(self) -> None:
+        """End the connection, and make another one."""
+        self._again.set()
 
     def end(self) -> None:
         self._ends.set()

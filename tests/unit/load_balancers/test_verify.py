@@ -128,7 +128,7 @@ def test_client_that_no_healthy_node_serves_is_named_with_the_reason() -> None:
     assert nodes == {
         "one": (9001, (second, third)),
         "two": (9102, (second, third)),
-        "four": (9004, (second,)),
+        "four": (9004, (second, third)),
     }
     assert unserved_clients(found, nodes, {"two": "Connection refused"}) == (
         "nobody serves two: port 9102 of app-2, app-3: Connection refused",

@@ -14,7 +14,7 @@ def test_ordered_backends_with_their_clients_and_servers_as_preferred() -> None:
         {"client_name": "c", "client_port": 9003},
     )
     (wanted,) = streams_config(found, "").ordered.values()
-    assert wanted == OrderedBackend(("a", "b"), ("app-2", "app-1"))
+    assert wanted == OrderedBackend({"a": 9001, "b": 9002}, ("app-2", "app-1"))
 
 
 def test_streams_retire_by_setting_and_client_and_http_ones_do_not() -> None:
