@@ -22,6 +22,10 @@ from portway.ops.way import REGION, Tunnel, Way
 BOOT = timedelta(minutes=5)
 """How long after its start an instance may refuse connections because it boots."""
 PAUSE_SECONDS = 5.0
+ASK_SECONDS = 10.0
+"""Between two questions whether a node is still there."""
+SILENT_SECONDS = 40.0
+"""How long it may take to answer one. With the above it is noticed within a minute."""
 STARTED = "_started_at"
 """In a host's data: when EC2 started it, in ISO 8601."""
 
@@ -30,6 +34,7 @@ class NodeConnector(SSHConnector):
     """Connects through a command if one leads to the node, and waits while it boots."""
 
     _tunnel: Tunnel | None = None
+    _watcher: gevent.Greenlet | None = None
 
     def connect(self) -> None:
         began = datetime.now(UTC)
@@ -38,6 +43,7 @@ class NodeConnector(SSHConnector):
         while True:
             try:
                 self._connect_once()
+                self._watcher = gevent.spawn(self._give_up_when_silent)
                 return
             except ConnectError as error:
                 now = datetime.now(UTC)
@@ -50,6 +56,33 @@ class NodeConnector(SSHConnector):
                     f"{BOOT.total_seconds():.0f} s after its start): {error}"
                 )
             gevent.sleep(PAUSE_SECONDS)
+
+    def disconnect(self) -> None:
+        """Stop watching, and disconnect."""
+        if self._watcher is not None:
+            self._watcher.kill()
+        super().disconnect()
+
+    def _give_up_when_silent(self) -> None:
+        """Close a connection whose other end answers nothing, and say so.
+
+        Whatever waits for it then fails. Packets that are lost would hold it for as
+        long as TCP tries again: a quarter of an hour.
+        """
+        transport = self.client.get_transport() if self.client else None
+        while transport is not None and transport.is_active():
+            gevent.sleep(ASK_SECONDS)
+            answered = False
+            with gevent.Timeout(SILENT_SECONDS, False):
+                # Every server answers, if only that it knows no such request.
+                transport.global_request("keepalive@portway", wait=True)
+                answered = True
+            if not answered and transport.is_active():
+                logger.error(
+                    f"{self.host.print_prefix}does not answer any more: nothing came "
+                    f"for {SILENT_SECONDS:.0f} s; the connection to it is given up"
+                )
+                transport.close()
 
     def _connect_once(self) -> None:
         """Connect; ConnectError has what the command on the way says."""

@@ -1,6 +1,7 @@
 """A run that connects: to nodes that boot, and to none whose key is not known."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from tests.integration.database.ssh_server import RunningNode, running_node
 
 PROJECT = Path(__file__).parents[3]
 WAITING = "waiting for its SSH server"
+SAID = "Starting operation"
 INVENTORY = """
 import os
 from dataclasses import replace as _replace
@@ -47,18 +49,21 @@ def connect(
     started: timedelta = timedelta(days=1),
     address: str = "127.0.0.1",
     port: int | None = None,
+    command: tuple[str, ...] = ("fact", "server.Hostname"),
+    code: str = "",
+    moment: str = WAITING,
     when_waiting: Callable[[], object] = lambda: None,
 ) -> tuple[int, str]:
     """Status and output of a run that only connects."""
     inventory = node.folder / "inventory.py"
-    inventory.write_text(INVENTORY)
+    inventory.write_text(INVENTORY + code)
     lines = []
     with subprocess.Popen(
         (
             str(Path(sys.executable).with_name("pyinfra")),
-            *(str(inventory), "fact", "server.Hostname"),
-            *("--data", "ssh_strict_host_key_checking=yes"),
+            *(str(inventory), "-y", "--data", "ssh_strict_host_key_checking=yes"),
             *(word for given in data for word in ("--data", given)),
+            *command,
         ),
         cwd=PROJECT,
         env=os.environ
@@ -77,7 +82,7 @@ def connect(
         assert process.stdout
         for line in process.stdout:
             lines.append(line)
-            if WAITING in line and lines.count(line) == 1:
+            if moment in line and lines.count(line) == 1:
                 when_waiting()
     return process.returncode, "".join(lines)
 
@@ -120,6 +125,28 @@ def test_instance_that_started_long_ago_is_not_waited_for(node: RunningNode) -> 
     assert "Could not connect" in text
     assert WAITING not in text
     assert time.monotonic() - began < 30
+
+
+def test_node_that_falls_silent_is_given_up_and_named(node: RunningNode) -> None:
+    """A relay that is stopped loses what is sent to it, as a frozen host does."""
+    port = closed_port()
+    know(node, port)
+    words = ["socat", f"TCP-LISTEN:{port},bind=127.0.0.1"]
+    with subprocess.Popen([*words, f"TCP:127.0.0.1:{node.port}"]) as relay:
+        try:
+            status, text = connect(
+                node,
+                port=port,
+                command=("exec", "--", "echo begun; sleep 300"),
+                code="from portway.ops import connector as _c\n"
+                "_c.ASK_SECONDS, _c.SILENT_SECONDS = 1, 3\n",
+                moment=SAID,
+                when_waiting=lambda: relay.send_signal(signal.SIGSTOP),
+            )
+        finally:
+            relay.kill()
+    assert status != 0, text
+    assert "[lb-1] does not answer any more: nothing came for 3 s" in text
 
 
 def test_wrong_key_is_not_waited_for(node: RunningNode, tmp_path: Path) -> None:
