@@ -1,8 +1,9 @@
-"""What the programs on a node ask of their host: its addresses, and systemd."""
+"""What the programs on a node ask of their host: its addresses, systemd, its files."""
 
 import os
 import socket
 import struct
+from pathlib import Path
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 RTM_NEWADDR, RTM_GETADDR = 20, 22
@@ -62,3 +63,11 @@ def notify_systemd(text: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
             s.connect("\0" + address[1:] if address[0] == "@" else address)
             s.send(text.encode())
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees either all of it or the old one."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text)
+    new.chmod(0o644)
+    new.replace(path)

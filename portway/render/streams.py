@@ -9,7 +9,7 @@ from portway.render.files import ManagedFile, Service
 from portway.render.node_programs import python_files
 from portway.render.templates import render
 
-MODULES = "node/streams/*.py"
+MODULES = ("node/streams/*.py", "node/host.py")
 
 STREAM_KEEPER = Service(
     "portway-streams",
@@ -32,7 +32,7 @@ def streams_files(cluster: Cluster) -> tuple[ManagedFile, ...]:
         run_folder=paths.STREAMS_RUN_FOLDER.relative_to("/run"),
     )
     program = (
-        *python_files(MODULES),
+        *python_files(*MODULES),
         ManagedFile(STREAM_KEEPER.override, unit, "644"),
     )
     digest = hashlib.sha256("".join(f.sha256 for f in program).encode()).hexdigest()
@@ -43,7 +43,7 @@ def streams_files(cluster: Cluster) -> tuple[ManagedFile, ...]:
 def streams_paths() -> tuple[str, ...]:
     """The paths of those files, in the same order."""
     return (
-        *(file.path for file in python_files(MODULES)),
+        *(file.path for file in python_files(*MODULES)),
         STREAM_KEEPER.override,
         STREAM_KEEPER.config,
     )

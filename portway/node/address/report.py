@@ -13,11 +13,12 @@ from portway.contract.paths import METRICS_FILE, STATUS
 from portway.node.address import keepalived
 from portway.node.address.memory import Memory
 from portway.node.address.standing import is_handed_over
+from portway.node.host import write_whole
 
 
 def save(config: MoverConfig, memory: Memory, path: Path = STATUS) -> None:
     """Write the status for people, and for this program's next start."""
-    _write_whole(path, json.dumps(status(config, memory), indent=2) + "\n")
+    write_whole(path, json.dumps(status(config, memory), indent=2) + "\n")
 
 
 def status(config: MoverConfig, memory: Memory) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def save_metrics(
 ) -> None:
     """Write Prometheus's text format, if the node exporter's folder is there."""
     if path.parent.is_dir():
-        _write_whole(path, "".join(_metric_lines(config, memory)))
+        write_whole(path, "".join(_metric_lines(config, memory)))
 
 
 def _metric_lines(config: MoverConfig, memory: Memory) -> Iterator[str]:
@@ -156,14 +157,6 @@ def read(path: Path = STATUS) -> dict[str, Any]:
     known: dict[str, Any] = json.loads(path.read_text())
     written = path.stat().st_mtime
     return known | {"handed_over": is_handed_over(), "written": written}
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees either all of it or the old one."""
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text)
-    new.chmod(0o644)
-    new.replace(path)
 
 
 def show(path: Path = STATUS) -> str:

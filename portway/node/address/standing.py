@@ -14,6 +14,7 @@ from portway.contract.paths import STANDING, TAKE_BACK, TRANSFER, VERDICT
 from portway.contract.transfer import is_given_away
 from portway.node.address.keepalived import State
 from portway.node.address.mover import Mover
+from portway.node.host import write_whole
 
 
 class FailBack:
@@ -56,9 +57,7 @@ def take_part(mover: Mover, fail_back: FailBack) -> None:
 
 def write(value: int, path: Path = STANDING) -> None:
     """Let keepalived add this to the priority from now on."""
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(f"{value}\n")
-    new.replace(path)
+    write_whole(path, f"{value}\n")
 
 
 def is_healthy(path: Path = VERDICT) -> bool:

@@ -9,7 +9,6 @@ import logging
 import signal
 import sys
 import time
-from pathlib import Path
 from types import FrameType
 
 from portway.contract.check import RELEASE, CheckConfig
@@ -17,7 +16,7 @@ from portway.contract.paths import ADMIN_SOCKET, BEAT, CHECK_CONFIG, VERDICT
 from portway.node.check.abandoned import Abandoned
 from portway.node.check.haproxy import Haproxy
 from portway.node.check.judge import Judge
-from portway.node.host import has_address, notify_systemd
+from portway.node.host import has_address, notify_systemd, write_whole
 
 IN_FULL = 1.0
 """Seconds between two looks at clients and servers while all is well."""
@@ -63,7 +62,7 @@ def run(config: CheckConfig) -> None:
         if judge.hear(found, is_master=is_master, now=now):
             _publish(config, judge, release=is_master and judge.releases)
         if now - beaten >= BEATS:
-            _write_whole(BEAT, f"{time.clock_gettime(time.CLOCK_BOOTTIME):.0f}\n")
+            write_whole(BEAT, f"{time.clock_gettime(time.CLOCK_BOOTTIME):.0f}\n")
             notify_systemd("WATCHDOG=1" if ready else "READY=1")
             beaten, ready = now, True
             abandoned.look()
@@ -87,18 +86,12 @@ def _publish(config: CheckConfig, judge: Judge, *, release: bool) -> None:
     """
     log.info("%s", judge.reason or "HAProxy serves")
     if release:
-        _write_whole(VERDICT, f"{RELEASE}\n{judge.reason}\n")
+        write_whole(VERDICT, f"{RELEASE}\n{judge.reason}\n")
         end = time.monotonic() + RELEASED
         while has_address(config.address) and time.monotonic() < end:
             time.sleep(0.01)
     value = config.good if judge.good else config.bad
-    _write_whole(VERDICT, f"{value}\n{judge.reason}\n")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text)
-    new.replace(path)
+    write_whole(VERDICT, f"{value}\n{judge.reason}\n")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from portway.contract.paths import STANDING, STATUS
+from portway.node.host import write_whole
 
 GONE = 60.0
 """Seconds without a report, which it writes every few seconds, also between calls."""
@@ -39,9 +40,7 @@ class Abandoned:
         if now - self._since < GONE or not self._stands():
             return False
         log.warning("the mover is gone: what it added to the priority is taken back")
-        new = self._standing.with_name(f".{self._standing.name}.new")
-        new.write_text("0\n")
-        new.replace(self._standing)
+        write_whole(self._standing, "0\n")
         return True
 
     def _stands(self) -> bool:

@@ -1,9 +1,7 @@
 """Runs the stream keeper until it is stopped; systemd starts it."""
 
 import logging
-import os
 import signal
-import socket
 import sys
 import time
 from types import FrameType
@@ -11,6 +9,7 @@ from typing import Any
 
 from portway.contract.paths import STREAMS_CONFIG
 from portway.contract.streams import StreamsConfig
+from portway.node.host import notify_systemd
 from portway.node.streams import report
 from portway.node.streams.closing import Closing
 from portway.node.streams.haproxy import Haproxy
@@ -136,15 +135,6 @@ def main() -> int:
         keeper.write()
         notify_systemd("WATCHDOG=1")
         time.sleep(PAUSE)
-
-
-def notify_systemd(text: str) -> None:
-    """Notify systemd (sd_notify(3)), if it has started this."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-            s.connect("\0" + address[1:] if address[0] == "@" else address)
-            s.send(text.encode())
 
 
 if __name__ == "__main__":

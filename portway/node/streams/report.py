@@ -8,11 +8,12 @@ from typing import Any
 
 from portway.contract.metrics import STREAMS_METRICS, STREAMS_PREFIX
 from portway.contract.paths import STREAMS_METRICS_FILE, STREAMS_STATUS
+from portway.node.host import write_whole
 
 
 def save(known: Mapping[str, Any], path: Path = STREAMS_STATUS) -> None:
     """Write the status for the operator's runs, and for this program's next start."""
-    _write_whole(path, json.dumps(known) + "\n")
+    write_whole(path, json.dumps(known) + "\n")
 
 
 def closed_before(path: Path = STREAMS_STATUS) -> Counter[str]:
@@ -29,7 +30,7 @@ def save_metrics(
 ) -> None:
     """Write Prometheus's text format, if the node exporter's folder is there."""
     if path.parent.is_dir():
-        _write_whole(path, "".join(_metric_lines(known, stack)))
+        write_whole(path, "".join(_metric_lines(known, stack)))
 
 
 def _metric_lines(known: Mapping[str, Any], stack: str) -> Iterator[str]:
@@ -44,11 +45,3 @@ def _metric_lines(known: Mapping[str, Any], stack: str) -> Iterator[str]:
         yield f"# HELP {STREAMS_PREFIX}{name} {help_}\n"
         yield f"# TYPE {STREAMS_PREFIX}{name} {'counter' if is_counter else 'gauge'}\n"
         yield f'{STREAMS_PREFIX}{name}{{stack="{stack}"}} {value}\n'
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees either all of it or the old one."""
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text)
-    new.chmod(0o644)
-    new.replace(path)

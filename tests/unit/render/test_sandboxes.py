@@ -9,7 +9,7 @@ from portway.render.templates import TEMPLATES
 PROGRAMS = {
     "portway-address": ("address/*.py", "host.py"),
     "portway-check": ("check/*.py", "host.py"),
-    "portway-streams": ("streams/*.py",),
+    "portway-streams": ("streams/*.py", "host.py"),
 }
 OPENED = r"socket\.socket\(socket\.(AF_[A-Z0-9]+)"
 NODE = TEMPLATES.parent / "portway" / "node"
