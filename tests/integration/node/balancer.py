@@ -221,8 +221,9 @@ class Balancer:
         config = replace(streams_config(self.cluster, ""), **changes)
         (self.folder / "streams.json").write_text(config.to_json())
         if self.keeper:
-            self.stop_keeper()
             status = self.folder / "status.json"
+            wait_until(status.exists)  # it has only just started
+            self.stop_keeper()
             status.rename(status.with_suffix(".old"))
             self.start_keeper()
             wait_until(status.exists)
