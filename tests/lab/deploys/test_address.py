@@ -2,8 +2,11 @@
 
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,38 @@ import pytest
 
 from lab.faults import interface as faults
 from lab.plan.names import Lab
-from tests.lab.system import System, changes, output, stream, wait_until
+from tests.lab.system import PROJECT, System, changes, output, wait_until
 
 LOAD_BALANCERS = ("lb-1", "lb-2")
 REACTION = 0.05
 """Seconds from hearing of the transition to the first call, at the most."""
+
+
+IDLE = """
+import socket, sys, time
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), 5):
+    print("connected", flush=True)
+    time.sleep(120)
+"""
+
+
+@contextmanager
+def idle_connection(system: System, port: int) -> Iterator[None]:
+    """A connection without a message: one in flight would end it with the move."""
+    words = (sys.executable, "-c", IDLE, system.address, str(port))
+    process = subprocess.Popen(
+        system.command("client", "--", *words),
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        assert process.stdout.readline() == "connected\n"
+        yield
+    finally:
+        process.terminate()
+        process.communicate()
 
 
 def told(system: System, node: str) -> dict[str, Any]:
@@ -79,7 +109,7 @@ def test_address_is_at_the_master_and_everyone_says_so(settled: System) -> None:
 def test_transfer_holds_over_deploys_and_reboots_until_it_is_handed_back(
     healed: System,
 ) -> None:
-    with stream(healed, 9001):
+    with idle_connection(healed, 9001):
         text = transfer(healed, "--data", "transfer_to=lb-2")
     assert "lb-1 still has 1 stream, which may carry messages for a time" in text
     assert at(healed, "lb-2")
