@@ -16,8 +16,13 @@ AT_ONCE = 50
 NEWEST = 0
 
 _STREAM = re.compile(
-    r"^(0x[0-9a-f]+): proto=tcpv[46] src=(\S+):(\d+) fe=(\S+) be=(\S+) srv=(\S+) ", re.M
+    r"^(0x[0-9a-f]+): proto=tcpv[46] src=(\S+):(\d+) fe=(\S+) be=(\S+) srv=(\S+) (.*)",
+    re.M,
 )
+_SIDE = re.compile(r"=\[(\d+),[0-9a-f]+h,fd=")
+"""The state of each side of a stream, the client's first."""
+_CLOSED = "10"
+NO_SERVER = "<none>"
 _ENTRY = re.compile(r"key=(\d+) .*server_id=(\d+) gpt0=(\d+)")
 
 
@@ -123,7 +128,10 @@ class Haproxy:
         text = self._of_worker(worker, ["show sess"])
         return [
             Stream(worker, id_, (address, int(port)), client, backend, server)
-            for id_, address, port, client, backend, server in _STREAM.findall(text)
+            for id_, address, port, client, backend, named, rest in _STREAM.findall(
+                text
+            )
+            for server in [NO_SERVER if _has_left(rest) else named]
         ]
 
     def addresses(self, worker: int) -> dict[tuple[str, str], str]:
@@ -188,6 +196,15 @@ class Haproxy:
         if worker == NEWEST:
             return _ask(self._admin, commands)
         return _ask(self._master, [f"@!{worker} {command}" for command in commands])
+
+
+def _has_left(sides: str) -> bool:
+    """Whether a stream's connection to its server is closed.
+
+    HAProxy 3.0 leaves the client's open for ever if the stream was shut down while it
+    connected.
+    """
+    return _SIDE.findall(sides)[1:2] == [_CLOSED]
 
 
 def _ask(path: Path, commands: list[str]) -> str:
