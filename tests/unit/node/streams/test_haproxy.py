@@ -97,8 +97,9 @@ def test_stream_whose_server_side_is_closed_is_on_no_node(said: dict[str, str]) 
     """As HAProxy 3.0 leaves one that was shut down while it connected."""
     line = (
         "{}: proto=tcpv4 src=198.51.100.10:59986 fe=one be=o srv=app-2 ts=00 "
-        "epoch=0x12 age=1m45s rq[f=808000h,i=0,an=00h,ax=] rp[f=80000000h,i=0,an=00h,ax=] "
-        "scf=[8,14000h,fd=65,rex=,wex=] scb=[{},30005h,fd=66,rex=,wex=] exp= rc=0\n"
+        "epoch=0x12 age=1m45s rq[f=808000h,i=0,an=00h,ax=] "
+        "rp[f=80000000h,i=0,an=00h,ax=] scf=[8,14000h,fd=65,rex=,wex=] "
+        "scb=[{},30005h,fd=66,rex=,wex=] exp= rc=0\n"
     )
     said["show sess"] = line.format("0x1", 10) + line.format("0x2", 8)
     found = Haproxy().streams(NEWEST)
