@@ -307,7 +307,8 @@ SCENARIOS = (
         "zone lost",
         "the master and the application nodes of its zone lose their power together",
         _lose_zone,
-        # HAProxy on the backup has to find the lost application nodes as well.
-        Expected(outage=2.5),
+        # HAProxy on the backup has to find the lost application nodes as well: up to
+        # health_interval, and checks that nobody answers.
+        Expected(outage=5.0),
     ),
 )
