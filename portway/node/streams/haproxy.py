@@ -39,7 +39,7 @@ class Stream:
     client: str
     backend: str
     server: str
-    """``<none>`` while it has none."""
+    """``NO_SERVER`` while it has none, or none any more."""
 
 
 @dataclass(frozen=True, slots=True)

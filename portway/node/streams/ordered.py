@@ -19,6 +19,7 @@ from portway.node.streams.closing import Closing, connections_of
 from portway.node.streams.haproxy import (
     AT_ONCE,
     NEWEST,
+    NO_SERVER,
     Backend,
     Haproxy,
     Server,
@@ -285,5 +286,5 @@ def _strays_of(group: Group, target: Server, streams: list[Stream]) -> list[Stre
         for stream in streams
         if stream.backend == group.backend
         and stream.client in group.clients
-        and stream.server not in (target.name, "<none>")
+        and stream.server not in (target.name, NO_SERVER)
     ]
