@@ -28,8 +28,9 @@ manager.put_secret_value(SecretId=name, SecretString=json.dumps(new))
 """
 
 SAMPLE = """
-import glob, os, signal, time
+import glob, os, signal, subprocess, time
 seen = set()
+ready = False
 def end(*_):
     with open("/run/sampled", "wb") as file:
         file.write(b"\\n".join(sorted(seen)))
@@ -42,6 +43,8 @@ while True:
                 seen.add(open(path, "rb").read())
             except OSError:
                 pass
+    if not ready:
+        ready = subprocess.run(["systemd-notify", "--ready"], check=True)
     time.sleep(0.005)  # no program that is given a secret lives so briefly
 """
 
@@ -52,7 +55,8 @@ def sampled_processes(system: System) -> Iterator[list[str]]:
     samples: list[str] = []
     for node in system.nodes():
         run = ("systemd-run", "--quiet", "--collect", "--unit=sampler")
-        system.execute(node, *run, "-p", "UMask=0077", "python3", "-c", SAMPLE)
+        begun = ("-p", "Type=notify", "-p", "NotifyAccess=all", "-p", "UMask=0077")
+        system.execute(node, *run, *begun, "python3", "-c", SAMPLE)
     yield samples
     for node in system.nodes():
         system.execute(node, "systemctl", "stop", "sampler")
@@ -141,7 +145,7 @@ def test_search_finds_a_secret_in_a_file_others_can_read(site: System) -> None:
 
 def test_search_finds_a_secret_in_a_command_line(site: System) -> None:
     with sampled_processes(site) as samples:
-        site.execute("app-1", "sh", "-c", ": planted-secret; exec sleep 0.5")
+        site.execute("app-1", "sh", "-c", ": planted-secret; sleep 2; :")
     assert "planted-secret" in "".join(samples)
 
 
