@@ -34,30 +34,41 @@ def run_as_operator(lab: Lab, command: list[str]) -> NoReturn:
 
 
 def run_as_customer(lab: Lab, source: str | None, command: list[str]) -> NoReturn:
-    """Become a command of a customer's, who has no credentials of any kind."""
+    """Become a command of a customer's."""
+    thing, own = customer(source)
+    namespaces.enter(lab, thing)
+    _become(command, own)
+
+
+def customer(source: str | None) -> tuple[str, dict[str, str]]:
+    """Whose namespace a customer is in, and an environment without credentials."""
     by_address = {customer.address: customer.thing for customer in facts.CUSTOMERS}
     source = source or facts.CUSTOMERS[0].address
     if source not in by_address:
         raise LabError(
             f"no customer has the address {source}; they have {', '.join(by_address)}"
         )
-    namespaces.enter(lab, by_address[source])
     hidden = ("AWS_", "PORTWAY_")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
     own = Path(sys.executable).parent
     kept["PATH"] = f"{own}:{kept.get('PATH', '/usr/bin:/bin')}"
-    _become(command, kept)
+    return by_address[source], kept
 
 
 def run_on_host(lab: Lab, node: str, command: list[str]) -> NoReturn:
     """Become a command that root runs on a host."""
+    _become(on_host(lab, node, command), dict(os.environ))
+
+
+def on_host(lab: Lab, node: str, command: list[str]) -> list[str]:
+    """The command line that runs a command as root on a host."""
     known = {host.node: host for host in records.hosts(lab)}
     if node not in known:
         raise LabError(
             f"lab {lab.name} has no host {node!r}; "
             f"it has {', '.join(known) or 'none: bring it up'}"
         )
-    _become(hosts.inside(lab, known[node], command), dict(os.environ))
+    return hosts.inside(lab, known[node], command)
 
 
 def _become(command: list[str], environment: dict[str, str]) -> NoReturn:

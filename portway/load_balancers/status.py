@@ -229,23 +229,24 @@ echo "show stat" | timeout 4 socat -t4 - UNIX-CONNECT:{socket} 2>/dev/null | awk
         print "down\t" $1 "\t" $2 "\t" $18 "\t" $37 "\t" $38 "\t" $57
     }}
     $18 ~ /^UP/ && $37 ~ /OK/ && !seen[$1]++ {{ print "backend", $1 }}'
-echo keepalived "$(systemctl is-active keepalived)"
+set -- keepalived mover check keeper
+systemctl is-active keepalived portway-address portway-check portway-streams |
+    while read -r state; do echo "$1 $state"; shift; done
 if ip -o -4 address show dev lo | grep -qF " {address} "; then echo vrrp master; fi
-echo mover "$(systemctl is-active portway-address)"
-if [ -f {status} ]; then
-    echo status "$(tr -d '\n' <{status})"
-    echo age $(($(date +%s) - $(stat -c %Y {status})))
-    echo now $(date +%s)
-fi
-echo check "$(systemctl is-active portway-check)"
-[ ! -f {asked} ] || echo asked $(($(date +%s) - $(stat -c %Y {asked})))
+now=$(date +%s)
+echo now "$now"
+stat -c '%Y %n' {status} {asked} {keeper} 2>/dev/null | while read -r changed file; do
+    case $file in
+        {status}) name=age ;;
+        {asked}) name=asked ;;
+        {keeper}) name=keeper_age ;;
+    esac
+    echo "$name" $((now - changed))
+done
+[ ! -f {status} ] || echo status "$(tr -d '\n' <{status})"
+[ ! -f {keeper} ] || echo keeper_status "$(tr -d '\n' <{keeper})"
+[ ! -f {transfer} ] || echo transfer "$(head -c 8 {transfer})"
 # keepalived drops a script below these (check_security in its lib/notify.c).
 find / /usr /usr/bin "$(readlink -f /usr/bin/sh)" -maxdepth 0 \( ! -user root -o \
     ! -perm -1000 \( -perm -002 -o -perm -020 ! -group root \) \) -printf 'unsafe %p\n'
-echo keeper "$(systemctl is-active portway-streams)"
-if [ -f {keeper} ]; then
-    echo keeper_status "$(tr -d '\n' <{keeper})"
-    echo keeper_age $(($(date +%s) - $(stat -c %Y {keeper})))
-fi
-[ ! -f {transfer} ] || echo transfer "$(head -c 8 {transfer})"
 """

@@ -42,27 +42,36 @@ class NodeFacts(NodeFact[FoundNode]):
         def of(kind: str) -> list[list[str]]:
             return [row[1:] for row in rows if row[0] == kind]
 
+        sums = {path: sha256 for sha256, path in of("sha256")}
+        units: dict[str, dict[str, str]] = {}
+        for unit, name, value in of("unit"):
+            units.setdefault(unit, {})[name] = value
         loaded, replaced = dict(of("loaded")), of("replaced")
         return FoundNode(
             packages=frozenset(name for (name,) in of("package")),
-            files={path: FoundFile(*rest) for path, *rest in of("file")},
+            files={
+                path: FoundFile(sums[path], *rest)
+                for path, *rest in of("file")
+                if path in sums
+            },
             in_folders=frozenset("\t".join(path) for path in of("in_folder")),
             sysctls=dict(of("sysctl")),
             services={
                 unit: FoundService(
-                    active=active in ("active", "reloading"),
-                    enabled=enabled == "enabled",
-                    needs_daemon_reload=reload == "yes",
-                    overrides=tuple(overrides.split()),
+                    active=shown["ActiveState"] in ("active", "reloading"),
+                    enabled=shown["UnitFileState"] == "enabled",
+                    needs_daemon_reload=shown["NeedDaemonReload"] == "yes",
+                    overrides=(
+                        shown["FragmentPath"],
+                        *shown["DropInPaths"].split(),
+                    ),
                     loaded_sha256=loaded.get(unit),
                     program_replaced=[unit] in replaced,
                 )
-                for unit, active, enabled, reload, overrides in of("service")
+                for unit, shown in units.items()
             },
             listeners={int(port): program for port, program in of("listener")},
-            listening=frozenset(
-                int(port) for row in of("listening") for port in " ".join(row).split()
-            ),
+            listening=frozenset(int(port) for (port,) in of("listening")),
             interfaces={address: name for name, address in of("address")},
         )
 
@@ -102,37 +111,45 @@ _NODE_SCRIPT = r"""
 t=$(printf '\t')
 dpkg-query -W -f='${{db:Status-Status}} ${{Package}}\n' {packages} 2>/dev/null |
     sed -n "s/^installed /package$t/p"
-for f in {files}; do
-    if [ -f "$f" ] && [ ! -L "$f" ]; then
-        printf 'file\t%s\t%s\t%s\n' "$f" "$(sha256sum <"$f" | cut -d' ' -f1)" \
-            "$(stat -c "%a$t%U$t%G" "$f")"
-    fi
-done
-for f in {folders}; do
-    [ ! -d "$f" ] || find -H "$f" -mindepth 1 ! -type d -printf 'in_folder\t%p\n'
-done
-for s in {sysctls}; do printf 'sysctl\t%s\t%s\n' "$s" "$(sysctl -n "$s")"; done
+set --
+for f in {files}; do [ ! -f "$f" ] || [ -L "$f" ] || set -- "$@" "$f"; done
+if [ $# -gt 0 ]; then
+    stat -c "file$t%n$t%a$t%U$t%G" -- "$@"
+    sha256sum -- "$@" | sed "s/^\([0-9a-f]*\)  /sha256$t\1$t/"
+fi
+set --
+for f in {folders}; do [ ! -d "$f" ] || set -- "$@" "$f"; done
+[ $# -eq 0 ] || find -H "$@" -mindepth 1 ! -type d -printf 'in_folder\t%p\n'
+set -- {sysctls}
+[ $# -eq 0 ] || sysctl "$@" | sed "s/^\([^ ]*\) = /sysctl$t\1$t/"
+set -- {units}
+[ $# -eq 0 ] || systemctl show -p ActiveState -p UnitFileState -p NeedDaemonReload \
+    -p FragmentPath -p DropInPaths -p MainPID -- "$@" |
+    while IFS== read -r name value; do
+        case $name in
+            '') shift ;;  # the next unit begins
+            MainPID)
+                case $(readlink "/proc/$value/exe") in
+                    *' (deleted)') printf 'replaced\t%s\n' "$1" ;;
+                esac ;;
+            *) printf 'unit\t%s\t%s\t%s\n' "$1" "$name" "$value" ;;
+        esac
+    done
 # keepalived watches a file in this folder. If the folder was removed and created again,
 # it watches the old one, so what it loaded before that does not count.
 born=$(stat -c %W {watched} 2>/dev/null || echo 0)
-for u in {units}; do
-    printf 'service\t%s\t%s\t%s\t%s\t%s %s\n' "$u" \
-        "$(systemctl show -p ActiveState --value "$u")" \
-        "$(systemctl show -p UnitFileState --value "$u")" \
-        "$(systemctl show -p NeedDaemonReload --value "$u")" \
-        "$(systemctl show -p FragmentPath --value "$u")" \
-        "$(systemctl show -p DropInPaths --value "$u")"
-    [ ! -f {loaded}/"$u" ] || [ "$(stat -c %Y {loaded}/"$u")" -lt "$born" ] ||
-        printf 'loaded\t%s\t%s\n' "$u" "$(head -n1 {loaded}/"$u" | cut -d' ' -f1)"
-    case $(readlink "/proc/$(systemctl show -p MainPID --value "$u")/exe") in
-        *' (deleted)') printf 'replaced\t%s\n' "$u" ;;
-    esac
+set --
+for u in {units}; do [ ! -f {loaded}/"$u" ] || set -- "$@" {loaded}/"$u"; done
+[ $# -eq 0 ] || stat -c '%Y %n' -- "$@" | while read -r changed record; do
+    [ "$changed" -ge "$born" ] && read -r digest _ <"$record" &&
+        printf 'loaded\t%s\t%s\n' "${{record##*/}}" "$digest"
 done
-ss -Hltnp | grep -v '"haproxy"' |
+sockets=$(ss -Hltnp)
+printf '%s\n' "$sockets" | grep -v '"haproxy"' |
     sed -nE 's/^LISTEN +[0-9]+ +[0-9]+ +[^ ]*:([0-9]+) .*users:..("[^"]*").*/\1 \2/p' |
     tr -d '"' | sort -u | sed "s/^/listener$t/; s/ /$t/"
-listening=$(ss -Hltn | sed -nE 's/^LISTEN +[0-9]+ +[0-9]+ +[^ ]*:([0-9]+) .*/\1/p')
-printf 'listening\t%s\n' "$(echo "$listening" | sort -u | tr '\n' ' ')"
+printf '%s\n' "$sockets" |
+    sed -nE "s/^LISTEN +[0-9]+ +[0-9]+ +[^ ]*:([0-9]+) .*/listening$t\1/p" | sort -u
 ip -o -4 address show |
     sed -nE "s/^[0-9]+: +([^ ]+) +inet ([0-9.]+).*/address$t\1$t\2/p"
 """

@@ -1,6 +1,9 @@
-"""The lab as tests drive it: through its own command line, as people do."""
+"""The lab as tests drive it: through its own command line, as people do.
 
-import json
+Only what they ask many times goes to the same functions without it: every command would
+start another Python.
+"""
+
 import re
 import subprocess
 import sys
@@ -13,8 +16,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lab.errors import LabError
 from lab.failover.pair import MOVES
 from lab.faults import interface as faults
+from lab.ground import namespaces
+from lab.lifecycle import status
+from lab.machines import commands as commands_in_lab
 from lab.plan.names import Lab
 
 PROJECT = Path(__file__).parents[2]
@@ -54,19 +61,7 @@ class System:
     def call(
         self, *words: str, check: bool = True, timeout: float = 300, stdin: str = ""
     ) -> Result:
-        result = subprocess.run(
-            self.command(*words),
-            cwd=PROJECT,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            errors="replace",  # journals and samples hold what programs make
-            timeout=timeout,
-            check=False,
-        )
-        if check:
-            assert result.returncode == 0, shown(result)
-        return result
+        return completed(self.command(*words), check, timeout, stdin)
 
     def up(self, *options: str) -> None:
         self.__dict__.pop("address", None)
@@ -76,8 +71,7 @@ class System:
         self.call("down")
 
     def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.call("status", "--json").stdout)
-        return found
+        return status.read(Lab(self.name))
 
     @cached_property
     def address(self) -> str:
@@ -149,11 +143,23 @@ class System:
         return self.operator(*words, check=check)
 
     def customer(self, *words: str, source: str = "", check: bool = True) -> Result:
-        options = ("--from", source) if source else ()
-        return self.call("client", *options, "--", *words, check=check)
+        """Run a command as a customer, without the start of another Python."""
+        thing, own = commands_in_lab.customer(source)
+        inside = namespaces.inside(Lab(self.name), thing)
+        return completed([*inside, *words], check, environment=own)
 
     def node(self, name: str, script: str, check: bool = True) -> Result:
-        return self.call("exec", name, "--", "sh", "-c", script, check=check)
+        """Run a shell script as root on a host, in the same way."""
+        return self._on_host(name, ["sh", "-c", script], check)
+
+    def _on_host(self, name: str, words: list[str], check: bool) -> Result:
+        try:
+            line = commands_in_lab.on_host(Lab(self.name), name, words)
+        except LabError as error:  # it is off
+            if check:
+                raise
+            return Result(words, 1, "", str(error))
+        return completed(line, check)
 
     def run(self, *words: str, check: bool = True) -> str:
         """What a command of the operator's prints."""
@@ -165,7 +171,7 @@ class System:
 
     def execute(self, name: str, *words: str, check: bool = True) -> str:
         """What a command of root's on a node prints."""
-        return self.call("exec", name, "--", *words, check=check).stdout
+        return self._on_host(name, list(words), check).stdout
 
     def client(self, *words: str, source: str | None = None) -> str:
         """What a customer's command prints, whatever its status."""
@@ -195,6 +201,30 @@ class System:
         script = f"sha256sum <{CONFIGS[0]}; cat /run/portway/loaded/haproxy"
         disk, loaded = self.node(node, script).stdout.split()[0::2]
         return disk, loaded
+
+
+def completed(
+    line: list[str],
+    check: bool,
+    timeout: float = 300,
+    stdin: str = "",
+    environment: dict[str, str] | None = None,
+) -> Result:
+    """Run a command to its end, which must be a good one if that is checked."""
+    result = subprocess.run(
+        line,
+        cwd=PROJECT,
+        env=environment,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        errors="replace",  # journals and samples hold what programs make
+        timeout=timeout,
+        check=False,
+    )
+    if check:
+        assert result.returncode == 0, shown(result)
+    return result
 
 
 def shown(result: Result) -> str:
