@@ -1,9 +1,11 @@
-"""Calls to AWS by name: one boto3 session per region, all pages, translated errors."""
+"""Calls to AWS by name: one session per region, all pages, translated errors."""
 
+from functools import cache
 from typing import Any
 
-import boto3
 from botocore.config import Config
+from botocore.loaders import Loader
+from botocore.session import Session
 
 from portway.aws.errors import Call, translate_aws_errors
 from portway.aws.instances import Answer
@@ -14,6 +16,12 @@ CONFIG = Config(
     read_timeout=20,
     retries={"mode": "standard", "total_max_attempts": 4},
 )
+
+
+@cache
+def _descriptions() -> Loader:
+    """The descriptions of AWS's services: reading EC2's takes 0.2 s of a processor."""
+    return Loader()
 
 
 class Aws:
@@ -53,6 +61,9 @@ class Aws:
     def _client(self, service: str) -> Any:
         if service not in self._clients:
             if self._session is None:
-                self._session = boto3.session.Session(region_name=self.region)
-            self._clients[service] = self._session.client(service, config=CONFIG)
+                self._session = Session()
+                self._session.register_component("data_loader", _descriptions())
+            self._clients[service] = self._session.create_client(
+                service, region_name=self.region, config=CONFIG
+            )
         return self._clients[service]
