@@ -56,7 +56,9 @@ except pg8000.native.DatabaseError as error:
 @contextmanager
 def load(system: System, clients: int = 20) -> Iterator[Report]:
     """Clients that send all the while; the report is complete when they stopped."""
-    with Load.start(Lab(system.name), system.address, PORTS, clients) as sending:
+    with Load.start(
+        Lab(system.name), system.address, PORTS, clients, pause=0.3
+    ) as sending:
         sending.wait_until_served()
         yield sending.report
     assert all(client.ids for client in sending.report.clients)

@@ -126,7 +126,7 @@ def test_every_field_is_changed_without_a_gap(site: System, clients: Clients) ->
     probe = (sys.executable, "-c", PROBE, site.address, "9004", until)
     with (
         site.started("client", "--", *probe) as probing,
-        Load.start(Lab(site.name), site.address, (9001, 9002, 9003)) as load,
+        Load.start(Lab(site.name), site.address, (9001, 9002, 9003), pause=0.3) as load,
     ):
         load.wait_until_served()
         changed = clients.deploy(
@@ -155,7 +155,7 @@ def test_application_that_cannot_reload_is_changed_in_the_same_order(
     site: System, clients: Clients
 ) -> None:
     clients.deploy(ONE, TWO, options=())
-    with Load.start(Lab(site.name), site.address, (9001, 9002)) as load:
+    with Load.start(Lab(site.name), site.address, (9001, 9002), pause=0.3) as load:
         load.wait_until_served()
         text = output(clients.deploy(ONE | {"app_port": 10_001}, options=()))
         report = load.stop()

@@ -1,7 +1,6 @@
 """The main job on Debian 12: older HAProxy, keepalived and systemd."""
 
 from collections import deque
-from pathlib import Path
 
 import pytest
 
@@ -51,11 +50,9 @@ def test_upgraded_packages_cut_no_stream_and_move_nothing_on_debian_12(
     check_upgrade_under_load(bookworm)
 
 
-def test_nodes_change_without_a_reload_on_debian_12(
-    bookworm: System, clients_file: Path
-) -> None:
+def test_nodes_change_without_a_reload_on_debian_12(bookworm: System) -> None:
     bookworm.deploy(what="site")
-    changes_without_reloads(bookworm, clients_file, rounds=1)
+    changes_without_reloads(bookworm)
     reload_keeps_drains(bookworm)
 
 

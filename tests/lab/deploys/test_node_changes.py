@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from tests.lab.deploys.membership import join, leave, processes, swap
 from tests.lab.system import System, changes, output, stream, wait_until
@@ -13,51 +12,41 @@ SET = 'echo "{}" | socat - UNIX-CONNECT:/run/haproxy/admin.sock'
 RELOADS = "/var/lib/portway/haproxy-reloads.json"
 
 
-def test_nodes_go_come_and_are_replaced_without_a_reload(
-    deployed: System, clients_file: Path
-) -> None:
-    changes_without_reloads(deployed, clients_file, rounds=1)
+def test_nodes_go_come_and_are_replaced_without_a_reload(settled: System) -> None:
+    changes_without_reloads(settled)
 
 
-def changes_without_reloads(system: System, clients: Path, rounds: int) -> None:
+def changes_without_reloads(system: System) -> None:
     """Have a node go, come back and get another address, under streams."""
-    entries = [
-        {"client_name": "client_one", "client_port": 9001},
-        {"client_name": "client_two", "client_port": 9002},
-    ]
-    clients.write_text(json.dumps({"clients": entries}))
-    options = ("-y", "--data", f"clients_file={clients}")
-    system.deploy(*options)
     nodes = system.addresses("application")
     before = {node: processes(system, node) for node in LOAD_BALANCERS}
     with streams(system, 8) as held:
-        for _ in range(rounds):
-            staying = [last for last, node in held if node == "app-1"]
-            going = [last for last, node in held if node == "app-2"]
-            member = leave(system, nodes["app-2"])
-            text = output(system.deploy(*options, "--data", "drain_timeout=3"))
-            assert text.count("no reload: app-2 removed") == 2, text
-            assert f"closes {len(going)} streams" in text or not going, text
-            assert system.answering_nodes(9001) == {"app-1"}
-            assert all(last() for last in staying)
+        staying = [last for last, node in held if node == "app-1"]
+        going = [last for last, node in held if node == "app-2"]
+        member = leave(system, nodes["app-2"])
+        text = output(system.deploy("-y", "--data", "drain_timeout=3"))
+        assert text.count("no reload: app-2 removed") == 2, text
+        assert f"closes {len(going)} streams" in text or not going, text
+        assert system.answering_nodes(9001) == {"app-1"}
+        assert system.ask(9003).startswith("app-1 ")
+        assert all(last() for last in staying)
 
-            join(system, member)
-            text = output(system.deploy(*options))
-            assert text.count("no reload: app-2 added") == 2, text
-            # It has the fewest connections: the others are streams.
-            assert system.answering_nodes(9001) == {"app-2"}
-            held[:] = [(last, node) for last, node in held if node == "app-1"]
+        join(system, member)
+        text = output(system.deploy())
+        assert text.count("no reload: app-2 added") == 2, text
+        # It has the fewest connections: the others are streams.
+        assert system.answering_nodes(9001) == {"app-2"}
+        assert system.ask(9003).startswith("app-1 "), "the ordered client stays"
 
         swap(system, nodes["app-1"], nodes["app-2"])
-        text = output(system.deploy(*options))
+        text = output(system.deploy())
         assert text.count("no reload: app-1, app-2 replaced") == 2, text
         assert system.answering_nodes(9001) == {"app-1"}, "it is app-2 now"
         swap(system, nodes["app-1"], nodes["app-2"])
-        assert changes(system.deploy(*options)) > 0
-        assert all(last() for last, _ in held), "both nodes stay, with their streams"
+        assert changes(system.deploy()) > 0
+        assert all(last() for last in staying), "both nodes stay, with their streams"
     assert {node: processes(system, node) for node in LOAD_BALANCERS} == before
-    assert changes(system.deploy(*options)) == 0
-    system.deploy()
+    assert changes(system.deploy()) == 0
 
 
 @contextmanager
@@ -84,8 +73,8 @@ def sessions(system: System) -> dict[str, str]:
     return {row[0]: row[5].removeprefix("srv=") for row in rows}
 
 
-def test_reload_by_anybody_keeps_drains_and_is_counted(deployed: System) -> None:
-    reload_keeps_drains(deployed)
+def test_reload_by_anybody_keeps_drains_and_is_counted(settled: System) -> None:
+    reload_keeps_drains(settled)
 
 
 def reload_keeps_drains(system: System) -> None:

@@ -86,7 +86,7 @@ def test_upgrade_under_load_cuts_and_loses_and_moves_nothing(old: System) -> Non
     began = time.time()
     with (
         stream(old, 9001) as last,
-        Load.start(Lab(old.name), old.address, PORTS) as load,
+        Load.start(Lab(old.name), old.address, PORTS, pause=0.3) as load,
     ):
         load.wait_until_served()
         first = last()
