@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -66,16 +67,53 @@ def with_database(trixie: System) -> System:
     return trixie
 
 
+_deployed_as: dict[str, str] = {}
+"""How each lab was deployed, as its tests leave it."""
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A test that fails may leave anything: deploy again before the next module."""
+    if report.failed:
+        _deployed_as.clear()
+
+
+@contextmanager
+def deployed_as(system: System, how: str) -> Iterator[bool]:
+    """Whether a lab is deployed like this already; within, it is made so."""
+    known = _deployed_as.pop(system.name, "") == how
+    yield known
+    _deployed_as[system.name] = how
+
+
 @pytest.fixture(scope="module")
 def settled(with_database: System, every_port: Path) -> System:
-    """A lab that is deployed as its settings say, for tests that must not change it.
+    """A lab that is deployed as its settings say, for tests that leave it so.
 
     Only the application listens on more ports, whatever another module's tests made it
     listen on.
     """
-    with_database.deploy("-y", "--data", f"clients_file={every_port}", what="app")
-    with_database.deploy()
+    with deployed_as(with_database, "settled") as known:
+        if not known:
+            clients = ("--data", f"clients_file={every_port}")
+            with_database.deploy("-y", *clients, what="app")
+            with_database.deploy()
     return with_database
+
+
+@pytest.fixture(scope="module")
+def site(with_database: System) -> System:
+    """A lab in which everything runs as its settings say."""
+    with deployed_as(with_database, "site") as known:
+        if not known:
+            with_database.deploy(what="site")
+    return with_database
+
+
+@pytest.fixture(scope="module")
+def site_12(bookworm: System) -> System:
+    """The same with Debian 12."""
+    bookworm.deploy(what="site")
+    return bookworm
 
 
 @pytest.fixture

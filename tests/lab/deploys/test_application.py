@@ -80,13 +80,6 @@ def versions(system: System) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="module")
-def site(trixie: System) -> System:
-    """A lab in which everything runs as its settings say."""
-    trixie.deploy(what="site")
-    return trixie
-
-
 def test_site_a_second_time_changes_nothing(site: System) -> None:
     second = site.deploy(what="site")
     assert changes(second) == 0, output(second)

@@ -4,7 +4,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 
 from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
+from tests.lab.conftest import deployed_as
 from tests.lab.system import System, changes, output, stream
 
 ONE = {"client_name": "client_one", "client_port": 9001}
@@ -45,14 +46,15 @@ print(served, failed)
 
 
 @pytest.fixture(scope="module")
-def site(with_database: System) -> Iterator[System]:
-    """A lab in which everything runs as its settings say, before and after the tests.
+def site(with_database: System) -> System:
+    """A lab in which everything runs.
 
-    Each of them deploys the clients that it begins with.
+    Each of the tests deploys the clients that it begins with, and leaves others.
     """
-    with_database.deploy(what="site")
-    yield with_database
-    with_database.deploy(what="site")
+    with deployed_as(with_database, "with clients of tests") as known:
+        if not known:
+            with_database.deploy(what="site")
+    return with_database
 
 
 class Clients:

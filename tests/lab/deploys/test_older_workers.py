@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import pytest
-
 from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
 from tests.lab.system import PROJECT, System, output, stream, wait_until
@@ -22,13 +20,6 @@ for pid in $(ask "show proc" | awk "$old"); do
     ask "@!$pid show sess" | grep -o "srv=app-[0-9]*"
 done | cut -d= -f2
 """
-
-
-@pytest.fixture
-def site(with_database: System) -> System:
-    """A lab in which everything runs as its settings say."""
-    with_database.deploy(what="site")
-    return with_database
 
 
 def old_streams(system: System) -> list[str]:

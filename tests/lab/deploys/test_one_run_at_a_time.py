@@ -72,14 +72,15 @@ def first_operator(system: System, seconds: int) -> Iterator[subprocess.Popen[st
             process.communicate()
 
 
-def test_second_operator_stops_or_waits(settled: System) -> None:
+def test_second_operator_stops_or_waits(settled: System, every_port: Path) -> None:
     holder = settled.holder
     with held_up(settled) as standby, first_operator(settled, 6) as first:
         going_on = re.compile(
             rf"another run is going on: \w+@\S+ \(process {first.pid}\) runs "
             r"deploys/lb.py since \d{4}-"
         )
-        waiting = start(settled, "app", "--data", "lease_wait=90")
+        clients = ("--data", f"clients_file={every_port}")
+        waiting = start(settled, "app", "--data", "lease_wait=90", *clients)
         refused = settled.deploy("-y", "--limit", holder, check=False)
         assert refused.returncode == 1, shown(refused)
         assert going_on.search(output(refused)), shown(refused)

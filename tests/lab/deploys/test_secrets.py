@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.lab.system import System, output, wait_until
 
 READ_SECRETS = """
@@ -98,12 +96,6 @@ def leaks(system: System, secrets: list[str], *texts: str) -> list[str]:
         if any(secret in text for secret in secrets)
     ]
     return found + readable_files_with(system, secrets)
-
-
-@pytest.fixture(scope="module")
-def site(trixie: System) -> System:
-    trixie.deploy(what="site")
-    return trixie
 
 
 def secrets_of(system: System) -> list[str]:

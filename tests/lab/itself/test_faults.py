@@ -16,8 +16,6 @@ from lab.plan.names import ROUTER, Lab
 from tests.lab.conftest import NAME
 from tests.lab.system import System, wait_until
 
-pytestmark = pytest.mark.alone
-
 LAB = Lab(NAME)
 
 ASSOCIATE = """
@@ -130,6 +128,7 @@ def test_cut_and_vpc_both_outlive_changes_of_the_other(lab: System) -> None:
     assert not greets("lb-1", "customer", seconds=0.5)
 
 
+@pytest.mark.alone
 def test_drop_loses_some_packets(lab: System) -> None:
     faults.drop(LAB, "lb-1", "lb-2", 50)
     assert 60 < heard("lb-1", "lb-2", 200) < 140
@@ -139,6 +138,7 @@ def test_drop_loses_some_packets(lab: System) -> None:
     assert heard("lb-1", "lb-2", 200) == 200
 
 
+@pytest.mark.alone
 def test_delay_makes_packets_late_each_way_and_keeps_their_order(lab: System) -> None:
     def round_trip() -> float:
         started = time.monotonic()
@@ -229,6 +229,7 @@ def test_stopped_unit_is_started_when_healed(lab: System) -> None:
     assert greets("lb-1")
 
 
+@pytest.mark.alone
 def test_clock_steps_for_a_running_process_and_monotonic_time_does_not(
     lab: System,
 ) -> None:
@@ -297,6 +298,7 @@ def test_aws_denies_throttles_and_fails_for_whom_it_shall(lab: System) -> None:
     assert [dry_run for _, _, dry_run in made][:2] == ["false", "true"]
 
 
+@pytest.mark.alone
 def test_slow_aws_keeps_nobody_else_waiting(lab: System) -> None:
     status = lab.status()
     words = [status["endpoint"], status["address"]["objects"][0]]

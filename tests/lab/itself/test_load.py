@@ -10,8 +10,6 @@ from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
 from tests.lab.system import System, wait_until
 
-pytestmark = pytest.mark.alone
-
 PORTS = (9001, 9002, 9003)
 
 
@@ -38,6 +36,7 @@ def test_database_is_asked_for_many_messages_at_once(settled: System) -> None:
     assert missing(lab, report) == strangers
 
 
+@pytest.mark.alone
 def test_refused_message_is_sent_again_and_stored_once(settled: System) -> None:
     """The application stores a message and dies before it acknowledges it."""
     lab = Lab(settled.name)
@@ -57,6 +56,7 @@ def test_refused_message_is_sent_again_and_stored_once(settled: System) -> None:
     assert min(gap.seconds for gap in report.longest_gaps()) > 1
 
 
+@pytest.mark.alone
 def test_reset_connection_is_noticed_at_once(settled: System) -> None:
     lab = Lab(settled.name)
     with Load.start(lab, settled.address, PORTS, clients=5) as load:
