@@ -19,7 +19,7 @@ def read_inputs(cluster: Cluster) -> Inputs:
     return Inputs(
         release=find_release(cluster.settings, token),
         login=read_application_login(
-            cluster.stack.region, cluster.stack.database.application_secret
+            cluster.stack.region, cluster.stack.needed_database().application_secret
         ),
         authority=_read_authority(cluster.settings.database_ca_file),
         token=token,

@@ -6,15 +6,17 @@ waiting will help, PortwayError that it will not.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from ipaddress import ip_address, ip_network
 
 from portway.aws.instances import (
     Answer,
     alive_instances,
-    check_application_nodes,
     check_load_balancers,
+    has_application_nodes,
     label,
     listed,
+    missing_application_nodes,
     name_nodes,
     state,
 )
@@ -54,8 +56,25 @@ LOST_DATABASE = (
 )
 
 
+class Need(IntEnum):
+    """What a run needs of the stack's database."""
+
+    NOTHING = 0
+    """It may be gone."""
+    ENDPOINT = 1
+    """Its address and secrets; it may be stopped or full."""
+    SERVICE = 2
+
+
 class NotReady(Exception):  # noqa: N818 - a state, not an error
-    """The stack is still being created; the text says what is awaited."""
+    """The stack is still being created; the text says what is awaited.
+
+    ``stack`` is what can be deployed to without it, if that is anything.
+    """
+
+    def __init__(self, awaited: str, stack: Stack | None = None) -> None:
+        super().__init__(awaited)
+        self.stack = stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +98,11 @@ class Answers:
 
     instances: Sequence[Answer]
     groups: Sequence[Answer]
-    databases: Sequence[Answer]
+    databases: Sequence[Answer] | None
+    """None if they were not asked for."""
     address: Sequence[Answer]
     """The answer to ``describe_call``."""
+    need: Need = Need.SERVICE
 
 
 def read_outputs(stack: Answer) -> Outputs:
@@ -126,17 +147,18 @@ def assemble(name: str, region: str, outputs: Outputs, answers: Answers) -> Stac
 
     What waiting cannot fix is reported first, whatever else is missing.
     """
-    awaited: list[str] = []
     group = _group(name, outputs, answers)
     alive = alive_instances(answers.instances, group)
     check_load_balancers(name, answers.instances, alive)
-    check_application_nodes(name, group, alive, awaited)
-    awaited += [f"{label(i)} to run" for i in alive if state(i) == "pending"]
-    database = _database(name, outputs, answers.databases, awaited)
+    missing = missing_application_nodes(name, group, alive)
+    awaited = [f"{label(i)} to run" for i in alive if state(i) == "pending"]
+    database = None
+    if answers.databases is not None:
+        database = _database(name, outputs, answers, awaited)
     virtual_address = _virtual_address(name, outputs, answers.address)
-    if awaited or database is None:
-        raise NotReady(", ".join(awaited))
-    return Stack(
+    if awaited or (missing and not has_application_nodes(alive)):
+        raise NotReady(", ".join([*missing, *awaited]))
+    stack = Stack(
         name=name,
         region=region,
         nodes=name_nodes(name, alive),
@@ -145,6 +167,9 @@ def assemble(name: str, region: str, outputs: Outputs, answers: Answers) -> Stac
         ports=outputs.ports,
         operator_networks=outputs.operator_networks,
     )
+    if missing:
+        raise NotReady(", ".join(missing), stack)
+    return stack
 
 
 def _group(name: str, outputs: Outputs, answers: Answers) -> Answer:
@@ -158,17 +183,17 @@ def _group(name: str, outputs: Outputs, answers: Answers) -> Answer:
 
 
 def _database(
-    name: str, outputs: Outputs, databases: Sequence[Answer], awaited: list[str]
+    name: str, outputs: Outputs, answers: Answers, awaited: list[str]
 ) -> Database | None:
     """The database; None, and one more entry in ``awaited``, if it is not ready."""
     where = f"stack {name}: its database {outputs.database}"
-    if not databases:
+    if not answers.databases:
         raise PortwayError(
             f"{where} does not exist", do="restore its last snapshot under that name"
         )
-    found = databases[0]
+    found = answers.databases[0]
     status = found["DBInstanceStatus"]
-    if status in LOST_DATABASE:
+    if answers.need is Need.SERVICE and is_lost(found):
         fix = "start it" if status.startswith("stop") else "see its events in RDS"
         raise PortwayError(f"{where} is {status}", do=f"{fix} and run again")
     endpoint = found.get("Endpoint") or {}
@@ -193,6 +218,11 @@ def _database(
         application_secret=outputs.application_secret,
         is_protected=found.get("DeletionProtection", False),
     )
+
+
+def is_lost(database: Answer) -> bool:
+    """Whether a database serves nobody and will not by itself."""
+    return database["DBInstanceStatus"] in LOST_DATABASE
 
 
 def _virtual_address(

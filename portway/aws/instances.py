@@ -18,16 +18,21 @@ Answer = dict[str, Any]
 
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 ALIVE = ("pending", "running")
+OUT_OF_SERVICE = ("Terminat", "EnteringStandby", "Standby", "Quarantined", "Warmed:")
+"""How the states begin in which a scaling group keeps an instance that is no node."""
 
 
 def alive_instances(instances: Iterable[Answer], group: Answer) -> list[Answer]:
-    """The instances that run or will run and that the group is not terminating."""
-    ending = {
+    """The instances that run or will run and that the group has in service.
+
+    Those in standby are out: whoever put one there works on it.
+    """
+    out = {
         member["InstanceId"]
         for member in group.get("Instances", [])
-        if member["LifecycleState"].startswith("Terminating")
+        if member["LifecycleState"].startswith(OUT_OF_SERVICE)
     }
-    return [i for i in instances if state(i) in ALIVE and i["InstanceId"] not in ending]
+    return [i for i in instances if state(i) in ALIVE and i["InstanceId"] not in out]
 
 
 def check_load_balancers(
@@ -77,23 +82,29 @@ def _check_preferred_masters(name: str, found: Iterable[Answer]) -> None:
         )
 
 
-def check_application_nodes(
-    name: str, group: Answer, alive: Iterable[Answer], awaited: list[str]
-) -> None:
-    """Refuse a stack without application nodes; add missing ones to ``awaited``."""
+def has_application_nodes(alive: Iterable[Answer]) -> bool:
+    """Whether any application node runs or will run."""
+    return any(_role(i) == Role.APPLICATION for i in alive)
+
+
+def missing_application_nodes(
+    name: str, group: Answer, alive: Sequence[Answer]
+) -> list[str]:
+    """How many the group has yet to launch, if any; refuse a stack without a node."""
     found = {i["InstanceId"] for i in alive if _role(i) == Role.APPLICATION}
     launched = found & {m["InstanceId"] for m in group.get("Instances", [])}
     desired = group["DesiredCapacity"]
     group_name = group["AutoScalingGroupName"]
     if len(launched) < desired:
         missing = desired - len(launched)
-        awaited.append(f"{missing} of {desired} application nodes of {group_name}")
-    elif not found:
+        return [f"{missing} of {desired} application nodes of {group_name}"]
+    if not found:
         raise PortwayError(
             f"stack {name}: it has no application nodes, because the desired "
             f"capacity of {group_name} is 0",
             do="update the stack with ApplicationNodes of at least 1",
         )
+    return []
 
 
 def name_nodes(name: str, instances: Sequence[Answer]) -> tuple[Node, ...]:
@@ -111,14 +122,19 @@ def name_nodes(name: str, instances: Sequence[Answer]) -> tuple[Node, ...]:
                 "which cannot be a host name",
                 do="use letters, digits, - and . only, at most 63 in all",
             )
-        nodes.append(_node(instance, given))
+        nodes.append(_node(name, instance, given))
     return tuple(sorted(nodes, key=lambda n: (n.role, n.launched_at, n.instance_id)))
 
 
-def _node(instance: Answer, name: str) -> Node:
-    primary = next(
-        i for i in instance["NetworkInterfaces"] if i["Attachment"]["DeviceIndex"] == 0
-    )
+def _node(stack: str, instance: Answer, name: str) -> Node:
+    interfaces = instance.get("NetworkInterfaces", [])
+    primary = next((i for i in interfaces if i["Attachment"]["DeviceIndex"] == 0), None)
+    if primary is None or not instance.get("PrivateIpAddress"):
+        raise PortwayError(
+            f"stack {stack}: {label(instance)} is {state(instance)} and has no private "
+            "IPv4 address",
+            do="terminate it, or remove its tag portway:role",
+        )
     # LaunchTime moves when an instance is stopped and started again; the primary
     # interface is attached once in its life.
     attached = primary["Attachment"].get("AttachTime", instance["LaunchTime"])

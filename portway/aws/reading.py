@@ -7,7 +7,7 @@ from typing import Any
 
 from portway.aws import discovery
 from portway.aws.client import Aws
-from portway.aws.discovery import Answers, NotReady
+from portway.aws.discovery import Answers, Need, NotReady, is_lost
 from portway.aws.errors import AwsCallError, one_line
 from portway.aws.instances import Answer
 from portway.contract.address import (
@@ -20,6 +20,9 @@ from portway.errors import PortwayError
 from portway.model.stack import Role, Stack
 
 POLL_SECONDS = 10.0
+LAUNCH_SECONDS = 40.0
+"""For how long a run that can work with the nodes that there are waits for those that
+the scaling group has yet to launch: a zone may be without capacity for hours."""
 
 USABLE = (
     "CREATE_COMPLETE",
@@ -50,15 +53,18 @@ def _print_progress(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def read_stack(
+def read_stack(  # noqa: PLR0913 - what is waited for, and how
     name: str,
     region: str,
     *,
+    need: Need = Need.SERVICE,
     wait_seconds: float = 1800,
     progress: Callable[[str], None] = _print_progress,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Stack:
     """Read everything Portway needs to know about one stack, waiting while it settles.
+
+    ``name`` may be its ARN. ``need`` says what the run needs of its database.
 
     Waits up to ``wait_seconds`` while the stack is being created or updated, while
     instances start and while the database has no endpoint. Raises PortwayError if
@@ -73,8 +79,14 @@ def read_stack(
     waited = 0.0
     while True:
         try:
-            return _read_once(aws, name, progress)
+            return _read_once(aws, name, need, progress)
         except NotReady as awaited:
+            if awaited.stack and waited >= LAUNCH_SECONDS:
+                progress(
+                    f"stack {name}: going on without {awaited}, which it has not "
+                    "launched; the activity of the group says why"
+                )
+                return awaited.stack
             if waited >= wait_seconds:
                 raise PortwayError(
                     f"stack {name}: gave up after waiting {waited:.0f} s for {awaited}",
@@ -102,8 +114,11 @@ def address_reader(stack: Stack) -> Callable[[], tuple[AddressObject, ...]]:
     return read
 
 
-def _read_once(aws: Aws, name: str, progress: Callable[[str], None]) -> Stack:
+def _read_once(
+    aws: Aws, name: str, need: Need, progress: Callable[[str], None]
+) -> Stack:
     stack = _read_description(aws, name)
+    name = stack["StackName"]
     status = stack["StackStatus"]
     if status in SETTLING:
         raise NotReady(f"CloudFormation ({status})")
@@ -118,7 +133,14 @@ def _read_once(aws: Aws, name: str, progress: Callable[[str], None]) -> Stack:
             "what was there before"
         )
     outputs = discovery.read_outputs(stack)
-    return discovery.assemble(name, aws.region, outputs, _ask(aws, name, outputs))
+    answers = _ask(aws, name, outputs, need)
+    if need is Need.ENDPOINT and any(map(is_lost, answers.databases or ())):
+        progress(
+            f"stack {name}: its database {outputs.database} is "
+            f"{(answers.databases or ())[0]['DBInstanceStatus']}; going on, because "
+            "this run does not change it"
+        )
+    return discovery.assemble(name, aws.region, outputs, answers)
 
 
 def _read_description(aws: Aws, name: str) -> Answer:
@@ -168,7 +190,7 @@ def _first_failure(aws: Aws, stack: Answer) -> str:
     return f", because {first['LogicalResourceId']} failed ({reason})"
 
 
-def _ask(aws: Aws, name: str, outputs: discovery.Outputs) -> Answers:
+def _ask(aws: Aws, name: str, outputs: discovery.Outputs, need: Need) -> Answers:
     """Ask about everything in the stack: one call each, more if there are pages."""
     about = f"stack {name}"
     filters = {
@@ -201,7 +223,10 @@ def _ask(aws: Aws, name: str, outputs: discovery.Outputs) -> Answers:
             "DBInstances",
             about,
             DBInstanceIdentifier=outputs.database,
-        ),
+        )
+        if need is not Need.NOTHING
+        else None,
+        need=need,
         address=_read_address(
             aws,
             name,

@@ -47,7 +47,7 @@ def is_database_gateway(cluster: Cluster) -> bool:
 @for_pyinfra
 def wanted_database(cluster: Cluster) -> WantedDatabase:
     """What the database should be; refused if settings or secrets do not allow it."""
-    database, settings = cluster.stack.database, cluster.settings
+    database, settings = cluster.stack.needed_database(), cluster.settings
     if database.engine not in (POSTGRES, MYSQL, MARIADB):
         raise PortwayError(
             f"database {database.identifier}: its engine is {database.engine}; Portway "
@@ -71,7 +71,7 @@ def _access(cluster: Cluster) -> Access:
 
 
 def _read_access(cluster: Cluster) -> Access:
-    database, settings = cluster.stack.database, cluster.settings
+    database, settings = cluster.stack.needed_database(), cluster.settings
     node = inventory.get_host(host.name)
     if settings.database_ca_file is None:
         raise PortwayError(
@@ -136,7 +136,7 @@ def verify_database(
     """Read the database again after changes, and fail if anything still differs."""
     if not state.is_executing:
         return
-    database = cluster.stack.database
+    database = cluster.stack.needed_database()
     if not database.is_protected:
         logger.warning(
             f"{host.print_prefix}RDS would delete the database {database.identifier} "

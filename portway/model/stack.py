@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from portway.contract.address import AddressKind, AddressObject
+from portway.errors import PortwayError
 
 TIMES = ("launched_at", "started_at")
 """The fields of a node that JSON has as text."""
@@ -95,9 +96,10 @@ class Stack:
     name: str
     region: str
     nodes: tuple[Node, ...]
-    database: Database
     virtual_address: VirtualAddress
     ports: Ports
+    database: Database | None = None
+    """None if the run did not ask for it: what deploys it needs do not use it."""
     operator_networks: tuple[str, ...] = ()
     """The networks (CIDR) that the stack opens SSH and statistics to."""
 
@@ -105,6 +107,12 @@ class Stack:
         """The nodes of one role, the one launched first first, ties by instance id."""
         nodes = (node for node in self.nodes if node.role is role)
         return tuple(sorted(nodes, key=lambda n: (n.launched_at, n.instance_id)))
+
+    def needed_database(self) -> Database:
+        """The database, for what cannot do without; PortwayError if it is not known."""
+        if self.database is None:
+            raise PortwayError(f"stack {self.name}: this run did not read its database")
+        return self.database
 
     def to_dict(self) -> dict[str, Any]:
         """The stack as JSON values; ``from_dict`` reverses it."""
@@ -131,7 +139,7 @@ class Stack:
             name=saved["name"],
             region=saved["region"],
             nodes=nodes,
-            database=Database(**saved["database"]),
+            database=saved["database"] and Database(**saved["database"]),
             virtual_address=_virtual_address(saved["virtual_address"]),
             ports=Ports(**saved["ports"]),
             operator_networks=tuple(saved.get("operator_networks", ())),

@@ -119,7 +119,7 @@ def application(
         "message-app.conf.j2",
         cluster=cluster,
         node=node,
-        database=cluster.stack.database,
+        database=cluster.stack.needed_database(),
         schema=settings.database_schema,
         login=inputs.login,
         ca_file=ca_file,

@@ -12,6 +12,7 @@ from pyinfra.api.state import State
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.context import ctx_state
 
+from portway.aws.discovery import Need
 from portway.aws.reading import read_stack
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
@@ -38,6 +39,8 @@ DEPLOYS = {
     "db.py": (Role.APPLICATION,),
 }
 """Deploys that need only some of the nodes; pyinfra connects to all it is given."""
+NEEDS = {"lb.py": Need.NOTHING, "transfer.py": Need.NOTHING, "app.py": Need.ENDPOINT}
+"""What deploys need of the stack's database; the others need it whole."""
 CHANGES = {**DEPLOYS, "app.py": (Role.APPLICATION,)}
 """Deploys that change only some: ``app.py`` uses the load balancers to drain nodes."""
 
@@ -78,12 +81,26 @@ def _host_data(node: Node) -> dict[str, str]:
 def _run(name: str, region: str) -> Run:
     """The run of a stack, kept for the other groups and for the deploys."""
     known: Run | None = readings().get(RUN)
-    if known is not None and (known.stack.name, known.stack.region) == (name, region):
-        return known
+    if known is not None:
+        if known.asked == (name, region):
+            return known
+        raise PortwayError(
+            "this inventory names two stacks, "
+            f"{known.asked[0]} in {known.asked[1]} and {name} in {region}",
+            do="use an inventory for each, and a run for each",
+        )
     command_line.stop_at_the_first_failure()
-    stack = read_stack(name, region, progress=lambda line: logger.info(f"    {line}"))
+    stack = read_stack(
+        name,
+        region,
+        need=max(
+            (NEEDS.get(d, Need.SERVICE) for d in command_line.deploys()),
+            default=Need.NOTHING,
+        ),
+        progress=lambda line: logger.info(f"    {line}"),
+    )
     _show_stack(stack)
-    run = Run(stack, command_line.invocation())
+    run = Run(stack, command_line.invocation(), (name, region))
     readings().keep(RUN, run)
     before_connecting(_state(), lambda: _prepare_to_connect(run))
     return run

@@ -15,9 +15,13 @@ class Run:
     make many.
     """
 
-    def __init__(self, stack: Stack, invocation: Invocation) -> None:
+    def __init__(
+        self, stack: Stack, invocation: Invocation, asked: tuple[str, str]
+    ) -> None:
         self.stack = stack
         self.invocation = invocation
+        self.asked = asked
+        """Name or ARN, and region, as the inventory gives them."""
         self._clusters: dict[Settings, Cluster] = {}
 
     def has_cluster(self, settings: Settings) -> bool:

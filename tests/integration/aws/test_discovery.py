@@ -3,6 +3,8 @@
 import pytest
 from botocore.exceptions import ClientError
 
+from portway.aws.discovery import Need
+from portway.aws.reading import LAUNCH_SECONDS
 from portway.contract.address import AddressKind
 from portway.errors import PortwayError
 from portway.model.stack import Ports, Role, Stack
@@ -21,11 +23,14 @@ def test_everything_in_a_new_stack_is_found(
     assert len(found.with_role(Role.APPLICATION)) == 2
     assert found.ports == Ports(9000, 10999, 8081, 8404)
     assert found.operator_networks == ("10.60.0.0/16",)
-    assert found.database.engine == "postgres"
-    assert found.database.port == 5432
-    assert found.database.name == "messages"
-    assert "rds!db" in found.database.master_secret
-    assert found.database.application_secret == stack.outputs()["ApplicationSecretArn"]
+    assert found.needed_database().engine == "postgres"
+    assert found.needed_database().port == 5432
+    assert found.needed_database().name == "messages"
+    assert "rds!db" in found.needed_database().master_secret
+    assert (
+        found.needed_database().application_secret
+        == stack.outputs()["ApplicationSecretArn"]
+    )
     assert found.virtual_address.address == stack.outputs()["VirtualAddress"]
     assert found.virtual_address.kind is AddressKind.ELASTIC_IP
     assert found.virtual_address.holder is None
@@ -207,6 +212,42 @@ def test_it_waits_for_application_nodes_to_be_launched(
     assert "waiting for 3 of 5 application nodes of messages-Appl" in discover.said[0]
 
 
+def test_nodes_that_no_zone_has_room_for_cost_a_warning_and_no_half_hour(
+    stack: Account, discover: Discovery
+) -> None:
+    stack.aws.edit(
+        "autoscaling:DescribeAutoScalingGroups",
+        lambda text: text.replace("<DesiredCapacity>2<", "<DesiredCapacity>3<"),
+    )
+
+    assert len(discover().with_role(Role.APPLICATION)) == 2
+
+    assert sum(discover.pauses) == LAUNCH_SECONDS
+    assert "going on without 1 of 3 application nodes of" in discover.said[-1]
+
+
+def test_database_is_not_asked_for_by_who_does_not_need_it(
+    stack: Account, discover: Discovery
+) -> None:
+    stack.aws.edit("rds:DescribeDBInstances", database_status("storage-full"))
+    stack.aws.calls.clear()
+
+    found = discover(need=Need.NOTHING)
+
+    assert found.database is None
+    assert "rds:DescribeDBInstances" not in stack.aws.calls
+    found = discover(need=Need.ENDPOINT)
+    assert found.needed_database().address
+    assert "is storage-full; going on" in discover.said[-1]
+
+
+def test_stack_may_be_given_by_its_arn(stack: Account, discover: Discovery) -> None:
+    formation = stack.client("cloudformation")
+    arn = formation.describe_stacks(StackName="messages")["Stacks"][0]["StackId"]
+
+    assert discover(name=arn) == discover()
+
+
 def test_it_waits_for_the_endpoint_of_the_database(
     stack: Account, discover: Discovery
 ) -> None:
@@ -214,7 +255,7 @@ def test_it_waits_for_the_endpoint_of_the_database(
         "rds:DescribeDBInstances", database_status("creating", endpoint=False)
     )
 
-    assert discover().database.address
+    assert discover().needed_database().address
 
     assert "waiting for an endpoint for database" in discover.said[0]
     assert "(creating)" in discover.said[0]
@@ -262,11 +303,11 @@ def test_unprotected_database_is_told_from_a_protected_one(
 ) -> None:
     account.create(DatabaseDeletionProtection=str(protected).lower())
 
-    assert discover().database.is_protected is protected
+    assert discover().needed_database().is_protected is protected
     if protected:
         rds = account.client("rds")
         with pytest.raises(ClientError, match="protect"):
             rds.delete_db_instance(
-                DBInstanceIdentifier=discover().database.identifier,
+                DBInstanceIdentifier=discover().needed_database().identifier,
                 SkipFinalSnapshot=True,
             )

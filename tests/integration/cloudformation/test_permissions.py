@@ -221,7 +221,10 @@ def test_operators_may_call_exactly_what_portway_calls(
     found = discover()
     address_reader(found)()
     read_host_keys(REGION, [replace(found.nodes[0], started_at=None)], print)
-    for secret in (found.database.master_secret, found.database.application_secret):
+    for secret in (
+        found.needed_database().master_secret,
+        found.needed_database().application_secret,
+    ):
         assert read_secret(REGION, secret)["password"]
     called = set(account.aws.calls)
 
@@ -236,7 +239,7 @@ def test_master_password_is_told_by_what_rds_tags_it_with(
         s for s in operators_may(stack) if s.get("Sid") == "ReadTheMasterPassword"
     )
     (condition,) = statement["Condition"]["StringEquals"]
-    secret = discover().database.master_secret
+    secret = discover().needed_database().master_secret
     tags = boto3.client("secretsmanager", REGION).describe_secret(SecretId=secret)
     assert condition.removeprefix("aws:ResourceTag/") in {
         tag["Key"] for tag in tags["Tags"]

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portway.aws.discovery import Answers, NotReady, Outputs, assemble, read_outputs
+from portway.aws.discovery import (
+    Answers,
+    Need,
+    NotReady,
+    Outputs,
+    assemble,
+    read_outputs,
+)
 from portway.aws.errors import one_line
 from portway.aws.instances import name_nodes
 from portway.contract.address import AddressKind, AddressObject
@@ -288,3 +295,92 @@ def test_what_aws_says_is_put_on_one_line_without_its_appendix() -> None:
     said = "You are\nnot authorized. Encoded authorization failure message: x9"
 
     assert one_line(said) == "You are not authorized."
+
+
+def group(desired: int, **members: str) -> list[dict[str, Any]]:
+    """The scaling group, with the state of each of its instances by number."""
+    listed = [
+        {"InstanceId": f"i-{int(number[1:]):017x}", "LifecycleState": state}
+        for number, state in members.items()
+    ]
+    return [
+        {
+            "AutoScalingGroupName": "group",
+            "DesiredCapacity": desired,
+            "Instances": listed,
+        }
+    ]
+
+
+def read(**changes: Any) -> Stack:
+    return assemble("messages", "eu-central-1", OUTPUTS, answers(**changes))
+
+
+def test_nodes_that_were_not_launched_leave_a_stack_to_work_with() -> None:
+    with pytest.raises(NotReady, match="1 of 2 application nodes of group") as caught:
+        read(groups=group(2, n3="InService"))
+    assert caught.value.stack
+    assert len(caught.value.stack.nodes) == 3
+
+
+def test_no_node_at_all_leaves_nothing_to_work_with() -> None:
+    with pytest.raises(NotReady) as caught:
+        read(groups=group(2), instances=answers().instances[:2])
+    assert caught.value.stack is None
+
+
+@pytest.mark.parametrize(
+    "state", ["Standby", "EnteringStandby", "Terminating:Wait", "Warmed:Running"]
+)
+def test_instance_out_of_service_in_its_group_is_no_node(state: str) -> None:
+    both = [*answers().instances, instance(4, Role.APPLICATION, "app")]
+    found = read(instances=both, groups=group(1, n3="InService", n4=state))
+    (node,) = found.with_role(Role.APPLICATION)
+    assert node.instance_id == f"i-{3:017x}"
+    again = read(instances=both, groups=group(2, n3="InService", n4="InService"))
+    assert len(again.with_role(Role.APPLICATION)) == 2, "the state alone was why"
+
+
+def test_instance_that_left_its_group_is_a_node_by_its_tags() -> None:
+    both = [*answers().instances, instance(4, Role.APPLICATION, "app")]
+    found = read(instances=both, groups=group(1, n3="InService", n4="Detaching"))
+    assert len(found.with_role(Role.APPLICATION)) == 2
+
+
+@pytest.mark.parametrize(
+    "changes", [{"PrivateIpAddress": None}, {"NetworkInterfaces": []}]
+)
+def test_running_instance_without_an_address_is_named(changes: dict[str, Any]) -> None:
+    odd = instance(4, Role.APPLICATION, "odd", **changes)
+    with pytest.raises(PortwayError, match=r"odd \(i-0+4\) is running and has no priv"):
+        read(instances=[*answers().instances, odd])
+
+
+def test_second_interface_is_not_taken_for_the_first() -> None:
+    first = instance(4, Role.APPLICATION, "two")
+    second = {"NetworkInterfaceId": "eni-x", "Attachment": {"DeviceIndex": 1}}
+    first["NetworkInterfaces"].insert(0, second)
+    found = read(instances=[*answers().instances, first])
+    assert [n.interface_id for n in found.nodes if n.name == "two"] == ["eni-4"]
+
+
+STOPPED = {
+    "DBInstanceStatus": "stopped",
+    "Engine": "postgres",
+    "Endpoint": {"Address": "db.test", "Port": 5432},
+    "MasterUserSecret": {"SecretArn": "arn:m"},
+}
+
+
+def test_stopped_database_stops_only_what_needs_it_to_serve() -> None:
+    with pytest.raises(PortwayError, match="its database db is stopped"):
+        read(databases=[STOPPED])
+    found = read(databases=[STOPPED], need=Need.ENDPOINT)
+    assert found.needed_database().address == "db.test"
+
+
+def test_database_that_was_not_asked_for_is_missed_only_by_what_needs_it() -> None:
+    found = read(databases=None, need=Need.NOTHING)
+    assert Stack.from_dict(found.to_dict()) == found
+    with pytest.raises(PortwayError, match="did not read its database"):
+        found.needed_database()

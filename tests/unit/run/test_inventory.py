@@ -8,18 +8,24 @@ import pytest
 from pyinfra.api.state import State
 from pyinfra.context import ctx_state
 
+from portway.aws.discovery import Need
 from portway.ops.pyinfra_errors import RunStopped
 from portway.run import inventory
 from tests.unit import samples
+
+needs: list[Need] = []
+"""What each reading said that it needs of the database."""
 
 
 @pytest.fixture(autouse=True)
 def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The stacks that were read from AWS in this run."""
     names: list[str] = []
+    needs.clear()
 
     def read(name: str, region: str, **options: Any) -> Any:
         names.append(name)
+        needs.append(options["need"])
         return samples.stack(name=name, region=region)
 
     monkeypatch.setattr(inventory, "read_stack", read)
@@ -57,6 +63,29 @@ def test_several_deploys_need_the_nodes_of_each() -> None:
         ["lb-1", "lb-2"],
         ["app-1", "app-2"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("deploys", "need"),
+    [
+        (["deploys/lb.py"], Need.NOTHING),
+        (["deploys/transfer.py"], Need.NOTHING),
+        (["deploys/app.py"], Need.ENDPOINT),
+        (["deploys/lb.py", "deploys/app.py"], Need.ENDPOINT),
+        (["deploys/site.py"], Need.SERVICE),
+        (["deploys/db.py", "deploys/lb.py"], Need.SERVICE),
+        (["debug-inventory"], Need.NOTHING),
+    ],
+)
+def test_database_is_needed_by_what_uses_it(deploys: list[str], need: Need) -> None:
+    names(*deploys)
+    assert needs == [need]
+
+
+def test_inventory_of_two_stacks_is_refused() -> None:
+    inventory.load_balancers("one", "eu-central-1")
+    with pytest.raises(RunStopped, match=r"two stacks, one in .* and two in"):
+        inventory.load_balancers("two", "eu-central-1")
 
 
 def test_stack_is_read_once_for_all_groups(reads: list[str]) -> None:
