@@ -35,7 +35,7 @@ from portway.ops.reading import (
     once_per_run,
     once_per_stage,
 )
-from portway.ops.remote import ask
+from portway.ops.remote import ask, is_lost
 from portway.render.application import (
     Application,
     Inputs,
@@ -76,7 +76,9 @@ def batches(cluster: Cluster) -> Turns:
 
     Raises PortwayError if nobody would be left to serve.
     """
-    return turns(cluster, _ask_load_balancers(cluster))
+    nodes = cluster.stack.with_role(Role.APPLICATION)
+    lost = {node.name for node in nodes if is_lost(node.name)}
+    return turns(cluster, _ask_load_balancers(cluster), lost)
 
 
 @for_pyinfra

@@ -1,7 +1,7 @@
 """In which order application nodes change, and what a run says beforehand. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from portway.application.draining import serves
 from portway.application.pending import Pending
@@ -15,21 +15,28 @@ Turns = tuple[tuple[str, ...], ...]
 """The names of the nodes to change together, one group after the other."""
 
 
-def turns(cluster: Cluster, found: dict[str, Balancing]) -> Turns:
+def turns(
+    cluster: Cluster, found: dict[str, Balancing], lost: Collection[str] = ()
+) -> Turns:
     """The order in which nodes change.
 
     Nodes that serve no one come first and all at once: those of a new stack, new ones,
     broken ones. If nobody serves though the load balancers know the nodes, something
     else is broken, such as the database: then the first goes alone, and the others only
-    if it becomes healthy. Those that serve follow ``app_batch`` at a time, those
-    launched first first; fewer at a time if nobody would be left.
+    if it becomes healthy; it is not one that is ``lost`` to this run. Those that serve
+    follow ``app_batch`` at a time, those launched first first; fewer at a time if
+    nobody would be left.
 
     Raises PortwayError if a batch would leave nobody although every node serves.
     """
     nodes = cluster.stack.with_role(Role.APPLICATION)
     serving = [node.name for node in nodes if serves(found, node)]
     idle = [node.name for node in nodes if node.name not in serving]
-    known = [n.name for n in nodes if n.name in idle and _is_known(found, n)]
+    known = [
+        n.name
+        for n in nodes
+        if n.name in idle and n.name not in lost and _is_known(found, n)
+    ]
     size = cluster.settings.app_batch
     if len(serving) > 1 and size >= len(nodes):
         raise PortwayError(

@@ -19,6 +19,7 @@ from portway.aws.instances import (
     missing_application_nodes,
     name_nodes,
     state,
+    stopped_peer,
 )
 from portway.contract.address import AddressKind, address_objects
 from portway.errors import PortwayError
@@ -149,6 +150,7 @@ def assemble(name: str, region: str, outputs: Outputs, answers: Answers) -> Stac
     """
     group = _group(name, outputs, answers)
     alive = alive_instances(answers.instances, group)
+    alive += stopped_peer(answers.instances, alive)
     check_load_balancers(name, answers.instances, alive)
     missing = missing_application_nodes(name, group, alive)
     awaited = [f"{label(i)} to run" for i in alive if state(i) == "pending"]

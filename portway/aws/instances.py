@@ -35,6 +35,28 @@ def alive_instances(instances: Iterable[Answer], group: Answer) -> list[Answer]:
     return [i for i in instances if state(i) in ALIVE and i["InstanceId"] not in out]
 
 
+def stopped_peer(instances: Iterable[Answer], alive: Iterable[Answer]) -> list[Answer]:
+    """The load balancer that somebody stopped, if it is the one that is missing.
+
+    It has its address, and may be started any time; until then runs do without it.
+    """
+    if sum(_role(i) == Role.LOAD_BALANCER for i in alive) != 1:
+        return []
+    found = [
+        i
+        for i in instances
+        if _role(i) == Role.LOAD_BALANCER
+        and is_stopped(i)
+        and i.get("PrivateIpAddress")
+    ]
+    return found if len(found) == 1 else []
+
+
+def is_stopped(instance: Answer) -> bool:
+    """Whether somebody has stopped an instance, or is about to have."""
+    return state(instance) in ("stopping", "stopped")
+
+
 def check_load_balancers(
     name: str, instances: Iterable[Answer], alive: Iterable[Answer]
 ) -> None:
@@ -150,6 +172,7 @@ def _node(stack: str, instance: Answer, name: str) -> Node:
         started_at=instance["LaunchTime"].astimezone(UTC),
         preferred_master=_tags(instance).get("portway:master") == "true",
         source_dest_check=instance.get("SourceDestCheck", True),
+        is_stopped=is_stopped(instance),
     )
 
 

@@ -140,7 +140,14 @@ def _read_once(
             f"{(answers.databases or ())[0]['DBInstanceStatus']}; going on, because "
             "this run does not change it"
         )
-    return discovery.assemble(name, aws.region, outputs, answers)
+    found = discovery.assemble(name, aws.region, outputs, answers)
+    for node in found.nodes:
+        if node.is_stopped:
+            progress(
+                f"stack {name}: {node.name} ({node.instance_id}) is stopped; start it: "
+                f"aws ec2 start-instances --instance-ids {node.instance_id}"
+            )
+    return found
 
 
 def _read_description(aws: Aws, name: str) -> Answer:

@@ -10,6 +10,7 @@ import csv
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from pyinfra import host, logger
 
@@ -19,7 +20,8 @@ from portway.load_balancers.reasons import reason
 from portway.load_balancers.sockets import ASKING
 from portway.model.cluster import Cluster
 from portway.ops.framing import NodeFact
-from portway.ops.remote import ask, node_of_run, run
+from portway.ops.reading import once_per_run
+from portway.ops.remote import ask, is_lost, node_of_run, run
 
 AT_ONCE = 50
 """Commands in one line, which must fit HAProxy's buffer of 16 KiB."""
@@ -185,11 +187,15 @@ def ask_load_balancers(cluster: Cluster) -> dict[str, Balancing]:
     """What each load balancer does with application nodes, by its name.
 
     One without HAProxy does nothing with them: the stack may be new. Raises
-    PortwayError for one that cannot be asked, since it may well send them clients.
+    PortwayError for one that cannot be asked, since it may well send them clients;
+    without the address it does not, and a run that has lost it goes on.
     """
     found = {}
     for lb in cluster.load_balancers:
         node = node_of_run(lb.name)
+        if is_lost(lb.name) and not lb.holds_address:
+            once_per_run(("lost", lb.name), partial(_warn_of_lost, lb.name))
+            continue
         try:
             balancing = ask(node, BalancingFacts)
         except PortwayError as error:
@@ -207,6 +213,13 @@ def ask_load_balancers(cluster: Cluster) -> dict[str, Balancing]:
             )
         found[lb.name] = balancing
     return found
+
+
+def _warn_of_lost(name: str) -> None:
+    logger.warning(
+        f"{name} does not hold the address and cannot be asked: streams through it, if "
+        "there are any, are cut where an application node is restarted"
+    )
 
 
 def drain_servers(lb: str, servers: Iterable[BackendServer]) -> None:

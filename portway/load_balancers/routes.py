@@ -9,7 +9,7 @@ from portway.model.cluster import Cluster
 from portway.model.fields import Mode
 from portway.model.listeners import Listener, Route
 from portway.ops.framing import NodeFact
-from portway.ops.remote import ask, node_of_run
+from portway.ops.remote import ask, is_lost, node_of_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,10 @@ def ask_routes(cluster: Cluster) -> dict[str, FoundRoutes]:
     found = {}
     for lb in cluster.load_balancers:
         node = node_of_run(lb.name)
+        if is_lost(lb.name) and not lb.holds_address:
+            # It comes back with the routes that it had.
+            found[lb.name] = FoundRoutes(is_in_force=False)
+            continue
         try:
             found[lb.name] = ask(node, RoutesFacts)
         except PortwayError as error:

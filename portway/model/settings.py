@@ -170,6 +170,11 @@ class Settings(BaseModel):
         "`{address}`, `{port}` and `{region}` are filled in. It goes before "
         "`ProxyCommand` and `ProxyJump` in `~/.ssh/config`.",
     )
+    boot_timeout: Annotated[int, Field(ge=0, le=3600)] = Field(
+        default=300,
+        description="Seconds after an instance was started for which a run waits for "
+        "its SSH server.",
+    )
     trust_console_output: bool = Field(
         default=False,
         description="Whether a run records the SSH host keys of nodes that it does not "
@@ -297,7 +302,7 @@ class Settings(BaseModel):
     def sha256(self) -> str:
         """A hash of what these settings make of nodes, not of how a run does it."""
         one_run = {"go_back", "lease_expiry", "lease_wait", "transfer_to"}
-        one_run |= {"trust_console_output", "tunnel_command"}
+        one_run |= {"boot_timeout", "trust_console_output", "tunnel_command"}
         text = self.model_dump_json(exclude=one_run)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -42,6 +42,8 @@ class Node:
     """Whether the tag ``portway:master`` says ``true``."""
     source_dest_check: bool = True
     """Whether AWS drops packets that are not of the node's own addresses."""
+    is_stopped: bool = False
+    """Whether somebody has stopped the instance; it keeps its address meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ It waits while a node boots.
 
 import logging
 import tempfile
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 import gevent
@@ -19,7 +20,7 @@ from pyinfra.connectors.ssh import SSHConnector
 from portway.errors import PortwayError
 from portway.ops.way import REGION, Tunnel, Way
 
-BOOT = timedelta(minutes=5)
+BOOT_TIMEOUT = 300
 """How long after its start an instance may refuse connections because it boots."""
 PAUSE_SECONDS = 5.0
 ASK_SECONDS = 10.0
@@ -33,6 +34,8 @@ STARTED = "_started_at"
 class NodeConnector(SSHConnector):
     """Connects through a command if one leads to the node, and waits while it boots."""
 
+    is_silent = False
+    """Whether nothing answered when it tried to connect, for whatever reason."""
     _tunnel: Tunnel | None = None
     _watcher: gevent.Greenlet | None = None
 
@@ -46,16 +49,23 @@ class NodeConnector(SSHConnector):
                 self._watcher = gevent.spawn(self._give_up_when_silent)
                 return
             except ConnectError as error:
+                self.is_silent = _is_silence(error)
                 now = datetime.now(UTC)
-                if started is None or now - started > BOOT or _is_about_keys(error):
+                age = (now - started).total_seconds() if started else inf
+                if age > self._boot_timeout or _is_about_keys(error):
                     raise
                 logger.info(
                     f"{self.host.print_prefix}waiting for its SSH server: EC2 started "
-                    f"it {(now - started).total_seconds():.0f} s ago "
-                    f"({(now - began).total_seconds():.0f} s so far, at most "
-                    f"{BOOT.total_seconds():.0f} s after its start): {error}"
+                    f"it {age:.0f} s ago ({(now - began).total_seconds():.0f} s so "
+                    f"far, at most {self._boot_timeout} s after its start): {error}"
                 )
             gevent.sleep(PAUSE_SECONDS)
+
+    @property
+    def _boot_timeout(self) -> int:
+        # Commands that need no settings, such as exec, connect as well.
+        given = self.host.data.get("boot_timeout")
+        return given if isinstance(given, int) else BOOT_TIMEOUT
 
     def disconnect(self) -> None:
         """Stop watching, and disconnect."""
@@ -117,6 +127,12 @@ class NodeConnector(SSHConnector):
             self._tunnel = Tunnel(command, self.host.data.get(REGION, ""))
             arguments["sock"] = self._tunnel.socket
         return arguments
+
+
+def _is_silence(error: ConnectError) -> bool:
+    """Whether nobody answered, as opposed to somebody who is not let in."""
+    cause = error.__cause__ or error.__context__
+    return isinstance(cause, (OSError, EOFError)) or "banner" in str(cause)
 
 
 def _is_about_keys(error: ConnectError) -> bool:

@@ -20,6 +20,11 @@ def never_ask_after_failure(state: State) -> None:
     state.should_raise_failed_hosts = None
 
 
+def go_on_after_failure_if(state: State, may: Callable[[State], bool]) -> None:
+    """Ask a function, not people, whether a run goes on after hosts have failed."""
+    state.should_raise_failed_hosts = lambda state: not may(state)
+
+
 def set_answer_timeout_pg8000(connection: Any, seconds: float) -> None:
     """Bound how long a pg8000 connection waits for the server, once it is made."""
     connection._usock.settimeout(seconds)

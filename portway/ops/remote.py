@@ -56,8 +56,24 @@ def node_beside(near: Host, name: str, data: dict[str, str], groups: list[str]) 
     return found
 
 
+def is_lost(name: str) -> bool:
+    """Whether this run goes on without a node, which it could not connect to."""
+    return any(_is_lost(node) for node in inventory if node.name == name)
+
+
+def _is_lost(node: Host) -> bool:
+    return node in node.state.failed_hosts and not node.connected
+
+
+def _refuse_lost(node: Host) -> None:
+    """NotReached at once for a node that is lost: trying again would take its time."""
+    if _is_lost(node):
+        raise NotReached(f"{node.name}: it could not be connected to")
+
+
 def ask(node: Host, fact: type[FactBase[T]], **arguments: Any) -> T:
     """A fact of a node; PortwayError if the node cannot be asked."""
+    _refuse_lost(node)
     late = PortwayError(f"{node.name} does not answer within {ANSWER_SECONDS} s")
     with as_portway_error(node.name), gevent.Timeout(ANSWER_SECONDS, late):
         answer: T = node.get_fact(fact, **arguments)
@@ -75,6 +91,7 @@ def run(node: Host, script: str, stdin: str | None = None) -> list[str]:
 
 def run_without_lease(node: Host, script: str, stdin: str | None = None) -> list[str]:
     """The same, whoever has the lease: for scripts that change nothing of Portway's."""
+    _refuse_lost(node)
     with as_portway_error(f"{node.name}: the connection broke", NotReached):
         arguments, _ = pop_global_arguments(state, node, {})
         passed: dict[str, Any] = {

@@ -76,20 +76,17 @@ def stop_at_the_first_failure() -> None:
     """
     never_ask_after_failure(ctx_state.get())  # type: ignore[no-untyped-call]
 
-    def interrupted(number: int, _: object) -> None:
-        # The terminal may be gone, or this may interrupt what prints.
-        with contextlib.suppress(OSError, RuntimeError):
+    def end(number: int) -> None:
+        with contextlib.suppress(OSError):  # the terminal may be gone
             click.echo("Interrupted; run it again to finish what was begun.", err=True)
         sys.exit(128 + number)
 
-    def ignored(found: "sys.UnraisableHookArgs") -> None:
-        # The interpreter drops what is raised while it cleans up or forks.
-        if isinstance(found.exc_value, SystemExit):
-            gevent.spawn(sys.exit, found.exc_value.code)
-        else:
-            sys.__unraisablehook__(found)
+    def interrupted(number: int, _: object) -> None:
+        # What is raised here comes up wherever Python is: where a lock was just taken,
+        # which nobody releases then, or where the interpreter drops it. So the run ends
+        # where it waits next.
+        gevent.spawn(end, number)
 
-    sys.unraisablehook = ignored
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, interrupted)

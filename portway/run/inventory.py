@@ -5,10 +5,11 @@ A run that would find nothing to do, or do it in an unsafe order, is refused her
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from pyinfra import host, logger
 from pyinfra.api.host import Host
-from pyinfra.api.state import State
+from pyinfra.api.state import State, StateStage
 from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.context import ctx_state
 
@@ -18,8 +19,8 @@ from portway.errors import PortwayError
 from portway.model.cluster import Cluster
 from portway.model.settings import settings_from
 from portway.model.stack import Node, Role, Stack
-from portway.ops.connector import STARTED, connect_as_nodes
-from portway.ops.private_parts import before_connecting
+from portway.ops.connector import STARTED, NodeConnector, connect_as_nodes
+from portway.ops.private_parts import before_connecting, go_on_after_failure_if
 from portway.ops.pyinfra_errors import for_pyinfra
 from portway.ops.reading import readings
 from portway.ops.way import INSTANCE, REGION
@@ -101,9 +102,39 @@ def _run(name: str, region: str) -> Run:
     )
     _show_stack(stack)
     run = Run(stack, command_line.invocation(), (name, region))
+    go_on_after_failure_if(_state(), partial(_goes_on, run))
     readings().keep(RUN, run)
     before_connecting(_state(), lambda: _prepare_to_connect(run))
     return run
+
+
+def _goes_on(run: Run, state: State) -> bool:
+    """Whether a run has work on nodes besides those that nothing answered on.
+
+    It then ends with status 1, because pyinfra remembers that they failed.
+    """
+    files = run.invocation.files
+    if state.current_stage is not StateStage.Connect or not files:
+        return False
+    lost = {host.name for host in state.failed_hosts if _is_silent(host)}
+    if len(lost) < len(state.failed_hosts):
+        return False
+    left = {host.name for host in state.active_hosts}
+    changed = {role for file in files for role in CHANGES.get(file, tuple(Role))}
+    if not all(left & {n.name for n in run.stack.with_role(r)} for r in changed):
+        return False
+    for node in run.stack.nodes:
+        if node.name in lost:
+            logger.warning(
+                f"{node.name} ({node.instance_id}) does not answer: this run does what "
+                "can be done without it and ends with status 1; run it again when the "
+                "node is back"
+            )
+    return True
+
+
+def _is_silent(host: Host) -> bool:
+    return isinstance(host.connector, NodeConnector) and host.connector.is_silent
 
 
 def _state() -> State:

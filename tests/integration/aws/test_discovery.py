@@ -241,6 +241,18 @@ def test_database_is_not_asked_for_by_who_does_not_need_it(
     assert "is storage-full; going on" in discover.said[-1]
 
 
+def test_stopped_load_balancer_is_a_node_until_it_is_started(
+    stack: Account, discover: Discovery
+) -> None:
+    second = stack.load_balancer("lb-2")
+    stack.client("ec2").stop_instances(InstanceIds=[second])
+
+    found = discover()
+
+    assert [n.name for n in found.nodes if n.is_stopped] == ["lb-2"]
+    assert f"lb-2 ({second}) is stopped; start it: aws ec2 start" in discover.said[-1]
+
+
 def test_stack_may_be_given_by_its_arn(stack: Account, discover: Discovery) -> None:
     formation = stack.client("cloudformation")
     arn = formation.describe_stacks(StackName="messages")["Stacks"][0]["StackId"]

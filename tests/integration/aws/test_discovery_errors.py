@@ -237,15 +237,15 @@ def test_only_one_load_balancer(stack: Account, discover: Discovery) -> None:
     assert f"only lb-1 ({first}) is running\n  launch another" in message
 
 
-def test_a_stopped_load_balancer_is_to_be_started(
+def test_two_stopped_load_balancers_are_to_be_started(
     stack: Account, discover: Discovery
 ) -> None:
-    second = stack.load_balancer("lb-2")
-    stack.client("ec2").stop_instances(InstanceIds=[second])
+    ids = [stack.load_balancer("lb-1"), stack.load_balancer("lb-2")]
+    stack.client("ec2").stop_instances(InstanceIds=ids)
 
     message = refusal(discover)
 
-    assert f"lb-2 ({second}) is stopped\n  start it" in message
+    assert f"lb-2 ({ids[1]}) is stopped\n  start it" in message
 
 
 def test_three_load_balancers(stack: Account, discover: Discovery) -> None:

@@ -1,16 +1,20 @@
 """Which nodes a run connects to, by the deploys that it was given."""
 
 from collections.abc import Iterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import click
 import pytest
-from pyinfra.api.state import State
+from pyinfra.api.state import State, StateStage
 from pyinfra.context import ctx_state
 
 from portway.aws.discovery import Need
+from portway.ops.connector import NodeConnector
 from portway.ops.pyinfra_errors import RunStopped
 from portway.run import inventory
+from portway.run.command_line import Invocation
+from portway.run.run import Run
 from tests.unit import samples
 
 needs: list[Need] = []
@@ -86,6 +90,58 @@ def test_inventory_of_two_stacks_is_refused() -> None:
     inventory.load_balancers("one", "eu-central-1")
     with pytest.raises(RunStopped, match=r"two stacks, one in .* and two in"):
         inventory.load_balancers("two", "eu-central-1")
+
+
+def connector(silent: bool) -> NodeConnector:
+    found = NodeConnector.__new__(NodeConnector)
+    found.is_silent = silent
+    return found
+
+
+def goes_on(
+    deploy: str,
+    *lost: str,
+    silent: bool = True,
+    stage: StateStage = StateStage.Connect,
+) -> bool:
+    """Whether a run of a deploy goes on without nodes that it could not connect to."""
+    stack = samples.stack()
+    state = SimpleNamespace(
+        current_stage=stage,
+        failed_hosts=[
+            SimpleNamespace(name=name, connector=connector(silent)) for name in lost
+        ],
+        active_hosts=[n for n in stack.nodes if n.name not in lost],
+    )
+    run = Run(stack, Invocation(files=(deploy,) if deploy else ()), ("one", "here"))
+    return inventory._goes_on(run, cast(State, state))
+
+
+@pytest.mark.parametrize(
+    ("deploy", "lost", "expected"),
+    [
+        ("lb.py", ["lb-1"], True),
+        ("lb.py", ["lb-1", "lb-2"], False),
+        ("app.py", ["lb-1", "app-2"], True),
+        ("app.py", ["app-1", "app-2"], False),
+        ("site.py", ["lb-2", "app-1"], True),
+        ("site.py", ["lb-1", "lb-2"], False),
+        ("", ["lb-1"], False),
+    ],
+)
+def test_run_goes_on_without_nodes_while_others_have_work(
+    deploy: str, lost: list[str], expected: bool
+) -> None:
+    assert goes_on(deploy, *lost) is expected
+
+
+def test_node_that_refuses_who_comes_ends_the_run() -> None:
+    """Such as one with another host key: that is no failure of the node."""
+    assert goes_on("lb.py", "lb-1", silent=False) is False
+
+
+def test_failure_after_connecting_ends_the_run() -> None:
+    assert goes_on("lb.py", "lb-1", stage=StateStage.Execute) is False
 
 
 def test_stack_is_read_once_for_all_groups(reads: list[str]) -> None:

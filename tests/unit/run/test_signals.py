@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import gevent
 import pytest
 from pyinfra.api.state import State
 from pyinfra.context import ctx_state
@@ -18,11 +19,15 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def as_before() -> Iterator[None]:
     """This process reacts afterwards as it did before."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    hook = sys.unraisablehook
     yield
-    sys.unraisablehook = hook
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+def deliver(number: signal.Signals) -> None:
+    """A signal, and time for the run to react."""
+    signal.raise_signal(number)
+    gevent.sleep(0.5)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -33,7 +38,7 @@ def test_signal_ends_the_run_with_its_status(
     with ctx_state.use(State()):
         stop_at_the_first_failure()
     with pytest.raises(SystemExit) as ended:
-        signal.raise_signal(number)
+        deliver(number)
     assert ended.value.code == 128 + number
     assert "Interrupted" in capsys.readouterr().err
 
@@ -42,7 +47,37 @@ def test_run_under_nohup_outlives_its_terminal() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with ctx_state.use(State()):
         stop_at_the_first_failure()
-    signal.raise_signal(signal.SIGHUP)
+    deliver(signal.SIGHUP)
+
+
+class Lock:
+    """A lock in whose taking a signal arrives."""
+
+    def __init__(self) -> None:
+        self.is_taken = False
+
+    def __enter__(self) -> None:
+        self.is_taken = True
+        signal.raise_signal(signal.SIGTERM)
+
+    def __exit__(self, *_: object) -> None:
+        self.is_taken = False
+
+
+def test_signal_leaves_no_lock_behind_that_nobody_releases() -> None:
+    """What ends the run uses locks too, that of Python's log for one."""
+    lock = Lock()
+    with ctx_state.use(State()):
+        stop_at_the_first_failure()
+
+    def work() -> None:
+        with lock:
+            gevent.sleep(0)
+
+    with pytest.raises(SystemExit):
+        gevent.spawn(work).join(5)
+    gevent.sleep(0.1)
+    assert not lock.is_taken
 
 
 FORKS = """

@@ -1,0 +1,152 @@
+"""Half of it is down, and somebody must act: runs do what can be done, and say so."""
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lab.faults import interface as faults
+from lab.plan.names import Lab
+from tests.lab.deploys.test_application import stored, versions
+from tests.lab.system import Result, System, changes, output, stream, wait_until
+
+NEWER = ("-y", "--data", "app_version=2.0.0")
+BOOTED = ("--data", "boot_timeout=0")
+"""In the lab every node has been started lately."""
+ALLOWANCE = 60
+"""Seconds that a node which is down may add to a run."""
+
+
+class Usual:
+    """The lab, and what a run takes while everything is up: two rolls and a check."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        began = time.monotonic()
+        system.deploy(*NEWER, what="app")
+        system.deploy(what="site")
+        self.seconds = (time.monotonic() - began) / 2
+
+    def without(self, node: str, *options: str, what: str) -> str:
+        """What a run says that does without a node."""
+        began = time.monotonic()
+        given = (*(options or ("-y",)), *BOOTED)
+        result = self.system.deploy(*given, what=what, check=False)
+        took = time.monotonic() - began
+        text = output(result)
+        assert result.returncode == 1, text
+        told = rf"{node} \(i-\w+\) does not answer: this run does what can be done"
+        assert re.search(told, text), text
+        assert "deploy failed" not in text
+        assert "verification failed" not in text
+        assert took < self.seconds + ALLOWANCE, (
+            f"{took:.0f} s, usual {self.seconds:.0f}"
+        )
+        return text
+
+
+@pytest.fixture(scope="module")
+def measured(site: System) -> Usual:
+    return Usual(site)
+
+
+@pytest.fixture
+def usual(measured: Usual) -> Iterator[Usual]:
+    """The lab; every fault of the test is healed, and it is as before afterwards."""
+    yield measured
+    site = measured.system
+    faults.heal(Lab(site.name))
+    settled = site.deploy(what="site")
+    assert "does not answer" not in output(settled)
+    wait_until(lambda: site.masters() == ["lb-1"], 30, "lb-1 is master again")
+    assert changes(site.deploy(what="site")) == 0
+
+
+def loads_what_it_has(system: System, node: str) -> bool:
+    disk, loaded = system.loaded(node)
+    return disk == loaded
+
+
+def test_standby_without_power_stops_neither_a_roll_nor_its_peer(usual: Usual) -> None:
+    system, setting = usual.system, ("--data", "hard_stop_after=500")
+    faults.power_off(Lab(system.name), "lb-2")
+    with stream(system, 9003) as last:
+        last()
+        text = usual.without("lb-2", *NEWER, what="app")
+    assert set(versions(system).values()) == {"2.0.0"}
+    assert "lb-2 does not hold the address and cannot be asked" in text
+    usual.without("lb-2", "-y", *setting, what="lb")
+    assert loads_what_it_has(system, "lb-1")
+    config = system.node("lb-1", "cat /etc/haproxy/haproxy.cfg").stdout
+    assert "hard-stop-after 500s" in config
+    usual.without("lb-2", what="site")  # rolls back, too
+    assert set(versions(system).values()) == {"1.0.0"}
+
+
+def test_holder_without_power_leaves_its_peer_to_work_with(usual: Usual) -> None:
+    system = usual.system
+    faults.power_off(Lab(system.name), "lb-1")
+    wait_until(lambda: system.holder == "lb-2", 20, "the address at lb-2")
+    usual.without("lb-1", "-y", "--data", "transfer_to=lb-2", what="transfer")
+    usual.without("lb-1", *NEWER, what="app")
+    assert set(versions(system).values()) == {"2.0.0"}
+    usual.without("lb-1", what="site")
+    assert set(versions(system).values()) == {"1.0.0"}
+    assert system.ask(9001) != ""
+
+
+def test_holder_that_serves_and_cannot_be_asked_keeps_nodes_in_service(
+    usual: Usual,
+) -> None:
+    system = usual.system
+    system.node("lb-1", "systemctl stop ssh.socket ssh")
+    try:
+        with stream(system, 9001) as last:
+            refused = system.deploy(*NEWER, *BOOTED, what="app", check=False)
+            last()
+    finally:
+        system.node("lb-1", "systemctl start ssh")
+    assert refused.returncode == 1
+    assert (
+        "lb-1 may be sending clients to an application node, so none is taken out of "
+        "service"
+    ) in " ".join(output(refused).split())
+    assert set(versions(system).values()) == {"1.0.0"}
+
+
+def test_frozen_application_node_stops_no_work_on_the_other(usual: Usual) -> None:
+    system = usual.system
+    lab = Lab(system.name)
+    faults.freeze(lab, "app-2")
+    wait_until(lambda: system.answering_nodes(9001, 4) == {"app-1"}, 30, "only app-1")
+    usual.without("app-2", *NEWER, what="app")
+    faults.thaw(lab, "app-2")
+    assert versions(system) == {"app-1": "2.0.0", "app-2": "1.0.0"}
+    usual.system.deploy(*NEWER, what="app")
+    assert set(versions(system).values()) == {"2.0.0"}
+
+
+STOP = """
+import boto3
+rds = boto3.client("rds")
+(found,) = rds.describe_db_instances()["DBInstances"]
+rds.{verb}_db_instance(DBInstanceIdentifier=found["DBInstanceIdentifier"])
+"""
+
+
+def test_stopped_database_stops_only_what_talks_to_it(usual: Usual) -> None:
+    system = usual.system
+    before = stored(system)
+    system.python(STOP.format(verb="stop"))
+    try:
+        assert changes(system.deploy()) == 0
+        rolled = system.deploy(*NEWER, what="app")
+        assert "is stopped; going on" in output(rolled)
+        assert set(versions(system).values()) == {"2.0.0"}
+        refused: Result = system.deploy(what="site", check=False)
+        assert refused.returncode != 0
+        assert re.search(r"its database \S+ is stopped", output(refused))
+    finally:
+        system.python(STOP.format(verb="start"))
+    assert before.items() <= stored(system).items()
