@@ -108,10 +108,7 @@ def test_holder_that_serves_and_cannot_be_asked_keeps_nodes_in_service(
     finally:
         system.node("lb-1", "systemctl start ssh")
     assert refused.returncode == 1
-    assert (
-        "lb-1 may be sending clients to an application node, so none is taken out of "
-        "service"
-    ) in " ".join(output(refused).split())
+    assert "lb-1 may be sending clients to an application node" in output(refused)
     assert set(versions(system).values()) == {"1.0.0"}
 
 
