@@ -16,8 +16,8 @@ from tests.integration.load_balancers.haproxy_process import (
     Nodes,
     Stream,
     applications,
-    free_port,
 )
+from tests.integration.ports import free_port
 
 PLAIN, ORDERED = free_port(), free_port()
 CLIENTS = (
@@ -41,6 +41,7 @@ def haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Haproxy
         return found.shell(script, stdin)
 
     monkeypatch.setattr(sockets, "node_of_run", str)
+    monkeypatch.setattr(sockets, "is_lost", lambda _: False)
     monkeypatch.setattr(sockets, "ask", ask)
     monkeypatch.setattr(sockets, "run", run)
     yield found

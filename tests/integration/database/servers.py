@@ -4,7 +4,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,6 +19,7 @@ from lab.machines.certificates import Authority
 from lab.plan.files import write_whole
 from portway.database.state import MARIADB, POSTGRES
 from tests.integration.database.places import HOST, MASTER, RunningServer
+from tests.integration.ports import free_port
 
 
 @contextmanager
@@ -62,13 +62,6 @@ def _running(
             process.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _certificate(folder: Path, user: str) -> tuple[Authority, Path, Path]:
     authority = Authority(folder / "authority")
     authority.ensure()
@@ -107,7 +100,7 @@ def running_postgres() -> Iterator[RunningServer]:
     )
     with _folder_for("postgres") as (folder, as_user):
         authority, certificate, key = _certificate(folder, "postgres")
-        data, port = folder / "data", _free_port()
+        data, port = folder / "data", free_port()
         subprocess.run(
             [
                 str(programs / "initdb"),
@@ -181,7 +174,7 @@ def running_mariadb() -> Iterator[RunningServer]:
         )
         server = RunningServer(
             engine=MARIADB,
-            port=_free_port(),
+            port=free_port(),
             folder=folder,
             socket=folder / "mariadb.sock",
             authority=authority,

@@ -19,11 +19,11 @@ from tests.integration.database.runs import deploy
 from tests.integration.lab.vendor_application import (
     Running,
     answer,
-    free_port,
     message,
     running,
     wait_until,
 )
+from tests.integration.ports import free_port
 
 PROXY_HEADER = b"\r\n\r\n\x00\r\nQUIT\n" + b"\x21\x11\x00\x0c" + bytes(12)
 

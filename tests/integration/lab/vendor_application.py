@@ -1,9 +1,7 @@
 """The vendor's application from its own archive, running against a real database."""
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import tarfile
 import time
@@ -19,17 +17,7 @@ from hl7.client import MLLPClient
 
 from lab.vendor.build import build
 from tests.integration.database.places import HOST, Place
-
-
-def free_port() -> int:
-    """A port that no outgoing connection takes, as it may one of bind(0)."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        try:
-            socket.create_server(("", port)).close()
-        except OSError:
-            continue
-        return port
+from tests.integration.ports import free_port
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 60) -> None:

@@ -33,6 +33,7 @@ from portway.model.clients import Client, Clients
 from portway.model.cluster import Cluster
 from portway.model.stack import Role
 from portway.render.load_balancer import load_balancer
+from tests.integration.ports import free_port
 from tests.unit.samples import node, settings, stack
 
 BALANCER = "127.0.2.1"
@@ -40,11 +41,6 @@ NODE = "127.0.3.{}"
 UNPRIVILEGED = re.compile(r"^ +(chroot|user|group|log) .*\n", re.MULTILINE)
 Nodes = dict[str, int]
 """The last part of the address of each application node, by its name."""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:

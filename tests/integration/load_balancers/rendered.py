@@ -17,6 +17,7 @@ from portway.model.build import build_cluster
 from portway.model.cluster import Cluster
 from portway.model.stack import Ports
 from portway.render.load_balancer import load_balancer
+from tests.integration.ports import free_ports
 from tests.unit.samples import clients, settings, stack
 
 LOAD_BALANCER = "127.0.0.1"
@@ -24,15 +25,6 @@ APPLICATIONS = ("127.0.0.2", "127.0.0.3")
 HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/bin") or "haproxy"
 
 Conversation = Callable[[socket.socket], None]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on, on any address."""
-    probes = [socket.create_server(("", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:

@@ -28,11 +28,11 @@ from tests.integration.load_balancers.rendered import (
     Conversation,
     balancer,
     echo,
-    free_ports,
     healthy,
     listening,
     wait_until,
 )
+from tests.integration.ports import free_ports
 
 HERE, THERE, ELSEWHERE = "10.231.77.1", "10.231.77.2", "10.231.77.3"
 FOUND_WITHIN = 8

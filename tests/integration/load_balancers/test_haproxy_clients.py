@@ -14,10 +14,10 @@ from tests.integration.load_balancers.rendered import (
     APPLICATIONS,
     Balancer,
     balancer,
-    free_ports,
     listening,
     wait_until,
 )
+from tests.integration.ports import free_ports
 
 INSIDE, OUTSIDE = "127.0.0.9", "127.0.0.8"
 ALLOW = [f"{INSIDE}/32"]

@@ -15,7 +15,8 @@ from portway.load_balancers import haproxy
 from portway.load_balancers.haproxy import Balancing, BalancingFacts
 from portway.load_balancers.sockets import ASKING
 from portway.load_balancers.workers import WorkersFacts
-from tests.integration.load_balancers.haproxy_process import free_port, wait_until
+from tests.integration.load_balancers.haproxy_process import wait_until
+from tests.integration.ports import free_port
 
 CONFIG = """
 global

@@ -23,9 +23,9 @@ from tests.integration.load_balancers.haproxy_process import (
     Stream,
     WebPage,
     applications,
-    free_port,
     wait_until,
 )
+from tests.integration.ports import free_port
 
 PLAIN, RANDOM, STICKY, MAPPED, HTTP = (free_port() for _ in range(5))
 CLIENTS = (

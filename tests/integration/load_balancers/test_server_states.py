@@ -14,9 +14,9 @@ from tests.integration.load_balancers.haproxy_process import (
     Nodes,
     Stream,
     applications,
-    free_port,
     wait_until,
 )
+from tests.integration.ports import free_port
 
 PLAIN, OTHER = free_port(), free_port()
 CLIENTS = ({"client_name": "plain", "client_port": PLAIN},)

@@ -5,7 +5,6 @@ reaches them, and knows at once whether another one was still open.
 """
 
 import itertools
-import random
 import select
 import signal
 import socket
@@ -29,6 +28,7 @@ from portway.model.cluster import Cluster, Server
 from portway.node.streams.haproxy import Haproxy
 from portway.render.load_balancer import load_balancer
 from portway.render.streams import streams_config
+from tests.integration.ports import free_ports
 from tests.unit.samples import clients, settings, stack
 
 KEEPER = """
@@ -44,16 +44,6 @@ paths.STREAMS_METRICS_FILE = folder / "streams.prom"
 from portway.node.streams.__main__ import main
 sys.exit(main())
 """
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports below those that the kernel gives to clients, such as HAProxy's own."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randrange(12_000, 32_000)
-        with suppress(OSError), socket.create_server(("", port)):
-            found.append(port)
-    return found
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:

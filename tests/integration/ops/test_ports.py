@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterable
 
 from portway.ops.ports import Connection, TakenPorts, UnreachablePorts
-from tests.integration.load_balancers.rendered import free_ports
+from tests.integration.ports import free_ports
 
 
 def said(script: str, stdin: str = "") -> list[str]:

@@ -40,9 +40,8 @@ class Usual:
         assert re.search(told, text), text
         assert "deploy failed" not in text
         assert "verification failed" not in text
-        assert took < self.seconds + ALLOWANCE, (
-            f"{took:.0f} s, usual {self.seconds:.0f}"
-        )
+        # Tests beside it may make a run take longer than it did when it was measured.
+        assert took < 2 * self.seconds + ALLOWANCE, (took, self.seconds)
         return text
 
 

@@ -1,0 +1,35 @@
+"""Ports for programs that tests start: below those that the kernel gives to clients."""
+
+import os
+import random
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+
+FIRST, EACH, WORKERS = 12_000, 4_000, 5
+"""Each of the processes that run tests side by side has its own range."""
+
+
+def _numbers() -> Iterator[int]:
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = FIRST + worker % WORKERS * EACH
+    number = random.randrange(EACH)
+    while True:
+        number = (number + 1) % EACH
+        yield first + number
+
+
+_next = _numbers()
+
+
+def free_port() -> int:
+    """A port that nothing listens on, and that no other test is given."""
+    while True:
+        port = next(_next)
+        with suppress(OSError), socket.create_server(("", port)):
+            return port
+
+
+def free_ports(count: int) -> list[int]:
+    """So many of them."""
+    return [free_port() for _ in range(count)]
