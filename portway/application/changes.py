@@ -72,6 +72,9 @@ def to_serve(
         for client, text in impossible(ours, used, served)
     ]
     if not with_load_balancers:
+        # What one that is left out may use stays open; that refuses nothing.
+        asked = {name: r for name, r in found.items() if not r.is_left_out}
+        used_now = used_routes(asked, node, served)
         problems += [
             Problem(
                 node.name,
@@ -79,7 +82,7 @@ def to_serve(
                 f"the load balancers still send clients to port {listener.port} "
                 f"({listener.title}), which app.py alone would close; {SITE}",
             )
-            for listener in only_used(wanted, [route.listener for route in used])
+            for listener in only_used(wanted, [route.listener for route in used_now])
         ]
     refuse_if_any(problems)
     return meanwhile(wanted, [route.listener for route in used])

@@ -22,7 +22,8 @@ from portway.load_balancers.haproxy import (
 )
 from portway.load_balancers.reasons import advice
 from portway.model.cluster import Cluster
-from portway.model.stack import Node
+from portway.model.stack import Node, Role
+from portway.ops.remote import is_lost
 
 PATIENCE = 60
 """Seconds for load balancers to find out that a node is healthy."""
@@ -52,6 +53,7 @@ def drain(cluster: Cluster, node: Node) -> None:
     serve only when they have ended: see ``_end_ordered``.
     """
     found = ask_load_balancers(cluster)
+    _refuse_if_last(cluster, found, node)
     _warn_if_alone(found, node)
     try:
         _drain(cluster, node, found)
@@ -178,6 +180,25 @@ def _streams(found: dict[str, Balancing], node: Node) -> int:
         for balancing in found.values()
         for server in balancing.with_streams(node.address)
     )
+
+
+def _refuse_if_last(cluster: Cluster, found: dict[str, Balancing], node: Node) -> None:
+    """Leave the only node alone that serves while another one does not answer.
+
+    The other one, if it could be reached, would go first, and show whether what the
+    node shall run works.
+    """
+    nodes = cluster.stack.with_role(Role.APPLICATION)
+    lost = [other.name for other in nodes if is_lost(other.name)]
+    servers = [server for balancing in found.values() for server in balancing.servers]
+    serving = {server.address for server in servers if server.serves}
+    if lost and serving == {node.address}:
+        raise PortwayError(
+            f"{node.name} is the only application node that serves, and "
+            f"{', '.join(lost)} cannot be asked",
+            why="nobody would serve while it is changed, or longer if it fails",
+            do=f"bring {', '.join(lost)} back, or insist: --limit {node.name}",
+        )
 
 
 def _warn_if_alone(found: dict[str, Balancing], node: Node) -> None:

@@ -18,6 +18,7 @@ from portway.aws.instances import (
     listed,
     missing_application_nodes,
     name_nodes,
+    shared_name,
     state,
     stopped_peer,
 )
@@ -163,7 +164,7 @@ def assemble(name: str, region: str, outputs: Outputs, answers: Answers) -> Stac
     stack = Stack(
         name=name,
         region=region,
-        nodes=name_nodes(name, alive),
+        nodes=name_nodes(name, alive, shared_name(group)),
         database=database,
         virtual_address=virtual_address,
         ports=outputs.ports,
@@ -195,10 +196,11 @@ def _database(
         )
     found = answers.databases[0]
     status = found["DBInstanceStatus"]
-    if answers.need is Need.SERVICE and is_lost(found):
+    endpoint = found.get("Endpoint") or {}
+    is_needed = answers.need is Need.SERVICE or not endpoint.get("Address")
+    if is_lost(found) and is_needed:
         fix = "start it" if status.startswith("stop") else "see its events in RDS"
         raise PortwayError(f"{where} is {status}", do=f"{fix} and run again")
-    endpoint = found.get("Endpoint") or {}
     secret = (found.get("MasterUserSecret") or {}).get("SecretArn")
     if not endpoint.get("Address") or (not secret and status == "creating"):
         awaited.append(f"an endpoint for database {outputs.database} ({status})")

@@ -129,10 +129,25 @@ def missing_application_nodes(
     return []
 
 
-def name_nodes(name: str, instances: Sequence[Answer]) -> tuple[Node, ...]:
-    """Name every instance: its Name tag if that is unique, else with its id added."""
+def shared_name(group: Answer) -> str:
+    """The Name tag that a scaling group gives to its instances, if they are several.
+
+    One of several that is alone for a while must not be called otherwise meanwhile.
+    """
+    names = (t["Value"] for t in group.get("Tags", []) if t["Key"] == "Name")
+    return next(names, "") if group["DesiredCapacity"] > 1 else ""
+
+
+def name_nodes(
+    name: str, instances: Sequence[Answer], shared: str = ""
+) -> tuple[Node, ...]:
+    """Name every instance: its Name tag if that is unique, else with its id added.
+
+    ``shared`` is a Name tag that counts as that of several.
+    """
     # Host names are not case-sensitive.
     carried = Counter(_tags(i).get("Name", "").casefold() for i in instances)
+    carried[shared.casefold()] += 2
     nodes = []
     for instance in instances:
         tag = _tags(instance).get("Name", "")

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any
 
 from portway.aws import discovery
@@ -76,12 +77,14 @@ def read_stack(  # noqa: PLR0913 - what is waited for, and how
             do="set PORTWAY_STACK, or its name at the top of the inventory",
         )
     aws = Aws(region)
-    waited = 0.0
+    waited, short_since = 0.0, inf
     while True:
         try:
             return _read_once(aws, name, need, progress)
         except NotReady as awaited:
-            if awaited.stack and waited >= LAUNCH_SECONDS:
+            short_since = min(short_since, waited) if awaited.stack else inf
+            if awaited.stack and waited - short_since >= LAUNCH_SECONDS:
+                _tell_stopped(awaited.stack, progress)
                 progress(
                     f"stack {name}: going on without {awaited}, which it has not "
                     "launched; the activity of the group says why"
@@ -134,20 +137,24 @@ def _read_once(
         )
     outputs = discovery.read_outputs(stack)
     answers = _ask(aws, name, outputs, need)
+    found = discovery.assemble(name, aws.region, outputs, answers)
     if need is Need.ENDPOINT and any(map(is_lost, answers.databases or ())):
         progress(
             f"stack {name}: its database {outputs.database} is "
             f"{(answers.databases or ())[0]['DBInstanceStatus']}; going on, because "
             "this run does not change it"
         )
-    found = discovery.assemble(name, aws.region, outputs, answers)
-    for node in found.nodes:
+    _tell_stopped(found, progress)
+    return found
+
+
+def _tell_stopped(stack: Stack, progress: Callable[[str], None]) -> None:
+    for node in stack.nodes:
         if node.is_stopped:
             progress(
-                f"stack {name}: {node.name} ({node.instance_id}) is stopped; start it: "
-                f"aws ec2 start-instances --instance-ids {node.instance_id}"
+                f"stack {stack.name}: {node.name} ({node.instance_id}) is stopped; "
+                f"start it: aws ec2 start-instances --instance-ids {node.instance_id}"
             )
-    return found
 
 
 def _read_description(aws: Aws, name: str) -> Answer:

@@ -16,12 +16,13 @@ from pyinfra import host, logger
 
 from portway.contract.paths import ADMIN_SOCKET
 from portway.errors import PortwayError
+from portway.load_balancers.lost import is_left_out
 from portway.load_balancers.reasons import reason
 from portway.load_balancers.sockets import ASKING
 from portway.model.cluster import Cluster
 from portway.ops.framing import NodeFact
 from portway.ops.reading import once_per_run
-from portway.ops.remote import ask, is_lost, node_of_run, run
+from portway.ops.remote import ask, node_of_run, run
 
 AT_ONCE = 50
 """Commands in one line, which must fit HAProxy's buffer of 16 KiB."""
@@ -188,12 +189,12 @@ def ask_load_balancers(cluster: Cluster) -> dict[str, Balancing]:
 
     One without HAProxy does nothing with them: the stack may be new. Raises
     PortwayError for one that cannot be asked, since it may well send them clients;
-    without the address it does not, and a run that has lost it goes on.
+    without the address it does not, and a run that could not connect to it goes on.
     """
     found = {}
     for lb in cluster.load_balancers:
         node = node_of_run(lb.name)
-        if is_lost(lb.name) and not lb.holds_address:
+        if is_left_out(cluster, lb):
             once_per_run(("lost", lb.name), partial(_warn_of_lost, lb.name))
             continue
         try:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from portway.contract.paths import HAPROXY_CONFIG, LOADED_FOLDER
 from portway.errors import PortwayError
+from portway.load_balancers.lost import is_left_out
 from portway.model.cluster import Cluster
 from portway.model.fields import Mode
 from portway.model.listeners import Listener, Route
 from portway.ops.framing import NodeFact
-from portway.ops.remote import ask, is_lost, node_of_run
+from portway.ops.remote import ask, node_of_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class FoundRoutes:
     routes: tuple[Route, ...] = ()
     is_in_force: bool = True
     """Whether HAProxy has loaded them; if not, it uses others, which nothing says."""
+    is_left_out: bool = False
+    """Whether it could not be asked, and comes back with the routes that it had."""
 
 
 class RoutesFacts(NodeFact[FoundRoutes]):
@@ -72,9 +75,8 @@ def ask_routes(cluster: Cluster) -> dict[str, FoundRoutes]:
     found = {}
     for lb in cluster.load_balancers:
         node = node_of_run(lb.name)
-        if is_lost(lb.name) and not lb.holds_address:
-            # It comes back with the routes that it had.
-            found[lb.name] = FoundRoutes(is_in_force=False)
+        if is_left_out(cluster, lb):
+            found[lb.name] = FoundRoutes(is_in_force=False, is_left_out=True)
             continue
         try:
             found[lb.name] = ask(node, RoutesFacts)

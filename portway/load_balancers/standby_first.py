@@ -10,7 +10,7 @@ from portway.ops.differences import is_settled
 from portway.ops.facts import NodeFacts
 from portway.ops.operations import read_node
 from portway.ops.pyinfra_errors import Commands, failure, operation
-from portway.ops.remote import ask, node_of_run
+from portway.ops.remote import ask, is_lost, node_of_run
 from portway.render.files import WantedNode
 from portway.render.load_balancer import (
     HAPROXY,
@@ -23,8 +23,10 @@ from portway.render.load_balancer import (
 def verify_order(cluster: Cluster, lb: LoadBalancer, wanted: WantedNode) -> Commands:
     """Fail before the holder of the address is changed ahead of its standby.
 
-    That can only be if the run leaves the standby out. One that cannot be asked, or on
-    which HAProxy does not run, protects nobody: then the run goes on and says so.
+    That can only be if the run leaves the standby out, or could not connect to it; it
+    may be well, and the operator's way to it not. With ``--limit`` somebody says that
+    it is down: one that cannot be asked, or on which HAProxy does not run, protects
+    nobody, and the run goes on and says so. So it does if EC2 says that it is stopped.
     """
     active = {member.name for member in inventory.get_active_hosts()}
     if not state.is_executing or not lb.holds_address or lb.peer.name in active:
@@ -32,6 +34,17 @@ def verify_order(cluster: Cluster, lb: LoadBalancer, wanted: WantedNode) -> Comm
     if is_settled(wanted, read_node(wanted.survey)):
         return
     standby = lb.peer.name
+    if is_lost(standby) and not lb.peer.is_stopped:
+        yield failure(
+            f"{lb.name} is not changed",
+            [
+                f"it holds the address, and {standby}, its standby, does not answer: "
+                "nobody would know whether this configuration works"
+            ],
+            do=f"bring {standby} back; or, if it is down for certain, say so: "
+            f"--limit {lb.name}",
+        )
+        return
     try:
         behind = _runs_something_else(cluster, standby)
     except PortwayError as error:

@@ -29,6 +29,8 @@ SILENT_SECONDS = 40.0
 """How long it may take to answer one. With the above it is noticed within a minute."""
 STARTED = "_started_at"
 """In a host's data: when EC2 started it, in ISO 8601."""
+STOPPED = "_is_stopped"
+"""In a host's data if somebody has stopped its instance."""
 
 
 class NodeConnector(SSHConnector):
@@ -40,6 +42,9 @@ class NodeConnector(SSHConnector):
     _watcher: gevent.Greenlet | None = None
 
     def connect(self) -> None:
+        if self.host.data.get(STOPPED):
+            self.is_silent = True
+            raise ConnectError("Its instance is stopped")
         began = datetime.now(UTC)
         text = self.host.data.get(STARTED)
         started = datetime.fromisoformat(text) if text else None
@@ -132,7 +137,9 @@ class NodeConnector(SSHConnector):
 def _is_silence(error: ConnectError) -> bool:
     """Whether nobody answered, as opposed to somebody who is not let in."""
     cause = error.__cause__ or error.__context__
-    return isinstance(cause, (OSError, EOFError)) or "banner" in str(cause)
+    said = str(cause).lower()
+    late = any(word in said for word in ("banner", "timed out", "timeout"))
+    return late or isinstance(cause, (OSError, EOFError))
 
 
 def _is_about_keys(error: ConnectError) -> bool:

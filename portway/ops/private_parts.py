@@ -4,9 +4,12 @@ Each is here because the library offers no public way. A test for each fails whe
 upgrade takes it away.
 """
 
+import builtins
+import sys
 from collections.abc import Callable
 from typing import Any
 
+from gevent.socket import wait_read
 from paramiko.config import SSHConfig
 from pyinfra.api.state import State, StateStage
 
@@ -23,6 +26,26 @@ def never_ask_after_failure(state: State) -> None:
 def go_on_after_failure_if(state: State, may: Callable[[State], bool]) -> None:
     """Ask a function, not people, whether a run goes on after hosts have failed."""
     state.should_raise_failed_hosts = lambda state: not may(state)
+
+
+_input = builtins.input
+
+
+def let_signals_end_prompts() -> None:
+    """Have pyinfra's prompts wait where a signal can end the run.
+
+    They are Python's ``input``, which gevent does not know: while it reads, nothing
+    else runs, and what a signal begins would wait for somebody to press Enter.
+    """
+    builtins.input = _input_when_ready
+
+
+def _input_when_ready(prompt: object = "", /) -> str:
+    if not sys.stdin.isatty():
+        return _input(prompt)
+    print(prompt, end="", flush=True)
+    wait_read(sys.stdin.fileno())  # a terminal has a whole line, or nothing
+    return _input()
 
 
 def set_answer_timeout_pg8000(connection: Any, seconds: float) -> None:

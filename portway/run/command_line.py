@@ -18,7 +18,10 @@ import gevent
 from pyinfra.context import ctx_state
 
 from portway.errors import PortwayError
-from portway.ops.private_parts import never_ask_after_failure
+from portway.ops.private_parts import (
+    let_signals_end_prompts,
+    never_ask_after_failure,
+)
 
 REFUSED = {
     "no_wait": "a failure would not stop the other nodes, nor fail the run",
@@ -75,6 +78,7 @@ def stop_at_the_first_failure() -> None:
     exit with status 0 when interrupted.
     """
     never_ask_after_failure(ctx_state.get())  # type: ignore[no-untyped-call]
+    let_signals_end_prompts()
 
     def end(number: int) -> None:
         with contextlib.suppress(OSError):  # the terminal may be gone

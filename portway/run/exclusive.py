@@ -114,5 +114,8 @@ class GoingBack:
     @staticmethod
     def _agrees(text: str) -> bool:
         logger.warning(text)
-        answer: str = click.prompt("    Go back? yes or no", default="no", err=True)
-        return answer.strip().lower() == "yes"
+        click.echo("    Go back? yes or no [no]: ", nl=False, err=True)
+        try:
+            return input().strip().lower() == "yes"
+        except EOFError:
+            return False

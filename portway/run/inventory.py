@@ -19,7 +19,12 @@ from portway.errors import PortwayError
 from portway.model.cluster import Cluster
 from portway.model.settings import settings_from
 from portway.model.stack import Node, Role, Stack
-from portway.ops.connector import STARTED, NodeConnector, connect_as_nodes
+from portway.ops.connector import (
+    STARTED,
+    STOPPED,
+    NodeConnector,
+    connect_as_nodes,
+)
 from portway.ops.private_parts import before_connecting, go_on_after_failure_if
 from portway.ops.pyinfra_errors import for_pyinfra
 from portway.ops.reading import readings
@@ -76,6 +81,7 @@ def _hosts(stack: str, region: str, role: Role) -> Hosts:
 
 def _host_data(node: Node) -> dict[str, str]:
     data = {"ssh_hostname": node.address, INSTANCE: node.instance_id}
+    data |= {STOPPED: "yes"} if node.is_stopped else {}
     return data | ({STARTED: node.started_at.isoformat()} if node.started_at else {})
 
 
@@ -117,11 +123,8 @@ def _goes_on(run: Run, state: State) -> bool:
     if state.current_stage is not StateStage.Connect or not files:
         return False
     lost = {host.name for host in state.failed_hosts if _is_silent(host)}
-    if len(lost) < len(state.failed_hosts):
-        return False
     left = {host.name for host in state.active_hosts}
-    changed = {role for file in files for role in CHANGES.get(file, tuple(Role))}
-    if not all(left & {n.name for n in run.stack.with_role(r)} for r in changed):
+    if len(lost) < len(state.failed_hosts) or not _has_work(run, files, lost, left):
         return False
     for node in run.stack.nodes:
         if node.name in lost:
@@ -130,6 +133,18 @@ def _goes_on(run: Run, state: State) -> bool:
                 "can be done without it and ends with status 1; run it again when the "
                 "node is back"
             )
+    return True
+
+
+def _has_work(run: Run, files: Iterable[str], lost: set[str], left: set[str]) -> bool:
+    """Whether each kind of node that these deploys change has one that is left."""
+    for file in files:
+        for role in CHANGES.get(file, tuple(Role)):
+            members = {node.name for node in run.stack.with_role(role)} & (lost | left)
+            if members and not members & left:
+                return False
+            if file == "transfer.py" and members & lost:
+                return False  # it is about both
     return True
 
 
@@ -151,8 +166,9 @@ def _prepare_to_connect(run: Run) -> None:
         for host in state.inventory
         if state.is_host_in_limit(host) and host.connector_cls is SSHConnector
     ]
-    nodes = reached(run.stack, hosts)
-    connect_as_nodes(state, [node.host for node in nodes])
+    found = reached(run.stack, hosts)
+    connect_as_nodes(state, [node.host for node in found])
+    nodes = [node for node in found if not node.node.is_stopped]
     unknown = [node for node in nodes if _trusts(node) and not node.is_known()]
     if unknown:
         trust(run.stack, unknown, lambda line: logger.info(f"    {line}"))

@@ -74,7 +74,7 @@ def test_a_name_that_is_unique_is_used_alone(
     names = {node.instance_id: node.name for node in discover().nodes}
 
     assert names[first] == "app-1"
-    assert names[second] == "app"
+    assert names[second] == f"app-{second}", "its group has two, which are called app"
 
 
 def test_names_that_differ_in_case_only_get_their_ids(

@@ -8,8 +8,16 @@ import pytest
 
 from lab.faults import interface as faults
 from lab.plan.names import Lab
-from tests.lab.deploys.test_application import stored, versions
-from tests.lab.system import Result, System, changes, output, stream, wait_until
+from tests.lab.deploys.test_application import drained_on, stored, versions
+from tests.lab.system import (
+    PYINFRA,
+    Result,
+    System,
+    changes,
+    output,
+    stream,
+    wait_until,
+)
 
 NEWER = ("-y", "--data", "app_version=2.0.0")
 BOOTED = ("--data", "boot_timeout=0")
@@ -75,24 +83,59 @@ def test_standby_without_power_stops_neither_a_roll_nor_its_peer(usual: Usual) -
         text = usual.without("lb-2", *NEWER, what="app")
     assert set(versions(system).values()) == {"2.0.0"}
     assert "lb-2 does not hold the address and cannot be asked" in text
-    usual.without("lb-2", "-y", *setting, what="lb")
+    usual.without("lb-2", what="lb")
+
+    before = system.node("lb-1", "cat /etc/haproxy/haproxy.cfg").stdout
+    refused = output(system.deploy("-y", *setting, *BOOTED, what="lb", check=False))
+    assert "its standby, does not answer: nobody would know whether" in refused
+    assert system.node("lb-1", "cat /etc/haproxy/haproxy.cfg").stdout == before
+    sure = ("-y", "--limit", "lb-1", *setting, *BOOTED)
+    assert "though its standby is not" in output(system.deploy(*sure))
     assert loads_what_it_has(system, "lb-1")
     config = system.node("lb-1", "cat /etc/haproxy/haproxy.cfg").stdout
     assert "hard-stop-after 500s" in config
-    usual.without("lb-2", what="site")  # rolls back, too
-    assert set(versions(system).values()) == {"1.0.0"}
 
 
 def test_holder_without_power_leaves_its_peer_to_work_with(usual: Usual) -> None:
     system = usual.system
     faults.power_off(Lab(system.name), "lb-1")
     wait_until(lambda: system.holder == "lb-2", 20, "the address at lb-2")
-    usual.without("lb-1", "-y", "--data", "transfer_to=lb-2", what="transfer")
+    target = ("--data", "transfer_to=lb-2")
+    result = system.deploy("-y", *target, *BOOTED, what="transfer", check=False)
+    assert result.returncode == 1
+    assert "does what can be done" not in output(result), "it is about both"
     usual.without("lb-1", *NEWER, what="app")
     assert set(versions(system).values()) == {"2.0.0"}
-    usual.without("lb-1", what="site")
+    usual.without("lb-1", what="site")  # it rolls back
     assert set(versions(system).values()) == {"1.0.0"}
     assert system.ask(9001) != ""
+
+
+def test_lost_load_balancer_that_takes_the_address_is_not_passed_over(
+    usual: Usual,
+) -> None:
+    """It comes back in the middle of a run, which could not connect to it before."""
+    system, lab = usual.system, Lab(usual.system.name)
+    system.node("lb-2", "systemctl stop ssh.socket ssh")
+    slow = (*NEWER, *BOOTED, "--data", "drain_timeout=60")
+    words = (PYINFRA, "inventories/lab.py", "deploys/app.py", *slow)
+    try:
+        with (
+            stream(system, 9001) as one,
+            stream(system, 9001) as two,
+            system.started("run", "--", *words) as run,
+        ):
+            wait_until(
+                lambda: drained_on(system, "lb-1") != set(), 60, "a drained node"
+            )
+            faults.stop(lab, "lb-1", "haproxy")
+            wait_until(lambda: system.holder == "lb-2", 20, "the address at lb-2")
+            del one, two
+    finally:
+        system.node("lb-2", "systemctl start ssh")
+    assert run.returncode == 1, output(run)
+    assert "lb-2 may be sending clients to an application node" in output(run)
+    assert set(versions(system).values()) == {"1.0.0"}
 
 
 def test_holder_that_serves_and_cannot_be_asked_keeps_nodes_in_service(
@@ -111,16 +154,20 @@ def test_holder_that_serves_and_cannot_be_asked_keeps_nodes_in_service(
     assert set(versions(system).values()) == {"1.0.0"}
 
 
-def test_frozen_application_node_stops_no_work_on_the_other(usual: Usual) -> None:
+def test_last_node_that_serves_is_left_alone_unless_somebody_insists(
+    usual: Usual,
+) -> None:
     system = usual.system
     lab = Lab(system.name)
     faults.freeze(lab, "app-2")
     wait_until(lambda: system.answering_nodes(9001, 4) == {"app-1"}, 30, "only app-1")
-    usual.without("app-2", *NEWER, what="app")
+    usual.without("app-2", what="app")  # nothing is to be done
+    refused = output(system.deploy(*NEWER, *BOOTED, what="app", check=False))
+    assert "app-1 is the only application node that serves, and app-2 can" in refused
+    assert system.ask(9001).startswith("app-1 ")
+    system.deploy(*NEWER, "--limit", "app-1", *BOOTED, what="app")
     faults.thaw(lab, "app-2")
     assert versions(system) == {"app-1": "2.0.0", "app-2": "1.0.0"}
-    usual.system.deploy(*NEWER, what="app")
-    assert set(versions(system).values()) == {"2.0.0"}
 
 
 STOP = """

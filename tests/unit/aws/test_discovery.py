@@ -384,3 +384,28 @@ def test_database_that_was_not_asked_for_is_missed_only_by_what_needs_it() -> No
     assert Stack.from_dict(found.to_dict()) == found
     with pytest.raises(PortwayError, match="did not read its database"):
         found.needed_database()
+
+
+@pytest.mark.parametrize("status", ["failed", "restore-error"])
+def test_lost_database_without_an_endpoint_is_not_waited_for(status: str) -> None:
+    """It will have none."""
+    lost = [{"DBInstanceStatus": status, "Engine": "postgres"}]
+    with pytest.raises(PortwayError, match=f"its database db is {status}"):
+        read(databases=lost, need=Need.ENDPOINT)
+
+
+def test_one_of_several_that_is_alone_keeps_its_name() -> None:
+    """One zone may be without capacity for hours."""
+    both = [*answers().instances, instance(4, Role.APPLICATION, "app")]
+    tags = [{"Key": "Name", "Value": "app"}]
+    of_two = group(2, n3="InService", n4="InService")
+    alone = group(2, n3="InService")
+    for found in (of_two, alone):
+        found[0]["Tags"] = tags
+
+    names = {n.name for n in read(instances=both, groups=of_two).nodes}
+    with pytest.raises(NotReady) as caught:
+        read(groups=alone)
+
+    assert caught.value.stack
+    assert {n.name for n in caught.value.stack.nodes} < names

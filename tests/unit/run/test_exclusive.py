@@ -1,8 +1,8 @@
 """Who is asked before nodes are taken back, and what they are told."""
 
+import builtins
 from dataclasses import replace
 
-import click
 import pytest
 from pyinfra import logger
 
@@ -40,7 +40,7 @@ def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What somebody answers, in this order."""
     given: list[str] = []
-    monkeypatch.setattr(click, "prompt", lambda *_, **__: given.pop(0))
+    monkeypatch.setattr(builtins, "input", lambda: given.pop(0))
     return given
 
 

@@ -127,6 +127,7 @@ def goes_on(
         ("site.py", ["lb-2", "app-1"], True),
         ("site.py", ["lb-1", "lb-2"], False),
         ("", ["lb-1"], False),
+        ("transfer.py", ["lb-1"], False),
     ],
 )
 def test_run_goes_on_without_nodes_while_others_have_work(

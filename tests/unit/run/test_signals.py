@@ -1,5 +1,8 @@
 """Signals end a run in a way that gives its lease back."""
 
+import contextlib
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -48,6 +51,37 @@ def test_run_under_nohup_outlives_its_terminal() -> None:
     with ctx_state.use(State()):
         stop_at_the_first_failure()
     deliver(signal.SIGHUP)
+
+
+ASKS = """
+from gevent import monkey; monkey.patch_all()
+from pyinfra.api.state import State
+from pyinfra.context import ctx_state
+from portway.run.command_line import stop_at_the_first_failure
+with ctx_state.use(State()):
+    stop_at_the_first_failure()
+print("got", input("what? "))
+"""
+
+
+@pytest.mark.parametrize(("typed", "status"), [(b"\x03", 130), (b"yes\n", 0)])
+def test_prompt_is_ended_by_a_signal_and_answered_by_a_line(
+    typed: bytes, status: int
+) -> None:
+    """Enter would be the answer that begins the run."""
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(sys.executable, [sys.executable, "-c", ASKS])
+    shown = b""
+    while b"what? " not in shown:
+        shown += os.read(terminal, 1000)
+    os.write(terminal, typed)
+    with contextlib.suppress(OSError):  # it has ended
+        while more := os.read(terminal, 1000):
+            shown += more
+    _, ended = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(ended) == status, shown
+    assert (b"got yes" in shown) is (status == 0)
 
 
 class Lock:
