@@ -41,7 +41,8 @@ def haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Haproxy
         return found.shell(script, stdin)
 
     monkeypatch.setattr(sockets, "node_of_run", str)
-    monkeypatch.setattr(sockets, "is_lost", lambda _: False)
+    monkeypatch.setattr(sockets, "is_left_out", lambda *_: False)
+    monkeypatch.setattr(draining, "is_lost", lambda _: False)
     monkeypatch.setattr(sockets, "ask", ask)
     monkeypatch.setattr(sockets, "run", run)
     yield found
