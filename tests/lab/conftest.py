@@ -15,7 +15,13 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 NAME = (os.environ.get("PORTWAY_LAB") or "pwtest") + WORKER
 
 
-LONGEST = ("test_client_changes", "test_debian_12", "test_application", "test_upgrade")
+LONGEST = (
+    "test_client_changes",
+    "test_debian_12",
+    "test_application",
+    "test_bad_night",
+    "test_upgrade",
+)
 """Files that begin first, so that none of them is what everybody waits for at last."""
 
 

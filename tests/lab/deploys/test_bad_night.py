@@ -55,8 +55,9 @@ class Usual:
 
 
 @pytest.fixture(scope="module")
-def measured(site: System) -> Usual:
-    return Usual(site)
+def measured(site: System) -> Iterator[Usual]:
+    yield Usual(site)
+    assert changes(site.deploy(what="site")) == 0
 
 
 @pytest.fixture
@@ -68,7 +69,6 @@ def usual(measured: Usual) -> Iterator[Usual]:
     settled = site.deploy(what="site")
     assert "does not answer" not in output(settled)
     wait_until(lambda: site.masters() == ["lb-1"], 30, "lb-1 is master again")
-    assert changes(site.deploy(what="site")) == 0
 
 
 def loads_what_it_has(system: System, node: str) -> bool:
