@@ -138,11 +138,11 @@ def _read_once(
     outputs = discovery.read_outputs(stack)
     answers = _ask(aws, name, outputs, need)
     found = discovery.assemble(name, aws.region, outputs, answers)
-    if need is Need.ENDPOINT and any(map(is_lost, answers.databases or ())):
+    for database in filter(is_lost, answers.databases or ()):
         progress(
             f"stack {name}: its database {outputs.database} is "
-            f"{(answers.databases or ())[0]['DBInstanceStatus']}; going on, because "
-            "this run does not change it"
+            f"{database['DBInstanceStatus']}; going on, because this run does not "
+            "change it"
         )
     _tell_stopped(found, progress)
     return found

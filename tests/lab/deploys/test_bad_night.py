@@ -71,11 +71,6 @@ def usual(measured: Usual) -> Iterator[Usual]:
     wait_until(lambda: site.masters() == ["lb-1"], 30, "lb-1 is master again")
 
 
-def loads_what_it_has(system: System, node: str) -> bool:
-    disk, loaded = system.loaded(node)
-    return disk == loaded
-
-
 def test_standby_without_power_stops_neither_a_roll_nor_its_peer(usual: Usual) -> None:
     system, setting = usual.system, ("--data", "hard_stop_after=500")
     faults.power_off(Lab(system.name), "lb-2")
@@ -92,7 +87,8 @@ def test_standby_without_power_stops_neither_a_roll_nor_its_peer(usual: Usual) -
     assert system.node("lb-1", "cat /etc/haproxy/haproxy.cfg").stdout == before
     sure = ("-y", "--limit", "lb-1", *setting, *BOOTED)
     assert "though its standby is not" in output(system.deploy(*sure))
-    assert loads_what_it_has(system, "lb-1")
+    disk, loaded = system.loaded("lb-1")
+    assert disk == loaded
     config = system.node("lb-1", "cat /etc/haproxy/haproxy.cfg").stdout
     assert "hard-stop-after 500s" in config
 

@@ -8,6 +8,7 @@ from pyinfra.api.state import State, StateStage
 
 from portway.ops.private_parts import (
     before_connecting,
+    go_on_after_failure_if,
     host_patterns,
     never_ask_after_failure,
     set_answer_timeout_pg8000,
@@ -25,6 +26,19 @@ def test_failure_ends_the_run_without_a_question() -> None:
     state.activate_host(first)
     state.failed_hosts.clear()
     never_ask_after_failure(state)
+    with pytest.raises(PyinfraError, match="hosts failed"):
+        state.fail_hosts({first})
+
+
+def test_run_that_may_goes_on_after_a_failure_and_no_other_does() -> None:
+    state = State(Inventory(([("lb-1", {}), ("lb-2", {})], {})), Config(FAIL_PERCENT=0))
+    first, second = state.inventory.get_host("lb-1"), state.inventory.get_host("lb-2")
+    for host in (first, second):
+        state.activate_host(host)
+    go_on_after_failure_if(state, lambda _: True)
+    state.fail_hosts({first})
+    state.activate_host(first)
+    go_on_after_failure_if(state, lambda _: False)
     with pytest.raises(PyinfraError, match="hosts failed"):
         state.fail_hosts({first})
 

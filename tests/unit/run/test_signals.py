@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -77,8 +78,9 @@ def test_prompt_is_ended_by_a_signal_and_answered_by_a_line(
         shown += os.read(terminal, 1000)
     os.write(terminal, typed)
     with contextlib.suppress(OSError):  # it has ended
-        while more := os.read(terminal, 1000):
-            shown += more
+        while select.select([terminal], [], [], 10)[0]:
+            shown += os.read(terminal, 1000)
+        os.kill(process, signal.SIGKILL)
     _, ended = os.waitpid(process, 0)
     assert os.waitstatus_to_exitcode(ended) == status, shown
     assert (b"got yes" in shown) is (status == 0)
