@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+GROUP_DATA = "group_data"
+"""The source of a Problem that a setting has."""
+
 MOST_SHOWN = 50
 """How many problems an error lists before it only counts."""
 

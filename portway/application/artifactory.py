@@ -12,9 +12,9 @@ import requests
 from pydantic import SecretStr
 from requests.auth import AuthBase
 
-from portway.errors import PortwayError, Problem, refuse_if_any
+from portway.errors import GROUP_DATA, PortwayError, Problem, refuse_if_any
 from portway.model.releases import Release
-from portway.model.settings import SOURCE, Settings
+from portway.model.settings import Settings
 
 TIMEOUT = (5.0, 20.0)
 """Seconds to connect, and to wait for an answer."""
@@ -63,14 +63,14 @@ def find_release(
     pinned = settings.artifact_sha256
     if pinned is not None and stated is not None and pinned != stated:
         raise PortwayError(
-            f"{about}: artifact_sha256 in {SOURCE} is {pinned}, but Artifactory gives "
-            f"{stated} for {place}",
+            f"{about}: artifact_sha256 in {GROUP_DATA} is {pinned}, but Artifactory "
+            f"gives {stated} for {place}",
             do="set the right one, or find out who changed the archive",
         )
     if (sha256 := pinned or stated) is None:
         raise PortwayError(
             f"{about}: Artifactory gives no SHA-256 for {place}",
-            do=f"have it calculate one, or set artifact_sha256 in {SOURCE}",
+            do=f"have it calculate one, or set artifact_sha256 in {GROUP_DATA}",
         )
     return Release(str(settings.app_version), f"{base}/{place}", sha256)
 
@@ -78,7 +78,9 @@ def find_release(
 def _missing(settings: Settings) -> Iterator[Problem]:
     for name in ("app_version", "artifactory_url", "artifactory_repository"):
         if getattr(settings, name) is None:
-            yield Problem(SOURCE, "", f'"{name}" is missing; the application needs it')
+            yield Problem(
+                GROUP_DATA, "", f'"{name}" is missing; the application needs it'
+            )
 
 
 def _path(settings: Settings) -> str:
@@ -105,7 +107,8 @@ def _ask(
                 raise PortwayError(
                     f"{about}: Artifactory cannot be reached at {url} "
                     f"({_reason(error)})",
-                    do=f"check artifactory_url in {SOURCE} and the network from here",
+                    do=f"check artifactory_url in {GROUP_DATA} and the network from "
+                    "here",
                 ) from error
         sleep(2.0**attempt / 2)
     raise AssertionError("unreachable")
@@ -125,13 +128,14 @@ def _refuse_status(
     if status in (401, 403):
         raise PortwayError(
             f"{about}: Artifactory asks for a token for {place} (HTTP {status})",
-            do=f"name a secret that holds one in artifactory_token_secret in {SOURCE}",
+            do="name a secret that holds one in artifactory_token_secret in "
+            f"{GROUP_DATA}",
         )
     if status == 404:
         raise PortwayError(
             f"{about}: Artifactory has no {place}",
             do=f"check app_version, "
-            f"artifactory_repository and artifact_path in {SOURCE}",
+            f"artifactory_repository and artifact_path in {GROUP_DATA}",
         )
     if status != 200:
         raise PortwayError(
@@ -149,7 +153,7 @@ def _checksum(answer: requests.Response, about: str, place: str) -> str | None:
         raise PortwayError(
             f"{about}: what answers for {place} is not Artifactory's storage API, or "
             f"it is a folder there",
-            do=f"check artifactory_url and artifact_path in {SOURCE}",
+            do=f"check artifactory_url and artifact_path in {GROUP_DATA}",
         ) from None
     return str(stated).lower() if stated else None
 

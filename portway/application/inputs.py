@@ -7,9 +7,8 @@ from pydantic import SecretStr
 from portway.application.artifactory import find_release
 from portway.aws.logins import read_application_login
 from portway.aws.secrets import read_secret
-from portway.errors import PortwayError
+from portway.errors import GROUP_DATA, PortwayError
 from portway.model.cluster import Cluster
-from portway.model.settings import SOURCE
 from portway.render.application import Inputs
 
 
@@ -42,7 +41,7 @@ def _read_token(cluster: Cluster) -> SecretStr | None:
 def _read_authority(file: str | None) -> str:
     if file is None:
         raise PortwayError(
-            f"{SOURCE}: database_ca_file is not set, so the application could not "
+            f"{GROUP_DATA}: database_ca_file is not set, so the application could not "
             "verify its database",
             do="set it to the file with the database's certificate "
             "authorities, for RDS global-bundle.pem",
@@ -51,5 +50,5 @@ def _read_authority(file: str | None) -> str:
         return Path(file).read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise PortwayError(
-            f"{SOURCE}: database_ca_file: {file} cannot be read: {error}"
+            f"{GROUP_DATA}: database_ca_file: {file} cannot be read: {error}"
         ) from error

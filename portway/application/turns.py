@@ -5,10 +5,9 @@ from collections.abc import Collection, Iterator, Mapping
 
 from portway.application.draining import serves
 from portway.application.pending import Pending
-from portway.errors import PortwayError
+from portway.errors import GROUP_DATA, PortwayError
 from portway.load_balancers.haproxy import Balancing
 from portway.model.cluster import Cluster
-from portway.model.settings import SOURCE
 from portway.model.stack import Node, Role
 
 Turns = tuple[tuple[str, ...], ...]
@@ -40,7 +39,7 @@ def turns(
     size = cluster.settings.app_batch
     if len(serving) > 1 and size >= len(nodes):
         raise PortwayError(
-            f"{SOURCE}: app_batch {size} would take every application node out of "
+            f"{GROUP_DATA}: app_batch {size} would take every application node out of "
             f"service at once ({', '.join(node.name for node in nodes)})",
             do=f"set it to {len(nodes) - 1} or less; for one run with --data "
             f"app_batch={len(nodes) - 1}",

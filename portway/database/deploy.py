@@ -22,9 +22,8 @@ from portway.database.state import (
     FoundDatabase,
     WantedDatabase,
 )
-from portway.errors import PortwayError, refuse_if_any
+from portway.errors import GROUP_DATA, PortwayError, refuse_if_any
 from portway.model.cluster import Cluster
-from portway.model.settings import SOURCE
 from portway.model.stack import Role
 from portway.ops.pyinfra_errors import Commands, for_pyinfra, operation, reported
 from portway.ops.reading import is_confirmed, once_per_host, once_per_run
@@ -75,7 +74,7 @@ def _read_access(cluster: Cluster) -> Access:
     node = inventory.get_host(host.name)
     if settings.database_ca_file is None:
         raise PortwayError(
-            f"{SOURCE}: database_ca_file is not set, so the database's certificate "
+            f"{GROUP_DATA}: database_ca_file is not set, so the database's certificate "
             "could not be verified",
             do="set it to the file with the database's certificate "
             "authorities, for RDS global-bundle.pem",

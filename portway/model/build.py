@@ -4,16 +4,21 @@ Everything that can be refused is refused here, before a node is touched, all pr
 at once.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from portway.errors import Problem, refuse_if_any
-from portway.model.clients import Client, Clients
+from portway.errors import GROUP_DATA, Problem, refuse_if_any
 from portway.model.cluster import Backend, Cluster, Frontend, LoadBalancer, Server
 from portway.model.priorities import CLAIM_WEIGHT, Priorities, violations
 from portway.model.problems import client_problems, pair_problems
-from portway.model.settings import SOURCE, Settings
 from portway.model.stack import Node, Role, Stack
+
+if TYPE_CHECKING:  # pydantic is most of what an import of these costs
+    from portway.model.clients import Client, Clients
+    from portway.model.settings import Settings
 
 
 def build_cluster(stack: Stack, settings: Settings, clients: Clients) -> Cluster:
@@ -27,7 +32,7 @@ def build_cluster(stack: Stack, settings: Settings, clients: Clients) -> Cluster
     priorities = Priorities(
         settings.master_priority, settings.backup_priority, settings.check_weight
     )
-    problems += [Problem(SOURCE, "", text) for text in violations(priorities)]
+    problems += [Problem(GROUP_DATA, "", text) for text in violations(priorities)]
     problems += pair_problems(stack)
     refuse_if_any(problems)
     enabled = sorted(

@@ -3,14 +3,20 @@
 ``portway.model.build`` makes them.
 """
 
+from __future__ import annotations
+
 import zlib
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
+from typing import TYPE_CHECKING
 
-from portway.model.fields import Balance, Mode
 from portway.model.health import HealthCheck
-from portway.model.settings import Settings
 from portway.model.stack import Node, Stack
+
+if TYPE_CHECKING:  # pydantic is most of what an import of these costs
+    from ipaddress import IPv4Network, IPv6Network
+
+    from portway.model.fields import Balance, Mode
+    from portway.model.settings import Settings
 
 STATS_FRONTEND = "stats"
 

@@ -1,13 +1,18 @@
 """Everything that makes a stack, its settings and its clients impossible to deploy."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from portway.contract.address import AddressKind
 from portway.errors import Problem
-from portway.model.clients import Client, Clients
 from portway.model.cluster import STATS_FRONTEND, Server
-from portway.model.settings import Settings
 from portway.model.stack import Node, Ports, Role, Stack
+
+if TYPE_CHECKING:  # pydantic is most of what an import of these costs
+    from portway.model.clients import Client, Clients
+    from portway.model.settings import Settings
 
 SSH_PORT = 22
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from portway.errors import refuse_if_any
+from portway.errors import GROUP_DATA, refuse_if_any
 from portway.model.fields import (
     LONGEST_TIMEOUT,
     Address,
@@ -33,8 +33,6 @@ from portway.model.fields import (
     Version,
 )
 from portway.model.validation import model_problems
-
-SOURCE = "group_data"
 
 
 class Settings(BaseModel):
@@ -321,5 +319,5 @@ def settings_from(data: Mapping[str, object]) -> Settings:
     try:
         return Settings.model_validate(own)
     except ValidationError as error:
-        refuse_if_any(model_problems(error, SOURCE, "", Settings.model_fields))
+        refuse_if_any(model_problems(error, GROUP_DATA, "", Settings.model_fields))
         raise

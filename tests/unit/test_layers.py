@@ -214,3 +214,10 @@ def test_pure_packages_load_no_framework(module: str) -> None:
     loaded = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT)
     tops = {name.split(".")[0] for name in loaded.decode().split()}
     assert not tops & {"pyinfra", "boto3", "botocore", "pg8000", "pymysql", "gevent"}
+
+
+def test_a_cluster_is_joined_without_pydantic() -> None:
+    """It takes most of the time of an import; only who reads files needs it."""
+    program = "import sys, portway.model.build; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT)
+    assert "pydantic" not in loaded.decode().split()
