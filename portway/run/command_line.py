@@ -5,11 +5,13 @@ order.
 """
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import PurePath
 from typing import Any
 
@@ -79,6 +81,7 @@ def stop_at_the_first_failure() -> None:
     """
     never_ask_after_failure(ctx_state.get())  # type: ignore[no-untyped-call]
     let_signals_end_prompts()
+    _wake_for_signals()
 
     def end(number: int) -> None:
         with contextlib.suppress(OSError):  # the terminal may be gone
@@ -94,6 +97,22 @@ def stop_at_the_first_failure() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, interrupted)
+
+
+@cache
+def _wake_for_signals() -> object:
+    """Have a signal end gevent's waiting.
+
+    One that arrives when it has just begun to wait would be noticed with the next
+    event only: at a prompt, when somebody types.
+    """
+    reader, writer = os.pipe()
+    for end in (reader, writer):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    watcher = gevent.get_hub().loop.io(reader, 1, ref=False)
+    watcher.start(lambda: os.read(reader, 4096))
+    return watcher
 
 
 def refuse_unsafe_options(

@@ -72,6 +72,7 @@ def test_prompt_is_ended_by_a_signal_and_answered_by_a_line(
     """Enter would be the answer that begins the run."""
     process, terminal = pty.fork()
     if process == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a job in the background has none
         os.execv(sys.executable, [sys.executable, "-c", ASKS])
     shown = b""
     while b"what? " not in shown:
@@ -135,4 +136,29 @@ gevent.sleep(20)
 def test_signal_during_a_fork_ends_the_run_too() -> None:
     """The interpreter ignores what is raised then; a run starts git, for one."""
     ended = subprocess.run([sys.executable, "-c", FORKS], check=False, timeout=15)
+    assert ended.returncode == 128 + signal.SIGTERM
+
+
+WAITS = """
+import os, signal, threading, time
+import gevent
+from pyinfra.api.state import State
+from pyinfra.context import ctx_state
+from portway.run.command_line import stop_at_the_first_failure
+with ctx_state.use(State()):
+    stop_at_the_first_failure()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+def deliver():
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=deliver, daemon=True).start()
+gevent.sleep(20)
+"""
+"""Another thread gets the signal, so that the wait itself is not interrupted: as if it
+had come just before."""
+
+
+def test_signal_that_comes_just_before_a_wait_ends_it() -> None:
+    ended = subprocess.run([sys.executable, "-c", WAITS], check=False, timeout=15)
     assert ended.returncode == 128 + signal.SIGTERM
