@@ -31,8 +31,8 @@ _KEPT = {
 }
 """What a stack keeps when it is updated, unless it is the template's default."""
 
-GROUP_NAME_TAG = "app"
-"""The Name that instances of the scaling group are launched with."""
+MACHINE_TAG = "lab:machine"
+"""What the lab calls an instance of the scaling group; AWS calls them all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,25 +177,35 @@ def outputs() -> dict[str, str]:
 
 
 def name_instances() -> None:
-    """Give the group's instances names of their own, the lowest free number first."""
+    """Give the group's instances machines, the lowest free number first.
+
+    In a tag that nothing but the lab reads.
+    """
     ec2 = client("ec2")
     instances = sorted(
         _instances(ec2, ["pending", "running", "stopping", "stopped"]),
         key=lambda i: (i["LaunchTime"], i["InstanceId"]),
     )
-    taken = {_tags(instance).get("Name", "") for instance in instances}
+    taken = {_machine(_tags(instance)) for instance in instances}
     for instance in instances:
-        if _tags(instance).get("Name") != GROUP_NAME_TAG:
+        tags = _tags(instance)
+        if "aws:autoscaling:groupName" not in tags or MACHINE_TAG in tags:
             continue
         name = next(
             candidate
             for number in range(1, len(instances) + 1)
-            if (candidate := f"{GROUP_NAME_TAG}-{number}") not in taken
+            if (candidate := f"{_machine(tags)}-{number}") not in taken
         )
         taken.add(name)
         ec2.create_tags(
-            Resources=[instance["InstanceId"]], Tags=[{"Key": "Name", "Value": name}]
+            Resources=[instance["InstanceId"]],
+            Tags=[{"Key": MACHINE_TAG, "Value": name}],
         )
+
+
+def _machine(tags: dict[str, str]) -> str:
+    name = tags.get(MACHINE_TAG) or tags.get("Name", "")
+    return re.sub(r"[^a-z0-9-]", "-", name.lower())
 
 
 def machines() -> tuple[Machine, ...]:
@@ -222,8 +232,7 @@ def _instance_machines(ec2: Any, subnets: dict[str, str]) -> Iterator[Machine]:
         tags = _tags(instance)
         interface = instance["NetworkInterfaces"][0]
         yield Machine(
-            node=re.sub(r"[^a-z0-9-]", "-", tags.get("Name", "").lower())
-            or instance["InstanceId"],
+            node=_machine(tags) or instance["InstanceId"],
             role=tags.get("portway:role", ""),
             id=instance["InstanceId"],
             interface_id=interface["NetworkInterfaceId"],

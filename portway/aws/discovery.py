@@ -17,11 +17,10 @@ from portway.aws.instances import (
     label,
     listed,
     missing_application_nodes,
-    name_nodes,
-    shared_name,
     state,
     stopped_peer,
 )
+from portway.aws.names import assign_slots, name_nodes, possible_names
 from portway.contract.address import AddressKind, address_objects
 from portway.errors import PortwayError
 from portway.model.stack import Database, Ports, Stack, VirtualAddress
@@ -161,10 +160,12 @@ def assemble(name: str, region: str, outputs: Outputs, answers: Answers) -> Stac
     virtual_address = _virtual_address(name, outputs, answers.address)
     if awaited or (missing and not has_application_nodes(alive)):
         raise NotReady(", ".join([*missing, *awaited]))
+    slots = assign_slots(answers.instances, alive, group)
     stack = Stack(
         name=name,
         region=region,
-        nodes=name_nodes(name, alive, shared_name(group)),
+        nodes=name_nodes(name, alive, slots),
+        names=possible_names(group, slots),
         database=database,
         virtual_address=virtual_address,
         ports=outputs.ports,

@@ -1,13 +1,11 @@
 """Turns EC2 instances, as AWS describes them, into the nodes of a stack.
 
 Pure. It refuses what no deploy can work with: load balancers that are not two, two
-preferred masters, no application nodes, names that cannot be host names.
+preferred masters, no application nodes.
 """
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from portway.errors import PortwayError
@@ -16,7 +14,6 @@ from portway.model.stack import Node, Role
 Answer = dict[str, Any]
 """Something as boto3 returns it."""
 
-HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 ALIVE = ("pending", "running")
 OUT_OF_SERVICE = ("Terminat", "EnteringStandby", "Standby", "Quarantined", "Warmed:")
 """How the states begin in which a scaling group keeps an instance that is no node."""
@@ -88,7 +85,7 @@ def check_load_balancers(
 def _check_preferred_masters(name: str, found: Iterable[Answer]) -> None:
     preferred = []
     for instance in found:
-        value = _tags(instance).get("portway:master")
+        value = tags_of(instance).get("portway:master")
         if value not in (None, "true", "false"):
             raise PortwayError(
                 f"stack {name}: {label(instance)} has the tag portway:master={value}",
@@ -129,41 +126,10 @@ def missing_application_nodes(
     return []
 
 
-def shared_name(group: Answer) -> str:
-    """The Name tag that a scaling group gives to its instances, if they are several.
-
-    One of several that is alone for a while must not be called otherwise meanwhile.
-    """
-    names = (t["Value"] for t in group.get("Tags", []) if t["Key"] == "Name")
-    return next(names, "") if group["DesiredCapacity"] > 1 else ""
-
-
-def name_nodes(
-    name: str, instances: Sequence[Answer], shared: str = ""
-) -> tuple[Node, ...]:
-    """Name every instance: its Name tag if that is unique, else with its id added.
-
-    ``shared`` is a Name tag that counts as that of several.
-    """
-    # Host names are not case-sensitive.
-    carried = Counter(_tags(i).get("Name", "").casefold() for i in instances)
-    carried[shared.casefold()] += 2
-    nodes = []
-    for instance in instances:
-        tag = _tags(instance).get("Name", "")
-        unique = tag and carried[tag.casefold()] == 1
-        given = tag if unique else "-".join(filter(None, (tag, instance["InstanceId"])))
-        if not HOST_NAME.fullmatch(given):
-            raise PortwayError(
-                f'stack {name}: {instance["InstanceId"]} has the Name tag "{tag}", '
-                "which cannot be a host name",
-                do="use letters, digits, - and . only, at most 63 in all",
-            )
-        nodes.append(_node(name, instance, given))
-    return tuple(sorted(nodes, key=lambda n: (n.role, n.launched_at, n.instance_id)))
-
-
-def _node(stack: str, instance: Answer, name: str) -> Node:
+def node_of(
+    stack: str, instance: Answer, name: str, new_slot: int | None = None
+) -> Node:
+    """An instance as a node; PortwayError if it has no address."""
     interfaces = instance.get("NetworkInterfaces", [])
     primary = next((i for i in interfaces if i["Attachment"]["DeviceIndex"] == 0), None)
     if primary is None or not instance.get("PrivateIpAddress"):
@@ -172,9 +138,6 @@ def _node(stack: str, instance: Answer, name: str) -> Node:
             "IPv4 address",
             do="terminate it, or remove its tag portway:role",
         )
-    # LaunchTime moves when an instance is stopped and started again; the primary
-    # interface is attached once in its life.
-    attached = primary["Attachment"].get("AttachTime", instance["LaunchTime"])
     return Node(
         instance_id=instance["InstanceId"],
         name=name,
@@ -183,20 +146,40 @@ def _node(stack: str, instance: Answer, name: str) -> Node:
         zone=instance["Placement"]["AvailabilityZone"],
         subnet_id=instance["SubnetId"],
         interface_id=primary["NetworkInterfaceId"],
-        launched_at=min(attached, instance["LaunchTime"]).astimezone(UTC),
+        launched_at=launched(instance).astimezone(UTC),
         started_at=instance["LaunchTime"].astimezone(UTC),
-        preferred_master=_tags(instance).get("portway:master") == "true",
+        preferred_master=tags_of(instance).get("portway:master") == "true",
         source_dest_check=instance.get("SourceDestCheck", True),
         is_stopped=is_stopped(instance),
+        new_slot=new_slot,
     )
 
 
-def _tags(instance: Answer) -> dict[str, str]:
+def launched(instance: Answer) -> datetime:
+    """When an instance was launched first.
+
+    LaunchTime moves when it is stopped and started again; the primary interface is
+    attached once in its life.
+    """
+    times: list[datetime] = [instance["LaunchTime"]]
+    for interface in instance.get("NetworkInterfaces", []):
+        if interface["Attachment"]["DeviceIndex"] == 0:
+            times.append(interface["Attachment"].get("AttachTime", times[0]))
+    return min(times)
+
+
+def tags_of(instance: Answer) -> dict[str, str]:
+    """The tags of an instance, by key."""
     return {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
 
 
+def is_application_node(instance: Answer) -> bool:
+    """Whether an instance's tags say that it is one."""
+    return _role(instance) == Role.APPLICATION
+
+
 def _role(instance: Answer) -> str:
-    return _tags(instance).get("portway:role", "")
+    return tags_of(instance).get("portway:role", "")
 
 
 def state(instance: Answer) -> str:
@@ -206,7 +189,7 @@ def state(instance: Answer) -> str:
 
 def label(instance: Answer) -> str:
     """Name and id of an instance, as people look for it in the console."""
-    name = _tags(instance).get("Name")
+    name = tags_of(instance).get("Name")
     return f"{name} ({instance['InstanceId']})" if name else instance["InstanceId"]
 
 

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -11,6 +12,7 @@ from portway.aws.client import Aws
 from portway.aws.discovery import Answers, Need, NotReady, is_lost
 from portway.aws.errors import AwsCallError, one_line
 from portway.aws.instances import Answer
+from portway.aws.names import SLOT_TAG
 from portway.contract.address import (
     AddressKind,
     AddressObject,
@@ -18,7 +20,7 @@ from portway.contract.address import (
     describe_call,
 )
 from portway.errors import PortwayError
-from portway.model.stack import Role, Stack
+from portway.model.stack import Node, Role, Stack
 
 POLL_SECONDS = 10.0
 LAUNCH_SECONDS = 40.0
@@ -59,13 +61,15 @@ def read_stack(  # noqa: PLR0913 - what is waited for, and how
     region: str,
     *,
     need: Need = Need.SERVICE,
+    keeps_names: bool = False,
     wait_seconds: float = 1800,
     progress: Callable[[str], None] = _print_progress,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Stack:
     """Read everything Portway needs to know about one stack, waiting while it settles.
 
-    ``name`` may be its ARN. ``need`` says what the run needs of its database.
+    ``name`` may be its ARN. ``need`` says what the run needs of its database,
+    ``keeps_names`` whether AWS is to remember the names that it gives to new nodes.
 
     Waits up to ``wait_seconds`` while the stack is being created or updated, while
     instances start and while the database has no endpoint. Raises PortwayError if
@@ -80,7 +84,8 @@ def read_stack(  # noqa: PLR0913 - what is waited for, and how
     waited, short_since = 0.0, inf
     while True:
         try:
-            return _read_once(aws, name, need, progress)
+            found = _read_once(aws, name, need, progress)
+            return _keep_names(aws, found, progress) if keeps_names else found
         except NotReady as awaited:
             short_since = min(short_since, waited) if awaited.stack else inf
             if awaited.stack and waited - short_since >= LAUNCH_SECONDS:
@@ -89,7 +94,8 @@ def read_stack(  # noqa: PLR0913 - what is waited for, and how
                     f"stack {name}: going on without {awaited}, which it has not "
                     "launched; the activity of the group says why"
                 )
-                return awaited.stack
+                found = awaited.stack
+                return _keep_names(aws, found, progress) if keeps_names else found
             if waited >= wait_seconds:
                 raise PortwayError(
                     f"stack {name}: gave up after waiting {waited:.0f} s for {awaited}",
@@ -146,6 +152,38 @@ def _read_once(
         )
     _tell_stopped(found, progress)
     return found
+
+
+def _keep_names(aws: Aws, stack: Stack, progress: Callable[[str], None]) -> Stack:
+    """Tag new nodes with their slots; name those by their ids that cannot be tagged."""
+    nodes = (
+        node if node.new_slot is None else _keep_name(aws, stack.name, node, progress)
+        for node in stack.nodes
+    )
+    return replace(stack, nodes=tuple(nodes))
+
+
+def _keep_name(
+    aws: Aws, stack: str, node: Node, progress: Callable[[str], None]
+) -> Node:
+    tag = {"Key": SLOT_TAG, "Value": str(node.new_slot)}
+    try:
+        aws.call(
+            "ec2",
+            "create_tags",
+            f"stack {stack}: the name of {node.instance_id}",
+            Resources=[node.instance_id],
+            Tags=[tag],
+        )
+    except AwsCallError as error:
+        name = f"{node.name.rpartition('-')[0]}-{node.instance_id}"
+        progress(
+            f"stack {stack}: {node.instance_id} would be {node.name} and is called "
+            f"{name}, because AWS did not take its tag {SLOT_TAG}: "
+            f"{one_line(str(error))}"
+        )
+        return replace(node, name=name, new_slot=None)
+    return replace(node, new_slot=None)
 
 
 def _tell_stopped(stack: Stack, progress: Callable[[str], None]) -> None:

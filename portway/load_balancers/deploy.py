@@ -27,6 +27,7 @@ from portway.load_balancers.verify import (
     unserved,
     unserved_clients,
     waiting,
+    without_nodes,
 )
 from portway.model.cluster import Cluster, LoadBalancer
 from portway.ops.differences import FoundNode, is_settled
@@ -228,7 +229,8 @@ def verify_pair(cluster: Cluster) -> Commands:
         wrong = pair_problems(cluster, statuses, read_address())
         return wrong or unserved(cluster, statuses)
 
-    if problems := wait_until_none(cluster, look):
+    problems = wait_until_none(cluster, look) or without_nodes(cluster)
+    if problems:
         yield failure("verification failed", problems)
     nodes = client_nodes(cluster, statuses)
     _warn(older_streams(statuses))

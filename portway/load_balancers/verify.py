@@ -43,14 +43,28 @@ def node_problems(
 def unserved(
     cluster: Cluster, statuses: Mapping[str, LoadBalancerStatus | None]
 ) -> tuple[str, ...]:
-    """The backends for which no load balancer that could be asked finds a server."""
+    """The backends for which no load balancer that could be asked finds a server.
+
+    Those without any server are not among them: see ``without_nodes``.
+    """
     served = {b for s in statuses.values() if s is not None for b in s.backends}
-    if missing := {backend.name for backend in cluster.backends} - served:
+    if missing := {b.name for b in cluster.backends if b.servers} - served:
         seen = _reasons(missing, filter(None, statuses.values()))
         return (
             f"no load balancer finds a healthy server for: {_listed(missing)}{seen}",
         )
     return ()
+
+
+def without_nodes(cluster: Cluster) -> tuple[str, ...]:
+    """The clients that nobody serves because none of their nodes is there now."""
+    servers = {backend.name: backend.servers for backend in cluster.backends}
+    return tuple(
+        f"nobody serves {frontend.name}: its nodes are {', '.join(frontend.absent)}, "
+        "and there is none of that name now; launch one, or change its nodes"
+        for frontend in cluster.frontends
+        if not servers[frontend.backend]
+    )
 
 
 def older_streams(

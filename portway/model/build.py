@@ -28,7 +28,7 @@ def build_cluster(stack: Stack, settings: Settings, clients: Clients) -> Cluster
     """
     servers, problems = _servers(stack, clients)
     problems = [*clients.problems, *problems]
-    problems += client_problems(stack.ports, settings, clients, servers)
+    problems += client_problems(stack, settings, clients, servers)
     priorities = Priorities(
         settings.master_priority, settings.backup_priority, settings.check_weight
     )
@@ -47,7 +47,7 @@ def build_cluster(stack: Stack, settings: Settings, clients: Clients) -> Cluster
             stack, priorities, at_once=settings.fail_back == 0
         ),
         frontends=tuple(
-            _frontend(client, settings, backends[client.client_name])
+            _frontend(client, settings, backends[client.client_name], servers)
             for client in enabled
         ),
         backends=tuple(sorted(set(backends.values()), key=lambda b: b.name)),
@@ -146,7 +146,10 @@ def _idle_timeout(client: Client, settings: Settings) -> int:
     return client.idle_timeout or usual
 
 
-def _frontend(client: Client, settings: Settings, backend: Backend) -> Frontend:
+def _frontend(
+    client: Client, settings: Settings, backend: Backend, servers: tuple[Server, ...]
+) -> Frontend:
+    known = {server.name for server in servers}
     return Frontend(
         name=client.client_name,
         port=client.client_port,
@@ -157,4 +160,5 @@ def _frontend(client: Client, settings: Settings, backend: Backend) -> Frontend:
         max_connections=client.max_connections,
         retire_after=client.retire_after,
         description=client.description,
+        absent=tuple(name for name in client.nodes or () if name not in known),
     )

@@ -68,6 +68,8 @@ class Frontend:
     """Seconds that a stream in an older HAProxy process may idle; 0 for any time, None
     for what is usual."""
     description: str
+    absent: tuple[str, ...] = ()
+    """The names in its ``nodes`` that no application node has now."""
 
 
 @dataclass(frozen=True, slots=True)

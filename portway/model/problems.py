@@ -18,9 +18,10 @@ SSH_PORT = 22
 
 
 def client_problems(
-    ports: Ports, settings: Settings, clients: Clients, servers: tuple[Server, ...]
+    stack: Stack, settings: Settings, clients: Clients, servers: tuple[Server, ...]
 ) -> Iterator[Problem]:
     """What is wrong with single clients in this stack, each with the fix."""
+    ports = stack.ports
     reserved = _reserved_ports(ports, settings)
     known = {server.name for server in servers}
 
@@ -61,10 +62,20 @@ def client_problems(
         if client.ordered and client.balance:
             text = "ordered has one active node, so there is nothing to balance; "
             yield refuse(client, f"{text}remove balance or ordered")
-        for name in sorted(set(client.nodes or ()) - known):
-            text = f'nodes: there is no application node "{name}"; there are '
-            yield refuse(client, text + ", ".join(sorted(known)))
+        unknown = set(client.nodes or ()) - known
+        if clients.app_nodes is None:  # the group may yet launch one of its own
+            unknown -= set(stack.names)
+        for name in sorted(unknown):
+            yield refuse(client, _unknown_node(name, stack, known))
     yield from _shared_port_problems(clients, known)
+
+
+def _unknown_node(name: str, stack: Stack, known: Collection[str]) -> str:
+    renamed = [n for n in stack.nodes if n.name in known and n.instance_id in name]
+    if renamed:
+        return f'nodes: "{name}" is called {renamed[0].name}; write that'
+    text = f'nodes: there is no application node "{name}"; there are '
+    return text + ", ".join(sorted(known))
 
 
 def _shared_port_problems(

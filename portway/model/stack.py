@@ -10,6 +10,7 @@ from portway.errors import PortwayError
 
 TIMES = ("launched_at", "started_at")
 """The fields of a node that JSON has as text."""
+LISTS = ("nodes", "operator_networks", "names")
 
 
 class Role(StrEnum):
@@ -25,8 +26,8 @@ class Node:
 
     instance_id: str
     name: str
-    """Unique within the stack: the Name tag, followed by the instance id where
-    several instances carry the same one (as those of a scaling group do)."""
+    """Unique within the stack: the Name tag, followed by the slot on nodes of the
+    scaling group, which all carry the same one."""
     role: Role
     address: str
     """The primary private IPv4 address."""
@@ -44,6 +45,8 @@ class Node:
     """Whether AWS drops packets that are not of the node's own addresses."""
     is_stopped: bool = False
     """Whether somebody has stopped the instance; it keeps its address meanwhile."""
+    new_slot: int | None = None
+    """The slot in its name, if AWS does not know it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,8 @@ class Stack:
     """None if the run did not ask for it: what deploys it needs do not use it."""
     operator_networks: tuple[str, ...] = ()
     """The networks (CIDR) that the stack opens SSH and statistics to."""
+    names: tuple[str, ...] = ()
+    """The names that nodes of the scaling group can have; some may have no node now."""
 
     def with_role(self, role: Role) -> tuple[Node, ...]:
         """The nodes of one role, the one launched first first, ties by instance id."""
@@ -123,7 +128,7 @@ class Stack:
             for key in TIMES:
                 node[key] = node[key] and node[key].isoformat()
         saved["virtual_address"]["objects"] = list(saved["virtual_address"]["objects"])
-        lists = {key: list(saved[key]) for key in ("nodes", "operator_networks")}
+        lists = {key: list(saved[key]) for key in LISTS}
         return saved | lists
 
     @classmethod
@@ -145,6 +150,7 @@ class Stack:
             virtual_address=_virtual_address(saved["virtual_address"]),
             ports=Ports(**saved["ports"]),
             operator_networks=tuple(saved.get("operator_networks", ())),
+            names=tuple(saved.get("names", ())),
         )
 
 

@@ -97,9 +97,11 @@ def _run(name: str, region: str) -> Run:
             do="use an inventory for each, and a run for each",
         )
     command_line.stop_at_the_first_failure()
+    invocation = command_line.invocation()
     stack = read_stack(
         name,
         region,
+        keeps_names=bool(invocation.files) and not invocation.is_dry,
         need=max(
             (NEEDS.get(d, Need.SERVICE) for d in command_line.deploys()),
             default=Need.NOTHING,
@@ -107,7 +109,7 @@ def _run(name: str, region: str) -> Run:
         progress=lambda line: logger.info(f"    {line}"),
     )
     _show_stack(stack)
-    run = Run(stack, command_line.invocation(), (name, region))
+    run = Run(stack, invocation, (name, region))
     go_on_after_failure_if(_state(), partial(_goes_on, run))
     readings().keep(RUN, run)
     before_connecting(_state(), lambda: _prepare_to_connect(run))
@@ -247,3 +249,11 @@ def _show_roles(cluster: Cluster) -> None:
         f"    {len(cluster.frontends)} clients on "
         f"{len(cluster.backends)} shared backends"
     )
+    servers = {backend.name: backend.servers for backend in cluster.backends}
+    for frontend in cluster.frontends:
+        if frontend.absent:
+            left = ", ".join(s.name for s in servers[frontend.backend]) or "nobody"
+            logger.warning(
+                f"{frontend.name}: there is no {' nor '.join(frontend.absent)} now; "
+                f"{left} serves it"
+            )

@@ -4,6 +4,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from portway.aws.discovery import Need
+from portway.aws.names import SLOT_TAG
 from portway.aws.reading import LAUNCH_SECONDS
 from portway.contract.address import AddressKind
 from portway.errors import PortwayError
@@ -56,7 +57,6 @@ def test_nodes_are_as_ec2_describes_them(stack: Account, discover: Discovery) ->
 
     for node in discover().with_role(Role.APPLICATION):
         instance = described[node.instance_id]
-        assert node.name == f"app-{node.instance_id}"
         assert node.address == instance["PrivateIpAddress"]
         assert node.zone == instance["Placement"]["AvailabilityZone"]
         assert node.subnet_id == instance["SubnetId"]
@@ -65,16 +65,103 @@ def test_nodes_are_as_ec2_describes_them(stack: Account, discover: Discovery) ->
         assert node.launched_at.utcoffset() is not None
 
 
+def slots(stack: Account) -> dict[str, str]:
+    """What the tags of the application nodes say, by instance id."""
+    return {
+        i["InstanceId"]: tag["Value"]
+        for i in stack.instances("application")
+        for tag in i["Tags"]
+        if tag["Key"] == SLOT_TAG
+    }
+
+
+def names(found: Stack) -> dict[str, str]:
+    return {n.instance_id: n.name for n in found.with_role(Role.APPLICATION)}
+
+
+def test_names_are_remembered_in_aws_once_and_only_if_that_is_asked_for(
+    stack: Account, discover: Discovery
+) -> None:
+    seen = names(discover())
+    assert slots(stack) == {}
+    assert "ec2:CreateTags" not in stack.aws.calls
+
+    assert names(discover(keeps_names=True)) == seen
+    assert {f"app-{slot}" for slot in slots(stack).values()} == {"app-1", "app-2"}
+    assert {i: f"app-{slot}" for i, slot in slots(stack).items()} == seen
+    assert stack.aws.calls.count("ec2:CreateTags") == 2
+
+    stack.aws.forget()
+    assert names(discover(keeps_names=True)) == seen
+    assert "ec2:CreateTags" not in stack.aws.calls
+
+
+def test_who_replaces_a_terminated_node_gets_its_name_and_no_other_changes(
+    stack: Account, discover: Discovery
+) -> None:
+    before = names(discover(keeps_names=True))
+    ended = next(i for i, name in before.items() if name == "app-1")
+    stack.client("autoscaling").terminate_instance_in_auto_scaling_group(
+        InstanceId=ended, ShouldDecrementDesiredCapacity=False
+    )
+
+    after = names(discover(keeps_names=True))
+
+    (new,) = after.keys() - before.keys()
+    assert ended not in after
+    assert after == {i: n for i, n in before.items() if i != ended} | {new: "app-1"}
+
+
+def test_a_node_that_is_yet_to_be_launched_has_a_name(
+    stack: Account, discover: Discovery
+) -> None:
+    group = stack.outputs()["ApplicationGroupName"]
+    stack.client("autoscaling").update_auto_scaling_group(
+        AutoScalingGroupName=group, MaxSize=3
+    )
+
+    assert discover().names == ("app-1", "app-2", "app-3")
+
+
+def test_a_name_that_aws_does_not_remember_is_made_of_the_instance_id(
+    stack: Account, discover: Discovery
+) -> None:
+    stack.aws.refuse("ec2:CreateTags", "UnauthorizedOperation", "not you")
+
+    found = names(discover(keeps_names=True))
+
+    assert found == {i: f"app-{i}" for i in found}
+    assert all(
+        any(
+            f"{i} would be app-{n} and is called app-{i}" in line
+            and "OperatorPolicyArn" in line
+            for line in discover.said
+            for n in (1, 2)
+        )
+        for i in found
+    ), discover.said
+
+
 def test_a_name_that_is_unique_is_used_alone(
     stack: Account, discover: Discovery
 ) -> None:
     first, second = (i["InstanceId"] for i in stack.instances("application"))
     stack.tag(first, Name="app-1")
 
-    names = {node.instance_id: node.name for node in discover().nodes}
+    found = names(discover())
 
-    assert names[first] == "app-1"
-    assert names[second] == f"app-{second}", "its group has two, which are called app"
+    assert found == {first: "app-1", second: "app-2"}
+
+
+def test_a_name_that_cannot_be_a_host_name_falls_back(
+    stack: Account, discover: Discovery
+) -> None:
+    second = stack.load_balancer("lb-2")
+    stack.tag(second, Name="load balancer #2")
+
+    balancers = {n.name for n in discover().with_role(Role.LOAD_BALANCER)}
+
+    assert balancers == {"lb-1", second}
 
 
 def test_names_that_differ_in_case_only_get_their_ids(

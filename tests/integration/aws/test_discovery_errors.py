@@ -389,16 +389,6 @@ def test_a_stack_from_an_older_template(
     assert "update the stack with this version's cloudformation/stack.yaml" in message
 
 
-def test_a_name_that_cannot_be_a_host_name(stack: Account, discover: Discovery) -> None:
-    second = stack.load_balancer("lb-2")
-    stack.tag(second, Name="load balancer #2")
-
-    message = refusal(discover)
-
-    assert f'{second} has the Name tag "load balancer #2"' in message
-    assert "use letters, digits, - and . only" in message
-
-
 def test_an_error_that_no_one_foresaw_names_the_call(
     aws: AwsServer, stack: Account, discover: Discovery
 ) -> None:

@@ -7,6 +7,7 @@ import boto3
 import pytest
 
 from portway.aws.console import read_host_keys
+from portway.aws.names import SLOT_TAG
 from portway.aws.reading import address_reader
 from portway.aws.secrets import read_secret
 from portway.contract.address import AddressKind, describe_call, move_calls
@@ -218,7 +219,7 @@ def test_operators_may_call_exactly_what_portway_calls(
     account: Account, discover: Discovery, kind: AddressKind
 ) -> None:
     account.create_with(kind)
-    found = discover()
+    found = discover(keeps_names=True)
     address_reader(found)()
     read_host_keys(REGION, [replace(found.nodes[0], started_at=None)], print)
     for secret in (
@@ -245,6 +246,21 @@ def test_master_password_is_told_by_what_rds_tags_it_with(
         tag["Key"] for tag in tags["Tags"]
     }
     assert ":secret:rds!" in secret
+
+
+def test_operators_may_tag_application_nodes_of_the_stack_with_slots_only(
+    stack: Account,
+) -> None:
+    (statement,) = (s for s in operators_may(stack) if s["Action"] == "ec2:CreateTags")
+
+    assert statement["Resource"] == arn("instance", "*")
+    assert statement["Condition"] == {
+        "StringEquals": {
+            "aws:ResourceTag/portway:stack": "messages",
+            "aws:ResourceTag/portway:role": "application",
+        },
+        "ForAllValues:StringEquals": {"aws:TagKeys": [SLOT_TAG]},
+    }
 
 
 def test_every_kind_tells_its_address(account: Account, kind: AddressKind) -> None:

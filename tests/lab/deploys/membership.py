@@ -40,16 +40,17 @@ group.terminate_instance_in_auto_scaling_group(
 SWAP = """
 import boto3, sys
 ec2 = boto3.client("ec2")
-names = {}
+slots = {}
 for reservation in ec2.describe_instances(
     Filters=[{"Name": "private-ip-address", "Values": sys.argv[1:]}]
 )["Reservations"]:
     for instance in reservation["Instances"]:
         tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
-        names[instance["InstanceId"]] = tags["Name"]
-first, second = names
-for instance, name in ((first, names[second]), (second, names[first])):
-    ec2.create_tags(Resources=[instance], Tags=[{"Key": "Name", "Value": name}])
+        slots[instance["InstanceId"]] = tags["portway:slot"]
+first, second = slots
+for instance, slot in ((first, slots[second]), (second, slots[first])):
+    ec2.create_tags(
+        Resources=[instance], Tags=[{"Key": "portway:slot", "Value": slot}])
 """
 PROCESSES = 'echo "show proc" | socat - UNIX-CONNECT:/run/haproxy-master.sock'
 
@@ -72,7 +73,7 @@ def terminate(system: System, node: str) -> None:
 
 
 def swap(system: System, one: str, other: str) -> None:
-    """Have two nodes get each other's address."""
+    """Have two nodes get each other's name, as if each had replaced the other."""
     system.python(SWAP, one, other)
 
 

@@ -1,13 +1,10 @@
 """Discovery's pure part: names, what is awaited and what cannot be waited for."""
 
-import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from portway.aws.discovery import (
     Answers,
@@ -18,7 +15,7 @@ from portway.aws.discovery import (
     read_outputs,
 )
 from portway.aws.errors import one_line
-from portway.aws.instances import name_nodes
+from portway.aws.names import name_nodes
 from portway.contract.address import AddressKind, AddressObject
 from portway.errors import PortwayError
 from portway.model.stack import Ports, Role, Stack
@@ -96,34 +93,6 @@ def answers(**changes: Any) -> Answers:
         "address": [{"AllocationId": "eipalloc-1", "PublicIp": "192.0.2.1"}],
     }
     return Answers(**plain | changes)
-
-
-@given(
-    st.lists(
-        st.text(alphabet="aBb-.1", min_size=1, max_size=20).filter(
-            lambda name: name[0].isalnum() and name[-1].isalnum()
-        )
-        | st.just(""),
-        min_size=1,
-        max_size=8,
-    )
-)
-def test_nodes_get_distinct_names_that_are_host_names(names: list[str]) -> None:
-    instances = [
-        instance(number, Role.APPLICATION, name) for number, name in enumerate(names, 1)
-    ]
-
-    given_names = [node.name for node in name_nodes("messages", instances)]
-
-    assert len({name.casefold() for name in given_names}) == len(names)
-    for name in given_names:
-        assert re.fullmatch(r"[A-Za-z0-9.-]{1,63}", name)
-
-
-def test_an_instance_without_a_name_is_known_by_its_id() -> None:
-    (node,) = name_nodes("messages", [instance(7, Role.APPLICATION, "")])
-
-    assert node.name == node.instance_id
 
 
 def test_a_restart_does_not_make_a_node_younger() -> None:

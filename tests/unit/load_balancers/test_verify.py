@@ -19,8 +19,10 @@ from portway.load_balancers.verify import (
     unserved,
     unserved_clients,
     waiting,
+    without_nodes,
 )
-from tests.unit.samples import cluster
+from portway.model.build import build_cluster
+from tests.unit.samples import clients, cluster, settings, stack
 
 CLUSTER = cluster()
 GOOD = LoadBalancerStatus(
@@ -134,6 +136,26 @@ def test_client_that_no_healthy_node_serves_is_named_with_the_reason() -> None:
         "nobody serves two: port 9102 of app-2, app-3: Connection refused",
     )
     assert unserved_clients(found, nodes, {}) == ()
+
+
+def test_client_whose_nodes_are_all_gone_is_named_and_waited_for_by_nobody() -> None:
+    entries = (
+        {"client_name": "some", "client_port": 9001, "nodes": ["app-3", "app-1"]},
+        {"client_name": "none", "client_port": 9002, "nodes": ["app-3"]},
+    )
+    found = build_cluster(
+        stack(names=("app-1", "app-2", "app-3")), settings(), clients(*entries)
+    )
+    served = frozenset(b.name for b in found.backends if b.servers)
+    status = replace(GOOD, backends=served)
+    assert unserved(found, {"lb-1": status, "lb-2": None}) == ()
+    shown = replace(status, frontends=frozenset({"some", "none", "stats"}))
+    assert node_problems(found, shown, status) == ()
+    assert without_nodes(found) == (
+        "nobody serves none: its nodes are app-3, and there is none of that name now; "
+        "launch one, or change its nodes",
+    )
+    assert without_nodes(CLUSTER) == ()
 
 
 def test_long_lists_are_cut() -> None:

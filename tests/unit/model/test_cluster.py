@@ -97,6 +97,45 @@ def test_node_subsets_make_backends_of_their_own() -> None:
     ]
 
 
+def test_a_node_that_is_gone_concerns_its_clients_only() -> None:
+    names = ("app-1", "app-2", "app-3")
+    entries = (
+        {"client_name": "all", "client_port": 9001},
+        {"client_name": "some", "client_port": 9002, "nodes": ["app-3", "app-1"]},
+        {"client_name": "none", "client_port": 9003, "nodes": ["app-3"]},
+    )
+
+    found = build_cluster(stack(names=names), settings(), clients(*entries))
+
+    servers = {b.name: [s.name for s in b.servers] for b in found.backends}
+    served = {f.name: (servers[f.backend], f.absent) for f in found.frontends}
+    assert served == {
+        "all": (["app-1", "app-2"], ()),
+        "some": (["app-1"], ("app-3",)),
+        "none": ([], ("app-3",)),
+    }
+
+
+def test_a_node_of_the_group_is_unknown_where_the_file_lists_the_nodes() -> None:
+    given = replace(
+        clients({"client_name": "one", "client_port": 9001, "nodes": ["app-3"]}),
+        app_nodes=(
+            AppNode.model_validate({"app_node_name": "a", "app_node_ip": "10.0.0.11"}),
+        ),
+    )
+
+    with pytest.raises(PortwayError, match='no application node "app-3"; there are a'):
+        build_cluster(stack(names=("app-3",)), settings(), given)
+
+
+def test_the_old_name_of_a_node_is_told_with_the_new_one() -> None:
+    old = f"app-{stack().with_role(Role.APPLICATION)[1].instance_id}"
+
+    text = refusal({"client_name": "one", "client_port": 9001, "nodes": [old]})
+
+    assert f'one: nodes: "{old}" is called app-2; write that' in text
+
+
 def test_disabled_clients_have_no_frontend() -> None:
     found = cluster(
         {"client_name": "a", "client_port": 9001},

@@ -38,7 +38,7 @@ ENTRIES = st.fixed_dictionaries(
         "balance": st.sampled_from(
             ["leastconn", "roundrobin", "static-rr", "source", "random"]
         ),
-        "nodes": st.lists(st.sampled_from(["app-1", "app-2"]), min_size=1),
+        "nodes": st.lists(st.sampled_from(["app-1", "app-2", "gone-1"]), min_size=1),
         "ordered": st.booleans(),
         "idle_timeout": st.integers(1, 2_147_483),
         "send_proxy": st.booleans(),
@@ -61,7 +61,7 @@ def haproxy_check(config: str, folder: Path) -> subprocess.CompletedProcess[str]
 
 def rendered(document: dict[str, Any]) -> str:
     clients = parse_clients(json.dumps(document), "clients.json")
-    cluster = build_cluster(stack(), settings(), clients)
+    cluster = build_cluster(stack(names=("gone-1",)), settings(), clients)
     wanted = load_balancer(cluster, cluster.load_balancers[0])
     return wanted.file(str(HAPROXY_CONFIG)).content
 
