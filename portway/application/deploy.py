@@ -1,5 +1,7 @@
 """What is done to the application nodes, in the words of the job."""
 
+from dataclasses import replace
+
 from pyinfra import host, inventory, logger, state
 
 from portway.application.changes import still_used, to_serve
@@ -24,6 +26,7 @@ from portway.contract.paths import INSTALLER
 from portway.contract.release_requests import to_json
 from portway.load_balancers.haproxy import Balancing, ask_load_balancers
 from portway.model.cluster import Cluster
+from portway.model.listeners import Listener
 from portway.model.releases import is_fetched
 from portway.model.stack import Node, Role
 from portway.ops.fence import change
@@ -63,7 +66,27 @@ def wanted_application(
     """
     loaded = _read_application(cluster.settings.app_name).loaded
     serve = to_serve(cluster, node, loaded, with_load_balancers=with_load_balancers)
-    return application(cluster, node, _inputs(cluster), serve)
+    return _application(cluster, node, serve)
+
+
+def _application(
+    cluster: Cluster, node: Node, serve: tuple[Listener, ...] | None = None
+) -> Application:
+    """What a node should have; its name alone is no reason to restart anything.
+
+    Where a former name is all that differs in the application's file, it stays until
+    something else changes.
+    """
+    wanted = application(cluster, node, _inputs(cluster), serve)
+    file = read_node(wanted.node.survey).files.get(wanted.config.path)
+    if file is None or file.sha256 == wanted.config.sha256:
+        return wanted
+    for name in node.former_names:
+        called = replace(node, name=name)
+        former = application(cluster, called, _inputs(cluster), serve)
+        if file.sha256 == former.config.sha256:
+            return replace(former, instance=node)
+    return wanted
 
 
 def _inputs(cluster: Cluster) -> Inputs:
@@ -114,7 +137,7 @@ def announce(cluster: Cluster, node: Node, wanted: Application) -> None:
 
 def _last(cluster: Cluster, node: Node) -> Application:
     """What a node should have once the load balancers have switched."""
-    return application(cluster, node, _inputs(cluster))
+    return _application(cluster, node)
 
 
 @operation

@@ -48,6 +48,12 @@ class Node:
     new_slot: int | None = None
     """The slot in its name, if AWS does not know it yet."""
 
+    @property
+    def former_names(self) -> tuple[str, ...]:
+        """What a node that has a slot was called before there were slots."""
+        tag = self.name.rpartition("-")[0]
+        return (f"{tag}-{self.instance_id}", tag) if tag else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Database:

@@ -1,5 +1,7 @@
 """Application nodes that come and go, in AWS's words."""
 
+from lab.faults import interface as faults
+from lab.plan.names import Lab
 from tests.lab.system import System
 
 LEAVE = """
@@ -37,6 +39,27 @@ group.terminate_instance_in_auto_scaling_group(
     InstanceId=found["Instances"][0]["InstanceId"],
     ShouldDecrementDesiredCapacity=True)
 """
+REPLACE = """
+import boto3, sys
+ec2, group = boto3.client("ec2"), boto3.client("autoscaling")
+(found,) = ec2.describe_instances(
+    Filters=[{"Name": "private-ip-address", "Values": [sys.argv[1]]}]
+)["Reservations"]
+group.terminate_instance_in_auto_scaling_group(
+    InstanceId=found["Instances"][0]["InstanceId"],
+    ShouldDecrementDesiredCapacity=False)
+"""
+NAMES = """
+import boto3
+pages = boto3.client("ec2").get_paginator("describe_instances").paginate(Filters=[
+    {"Name": "tag:portway:role", "Values": ["application"]},
+    {"Name": "instance-state-name", "Values": ["running"]}])
+for page in pages:
+    for reservation in page["Reservations"]:
+        for instance in reservation["Instances"]:
+            tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
+            print(instance["InstanceId"], tags["Name"], tags.get("portway:slot", "?"))
+"""
 SWAP = """
 import boto3, sys
 ec2 = boto3.client("ec2")
@@ -70,6 +93,20 @@ def terminate(system: System, node: str) -> None:
     system.python(TERMINATE, system.addresses("application")[node])
     system.up("--app-nodes", str(len(system.addresses("application")) - 1))
     assert node not in system.nodes()
+
+
+def lose(system: System, node: str) -> None:
+    """Have AWS terminate a node; its group launches another, which has booted."""
+    address = system.addresses("application")[node]
+    faults.power_off(Lab(system.name), node)
+    system.python(REPLACE, address)
+    system.up()
+
+
+def slots(system: System) -> dict[str, str]:
+    """What AWS knows of each application node: its Name tag and slot, by id."""
+    lines = system.python(NAMES).splitlines()
+    return {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
 
 
 def swap(system: System, one: str, other: str) -> None:

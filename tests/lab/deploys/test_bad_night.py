@@ -1,13 +1,17 @@
 """Half of it is down, and somebody must act: runs do what can be done, and say so."""
 
+import json
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from lab.faults import interface as faults
 from lab.plan.names import Lab
+from lab.traffic.load import Load, missing
+from tests.lab.deploys.membership import lose, slots
 from tests.lab.deploys.test_application import drained_on, stored, versions
 from tests.lab.itself.test_ground import ASSOCIATE
 from tests.lab.system import (
@@ -69,6 +73,36 @@ def usual(measured: Usual) -> Iterator[Usual]:
     settled = site.deploy(what="site")
     assert "does not answer" not in output(settled)
     wait_until(lambda: site.masters() == ["lb-1"], 30, "lb-1 is master again")
+
+
+def test_terminated_node_is_replaced_under_its_name(
+    usual: Usual, clients_file: Path
+) -> None:
+    """No client is edited, and the other node is called as before."""
+    system = usual.system
+    entries = [
+        {"client_name": "all", "client_port": 9001},
+        {"client_name": "pinned", "client_port": 9002, "nodes": ["app-1"]},
+    ]
+    clients_file.write_text(json.dumps({"clients": entries}))
+    given = ("-y", "--data", f"clients_file={clients_file}")
+    system.deploy(*given, what="site")
+    before = slots(system)
+    assert sorted(before.values()) == ["app 1", "app 2"]
+    (lost,) = (i for i, name in before.items() if name == "app 1")
+
+    with Load.start(Lab(system.name), system.address, (9001, 9002), 6) as load:
+        load.wait_until_served()
+        lose(system, "app-1")
+        system.deploy(*given, what="site")
+        load.wait_until_served(time.time())
+        report = load.stop()
+
+    assert missing(Lab(system.name), report) == set()
+    after = slots(system)
+    (new,) = after.keys() - before.keys()
+    assert {**before, new: before[lost]} == {**after, lost: "app 1"}
+    assert changes(system.deploy(*given, what="site")) == 0
 
 
 def test_standby_without_power_stops_neither_a_roll_nor_its_peer(usual: Usual) -> None:
