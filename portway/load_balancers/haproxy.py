@@ -16,13 +16,13 @@ from pyinfra import host, logger
 
 from portway.contract.paths import ADMIN_SOCKET
 from portway.errors import PortwayError
-from portway.load_balancers.lost import is_left_out
+from portway.load_balancers.lost import ask_unless_left_out
 from portway.load_balancers.reasons import reason
 from portway.load_balancers.sockets import ASKING
 from portway.model.cluster import Cluster
 from portway.ops.framing import NodeFact
 from portway.ops.reading import once_per_run
-from portway.ops.remote import ask, node_of_run, run
+from portway.ops.remote import node_of_run, run
 
 AT_ONCE = 50
 """Commands in one line, which must fit HAProxy's buffer of 16 KiB."""
@@ -193,12 +193,8 @@ def ask_load_balancers(cluster: Cluster) -> dict[str, Balancing]:
     """
     found = {}
     for lb in cluster.load_balancers:
-        node = node_of_run(lb.name)
-        if is_left_out(cluster, lb):
-            once_per_run(("lost", lb.name), partial(_warn_of_lost, lb.name))
-            continue
         try:
-            balancing = ask(node, BalancingFacts)
+            balancing = ask_unless_left_out(cluster, lb, BalancingFacts)
         except PortwayError as error:
             raise PortwayError(
                 error.message,
@@ -206,6 +202,9 @@ def ask_load_balancers(cluster: Cluster) -> dict[str, Balancing]:
                 "is taken out of service",
                 do=f"bring {lb.name} back, or terminate it, and run again",
             ) from error
+        if balancing is None:
+            once_per_run(("lost", lb.name), partial(_warn_of_lost, lb.name))
+            continue
         if balancing.runs and not balancing.answers:
             raise PortwayError(
                 f"{lb.name}: HAProxy runs but does not answer on its sockets",

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from portway.contract.paths import HAPROXY_CONFIG, LOADED_FOLDER
 from portway.errors import PortwayError
-from portway.load_balancers.lost import is_left_out
+from portway.load_balancers.lost import ask_unless_left_out
 from portway.model.cluster import Cluster
 from portway.model.fields import Mode
 from portway.model.listeners import Listener, Route
 from portway.ops.framing import NodeFact
-from portway.ops.remote import ask, node_of_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +73,9 @@ def ask_routes(cluster: Cluster) -> dict[str, FoundRoutes]:
     """Where each load balancer sends its clients; PortwayError if one does not say."""
     found = {}
     for lb in cluster.load_balancers:
-        node = node_of_run(lb.name)
-        if is_left_out(cluster, lb):
-            found[lb.name] = FoundRoutes(is_in_force=False, is_left_out=True)
-            continue
+        left_out = FoundRoutes(is_in_force=False, is_left_out=True)
         try:
-            found[lb.name] = ask(node, RoutesFacts)
+            found[lb.name] = ask_unless_left_out(cluster, lb, RoutesFacts) or left_out
         except PortwayError as error:
             raise PortwayError(
                 error.message,

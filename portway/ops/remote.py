@@ -61,6 +61,19 @@ def is_lost(name: str) -> bool:
     return any(_is_lost(node) for node in inventory if node.name == name)
 
 
+def is_silent(name: str) -> bool:
+    """Whether nothing answered when this run tried a node, at whatever time.
+
+    ``--limit`` may leave it out of those that the run connects to at first.
+    """
+    return any(
+        _is_lost(node)
+        or (getattr(node.connector, "is_silent", False) and not node.connected)
+        for node in inventory
+        if node.name == name
+    )
+
+
 def _is_lost(node: Host) -> bool:
     return node in node.state.failed_hosts and not node.connected
 

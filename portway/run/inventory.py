@@ -161,16 +161,19 @@ def _state() -> State:
 
 @for_pyinfra
 def _prepare_to_connect(run: Run) -> None:
-    """Refuse nodes whose keys are not known; learn them before, if that is set."""
+    """Refuse nodes whose keys are not known; learn them before, if that is set.
+
+    What ``--limit`` leaves out is connected to when it must be asked, in the same way.
+    """
     state = _state()
-    hosts = [
-        host
-        for host in state.inventory
-        if state.is_host_in_limit(host) and host.connector_cls is SSHConnector
-    ]
+    hosts = [host for host in state.inventory if host.connector_cls is SSHConnector]
     found = reached(run.stack, hosts)
     connect_as_nodes(state, [node.host for node in found])
-    nodes = [node for node in found if not node.node.is_stopped]
+    nodes = [
+        node
+        for node in found
+        if state.is_host_in_limit(node.host) and not node.node.is_stopped
+    ]
     unknown = [node for node in nodes if _trusts(node) and not node.is_known()]
     if unknown:
         trust(run.stack, unknown, lambda line: logger.info(f"    {line}"))

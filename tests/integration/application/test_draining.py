@@ -33,7 +33,7 @@ def haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Haproxy
     """A HAProxy that stands for both load balancers of the cluster."""
     found = Haproxy(tmp_path, CLIENTS)
 
-    def ask(_: str, fact: type[BalancingFacts]) -> object:
+    def ask(_: object, __: object, fact: type[BalancingFacts]) -> object:
         script = fact().command().replace("systemctl -q is-active haproxy", ":")
         return fact().process(found.shell(script))
 
@@ -41,9 +41,8 @@ def haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Haproxy
         return found.shell(script, stdin)
 
     monkeypatch.setattr(sockets, "node_of_run", str)
-    monkeypatch.setattr(sockets, "is_left_out", lambda *_: False)
     monkeypatch.setattr(draining, "is_lost", lambda _: False)
-    monkeypatch.setattr(sockets, "ask", ask)
+    monkeypatch.setattr(sockets, "ask_unless_left_out", ask)
     monkeypatch.setattr(sockets, "run", run)
     yield found
     found.stop()

@@ -113,6 +113,9 @@ def test_standby_without_power_stops_neither_a_roll_nor_its_peer(usual: Usual) -
         text = usual.without("lb-2", *NEWER, what="app")
     assert set(versions(system).values()) == {"2.0.0"}
     assert "lb-2 does not hold the address and cannot be asked" in text
+    one = system.deploy("-y", "--limit", "app-2", *BOOTED, what="app")
+    assert "lb-2 does not hold the address and cannot be asked" in output(one)
+    assert versions(system) == {"app-1": "2.0.0", "app-2": "1.0.0"}
     usual.without("lb-2", what="lb")
 
     before = system.node("lb-1", "cat /etc/haproxy/haproxy.cfg").stdout

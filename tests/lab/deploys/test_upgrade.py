@@ -39,6 +39,7 @@ FILES = rf"""
 find $(ls -d {FOLDERS} 2>/dev/null) -type f -printf '%i %m %u %g ' \
     -exec sha256sum {{}} \;
 """
+CONFIG = "cat /etc/haproxy/haproxy.cfg"
 PROCESSES = """
 for unit in haproxy keepalived message-app; do
     echo $unit $(systemctl show -p MainPID --value $unit)
@@ -81,6 +82,7 @@ def files(system: System, node: str) -> dict[str, tuple[str, str]]:
 
 
 def test_upgrade_under_load_cuts_and_loses_and_moves_nothing(old: System) -> None:
+    assert "server app-i-" in old.node("lb-1", CONFIG).stdout, "as it calls them"
     before = {node: files(old, node) for node in NODES}
     running = {node: old.node(node, PROCESSES).stdout for node in NODES}
     began = time.time()
@@ -103,6 +105,7 @@ def test_upgrade_under_load_cuts_and_loses_and_moves_nothing(old: System) -> Non
     assert old.masters() == [old.holder]
     assert {n: old.node(n, PROCESSES).stdout for n in NODES} == running
 
+    assert "server app-1 " in old.node("lb-1", CONFIG).stdout
     for node in NODES:
         after = files(old, node)
         removed = before[node].keys() - after.keys()

@@ -19,6 +19,8 @@ from tests.unit import samples
 
 needs: list[Need] = []
 """What each reading said that it needs of the database."""
+keeping: list[bool] = []
+"""Whether each reading had AWS keep the names of new nodes."""
 
 
 @pytest.fixture(autouse=True)
@@ -26,10 +28,12 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The stacks that were read from AWS in this run."""
     names: list[str] = []
     needs.clear()
+    keeping.clear()
 
     def read(name: str, region: str, **options: Any) -> Any:
         names.append(name)
         needs.append(options["need"])
+        keeping.append(options["keeps_names"])
         return samples.stack(name=name, region=region)
 
     monkeypatch.setattr(inventory, "read_stack", read)
@@ -84,6 +88,22 @@ def test_several_deploys_need_the_nodes_of_each() -> None:
 def test_database_is_needed_by_what_uses_it(deploys: list[str], need: Need) -> None:
     names(*deploys)
     assert needs == [need]
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "expected"),
+    [
+        (["deploys/lb.py"], {}, True),
+        (["deploys/lb.py"], {"dry": True}, False),
+        (["exec", "--", "uptime"], {}, False),
+        (["debug-inventory"], {}, False),
+    ],
+)
+def test_names_are_kept_by_runs_that_change_something(
+    words: list[str], options: dict[str, Any], expected: bool
+) -> None:
+    names(*words, **options)
+    assert keeping == [expected]
 
 
 def test_inventory_of_two_stacks_is_refused() -> None:
