@@ -26,13 +26,15 @@ NAMING = (
     "NetworkInterfaceId",
     "PrivateIpAddress",
     "PublicIp",
+    "ResourceId",
     "RouteTableId",
     "SecretId",
     "StackName",
+    "Tag",
 )
 """Parameters that say what a call is about. None of them is ever secret."""
 
-_SCOPE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/")
+_SCOPE = re.compile(r"Credential=([^/]+)/\d+/[^/]+/([^/]+)/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Request:
     """``ec2``, ``query`` or ``json``: the form of the service's answers."""
     parameters: dict[str, str]
     """Those of ``NAMING`` that it has, with the number that lists have: ``.1``."""
+    key: str = ""
+    """The id of the access key that it is signed with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ def read(environ: dict[str, Any]) -> Request:
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     source = str(environ["REMOTE_ADDR"])
-    service = _service(environ)
+    key, service = _signer(environ)
     if target := str(environ.get("HTTP_X_AMZ_TARGET", "")):
         action, protocol = target.rpartition(".")[2], "json"
         given = _json_parameters(body)
@@ -96,12 +100,13 @@ def read(environ: dict[str, Any]) -> Request:
         given = {key: values[0] for key, values in parse_qs(text).items()}
         action = given.get("Action", str(environ["PATH_INFO"]))
         protocol = "ec2" if service == "ec2" else "query"
-    return Request(source, service, action, protocol, dict(_naming(given)))
+    return Request(source, service, action, protocol, dict(_naming(given)), key)
 
 
-def _service(environ: dict[str, Any]) -> str:
+def _signer(environ: dict[str, Any]) -> tuple[str, str]:
+    """The access key of a signature, and the service that it is for."""
     found = _SCOPE.search(str(environ.get("HTTP_AUTHORIZATION", "")))
-    return found[1] if found else ""
+    return (found[1], found[2]) if found else ("", "")
 
 
 def _json_parameters(body: bytes) -> dict[str, str]:

@@ -123,6 +123,11 @@ _ERRORS = {
 """Status and code by kind and protocol, as AWS's references of common errors say."""
 
 
+def refusal(request: Request) -> Answer:
+    """What AWS answers who may not make a call."""
+    return _answer("deny", request)
+
+
 def _answer(kind: str, request: Request) -> Answer:
     status, code = _ERRORS[kind, request.protocol]
     message = {

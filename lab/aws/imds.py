@@ -48,7 +48,7 @@ class Metadata:
         source = environ["REMOTE_ADDR"]
         if self._faults.metadata_fails(source):
             return "503 Service Unavailable", ""
-        instance = _instance_at(source)
+        instance = instance_at(source)
         if instance is None:
             return "404 Not Found", ""
         path = environ["PATH_INFO"].rstrip("/")
@@ -94,7 +94,7 @@ class Metadata:
         }
 
     def _iam(self, instance: Any) -> dict[str, Any]:
-        role = _role(instance)
+        role = role_of(instance)
         if role is None:
             return {}
         return {
@@ -131,7 +131,7 @@ class Metadata:
         return known
 
 
-def _instance_at(address: str) -> Any:
+def instance_at(address: str) -> Any:
     """The running instance that holds a private address, by primary or secondary."""
     backend = ec2_backends[facts.ACCOUNT][facts.REGION]
     for eni in backend.enis.values():
@@ -198,7 +198,8 @@ def _identity(instance: Any) -> str:
     )
 
 
-def _role(instance: Any) -> Any:
+def role_of(instance: Any) -> Any:
+    """The role of an instance's profile; None if it has none."""
     backend = ec2_backends[facts.ACCOUNT][facts.REGION]
     association = backend.iam_instance_profile_associations.get(instance.id)
     if association is None:

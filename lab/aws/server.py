@@ -1,7 +1,7 @@
 """The lab's AWS: one process that serves moto and keeps the router equal to it.
 
 Every request passes through ``Cloud``, whose parts are in the order in which a request
-meets them: faults, moto, then the network. Run in the namespace of AWS.
+meets them: faults, permissions, moto, then the network. Run in the namespace of AWS.
 """
 
 import socket
@@ -25,8 +25,9 @@ from lab.aws.calls import Call, Calls, Request
 from lab.aws.control import Control
 from lab.aws.corrections import correct
 from lab.aws.corrections.console import instances_show_their_console
-from lab.aws.faults import LATE, SLOW, CloudFaults
+from lab.aws.faults import LATE, SLOW, CloudFaults, refusal
 from lab.aws.imds import Metadata
+from lab.aws.permissions import is_permitted
 from lab.plan import facts, records
 from lab.plan.facts import METADATA
 from lab.plan.names import Lab
@@ -100,7 +101,10 @@ class Cloud:
     ) -> list[bytes]:
         """What AWS answers, or what is wrong with it. Nobody waits for who waits."""
         self._faults.wait(LATE, request)
-        if answer := self._faults.answer(request):
+        answer = self._faults.answer(request)
+        if answer is None and not self._is_permitted(request):
+            answer = refusal(request)
+        if answer is not None:
             headers = [
                 ("Content-Type", answer.content_type),
                 ("Content-Length", str(len(answer.body))),
@@ -113,6 +117,10 @@ class Cloud:
                 self._synchronize(force=False)
         self._faults.wait(SLOW, request)
         return body
+
+    def _is_permitted(self, request: Request) -> bool:
+        with self._lock:
+            return is_permitted(request)
 
     def _synchronize(self, force: bool) -> None:
         try:

@@ -3,7 +3,9 @@
 Asks AWS as anyone would, with boto3, from the operator's namespace.
 """
 
+import contextlib
 import ipaddress
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,8 +68,8 @@ class Machine:
 
 
 def client(service: str) -> Any:
-    """A boto3 client for the lab's AWS; use it in the operator's namespace."""
-    credentials = facts.CREDENTIALS
+    """A boto3 client of the account's owner; use it in the operator's namespace."""
+    credentials = facts.OWNER
     return boto3.client(
         service,
         region_name=facts.REGION,
@@ -174,6 +176,30 @@ def outputs() -> dict[str, str]:
     present = _describe(client("cloudformation"))
     listed = present.get("Outputs", []) if present else []
     return {output["OutputKey"]: output["OutputValue"] for output in listed}
+
+
+def grant() -> None:
+    """Let the operator do what the stack's policy and ``docs/install.md`` say."""
+    iam = client("iam")
+    with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_user(UserName=facts.OPERATOR_USER)
+    iam.attach_user_policy(
+        UserName=facts.OPERATOR_USER, PolicyArn=outputs()["OperatorPolicyArn"]
+    )
+    secret = (
+        f"arn:aws:secretsmanager:{facts.REGION}:{facts.ACCOUNT}:secret:"
+        f"{facts.ARTIFACTORY_SECRET}-??????"
+    )
+    statement = {
+        "Effect": "Allow",
+        "Action": "secretsmanager:GetSecretValue",
+        "Resource": secret,
+    }
+    iam.put_user_policy(
+        UserName=facts.OPERATOR_USER,
+        PolicyName="read-the-token",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statement}),
+    )
 
 
 def name_instances() -> None:

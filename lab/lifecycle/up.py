@@ -44,6 +44,7 @@ def up(
         with namespaces.within(lab, OPERATOR):
             with step("the stack"):
                 done = stack.ensure(application_nodes, engine, address_kind)
+                stack.grant()
                 stack.name_instances()
                 machines = stack.machines()
             say(f"stack {facts.STACK} {done}: {', '.join(m.node for m in machines)}")

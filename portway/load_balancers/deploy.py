@@ -205,7 +205,7 @@ def _verify_host(cluster: Cluster) -> Commands:
 
     def look() -> tuple[str, ...]:
         own = ask_status(cluster, host.name)
-        serves_all = own.backends >= {backend.name for backend in cluster.backends}
+        serves_all = own.backends >= {b.name for b in cluster.backends if b.servers}
         other = None if serves_all else ask_if_possible(cluster, peer)
         return node_problems(cluster, own, other)
 

@@ -20,10 +20,11 @@ def node_problems(
     """Why a load balancer does not serve every client that it could; () if it does.
 
     A backend without a healthy server is not this node's fault if its peer finds none
-    either or cannot be asked; ``unserved`` reports it.
+    either or cannot be asked, or if it should have none; ``unserved`` and
+    ``without_nodes`` report them.
     """
     frontends = {frontend.name for frontend in cluster.frontends} | {STATS_FRONTEND}
-    backends = {backend.name for backend in cluster.backends}
+    backends = {backend.name for backend in cluster.backends if backend.servers}
     found = []
     if not status.frontends:
         return (

@@ -22,6 +22,7 @@ from lab.faults import interface as faults
 from lab.ground import namespaces
 from lab.lifecycle import status
 from lab.machines import commands as commands_in_lab
+from lab.plan import facts
 from lab.plan.names import Lab
 
 PROJECT = Path(__file__).parents[2]
@@ -166,8 +167,9 @@ class System:
         return self.operator(*words, check=check).stdout
 
     def python(self, program: str, *arguments: str) -> str:
-        """What a Python program of the operator's prints."""
-        return self.run("python", "-c", program, *arguments)
+        """What a Python program prints that may do everything in AWS."""
+        owner = [f"{key}={value}" for key, value in facts.OWNER.items()]
+        return self.run("env", *owner, "python", "-c", program, *arguments)
 
     def execute(self, name: str, *words: str, check: bool = True) -> str:
         """What a command of root's on a node prints."""

@@ -151,6 +151,9 @@ def test_client_whose_nodes_are_all_gone_is_named_and_waited_for_by_nobody() -> 
     assert unserved(found, {"lb-1": status, "lb-2": None}) == ()
     shown = replace(status, frontends=frozenset({"some", "none", "stats"}))
     assert node_problems(found, shown, status) == ()
+    every = frozenset(b.name for b in found.backends)
+    behind = replace(status, backends=every)  # the peer still has the node
+    assert node_problems(found, shown, behind) == ()
     assert without_nodes(found) == (
         "nobody serves none: its nodes are app-3, and there is none of that name now; "
         "launch one, or change its nodes",

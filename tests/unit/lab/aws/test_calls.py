@@ -29,6 +29,7 @@ def test_call_is_read_with_what_it_is_about() -> None:
         "AssociateAddress",
         "ec2",
         {"AllocationId": "eipalloc-1", "DryRun": "true"},
+        "AK",
     )
     assert given["wsgi.input"].read() == body
 

@@ -1,0 +1,154 @@
+"""Who calls the lab's AWS, and whether their policies in moto allow it.
+
+Runs inside the process that serves moto. Nodes are known by their addresses, as the
+metadata service knows them, and everybody else by the access key. The owner of the
+account may do everything, as whoever creates the stack must.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from moto.cloudformation.models import cloudformation_backends
+from moto.ec2.models import ec2_backends
+from moto.iam.models import iam_backends
+from moto.secretsmanager.models import secretsmanager_backends
+
+from lab.aws.calls import Request
+from lab.aws.imds import instance_at, role_of
+from lab.aws.policies import Resource, Statement, allowed
+from lab.plan import facts
+
+Context = dict[str, tuple[str, ...]]
+Tags = Iterable[tuple[str, str]]
+
+
+def is_permitted(request: Request) -> bool:
+    """Whether whoever makes a request may make it."""
+    if request.key == facts.OWNER["AWS_ACCESS_KEY_ID"]:
+        return True
+    statements = list(_statements(_caller(request)))
+    return allowed(
+        statements, f"{request.service}:{request.action}", list(_resources(request))
+    )
+
+
+def _caller(request: Request) -> Any:
+    """The role or user that makes a request; None for somebody unknown."""
+    instance = instance_at(request.source)
+    if instance is not None:
+        return role_of(instance)
+    if request.key != facts.CREDENTIALS["AWS_ACCESS_KEY_ID"]:
+        return None
+    return iam_backends[facts.ACCOUNT]["aws"].users.get(facts.OPERATOR_USER)
+
+
+def _statements(caller: Any) -> Iterator[Statement]:
+    if caller is None:
+        return
+    own = caller.policies
+    documents = list(own.values() if isinstance(own, dict) else own)
+    documents += [policy.document for policy in caller.managed_policies.values()]
+    for document in documents:
+        read = json.loads(document) if isinstance(document, str) else document
+        statements = read["Statement"]
+        yield from [statements] if isinstance(statements, dict) else statements
+
+
+def _resources(request: Request) -> Iterator[Resource]:
+    """What a request is about, as the service authorization reference lists it."""
+    given = request.parameters
+    if request.service == "ec2":
+        yield from _of_ec2(request.action, given)
+        return
+    match request.service, request.action:
+        case "rds", "DescribeDBInstances":
+            yield Resource(_arn("rds", f"db:{given.get('DBInstanceIdentifier', '*')}"))
+        case "secretsmanager", "GetSecretValue":
+            yield _secret(given.get("SecretId", ""))
+        case "cloudformation", "DescribeStacks" | "DescribeStackEvents":
+            yield Resource(_stack(given.get("StackName", "")))
+        case _:
+            yield Resource()
+
+
+def _of_ec2(action: str, given: dict[str, str]) -> Iterator[Resource]:
+    match action:
+        case "AssociateAddress":
+            yield _ec2("elastic-ip", given.get("AllocationId", ""))
+            instance = _backend().get_instance_by_id(given.get("InstanceId", ""))
+            if instance is not None:
+                yield _instance(instance.id)
+                yield _interface(instance.nics[0].id)
+            else:
+                yield _interface(given.get("NetworkInterfaceId", ""))
+        case "AssignPrivateIpAddresses":
+            yield _interface(given.get("NetworkInterfaceId", ""))
+        case "CreateRoute" | "ReplaceRoute":
+            id_ = given.get("RouteTableId", "")
+            yield _ec2("route-table", id_, {"ec2:RouteTableID": (id_,)})
+        case "CreateTags":
+            keys = tuple(v for k, v in given.items() if k.endswith(".Key"))
+            for key, id_ in given.items():
+                if key.startswith("ResourceId."):
+                    yield _instance(id_, {"aws:TagKeys": keys})
+        case "GetConsoleOutput":
+            yield _instance(given.get("InstanceId", ""))
+        case _:
+            yield Resource()
+
+
+def _backend() -> Any:
+    return ec2_backends[facts.ACCOUNT][facts.REGION]
+
+
+def _arn(service: str, rest: str) -> str:
+    return f"arn:aws:{service}:{facts.REGION}:{facts.ACCOUNT}:{rest}"
+
+
+def _ec2(kind: str, id_: str, context: Context | None = None) -> Resource:
+    tags = _backend().describe_tags(filters={"resource-id": [id_]}) if id_ else []
+    return Resource(
+        _arn("ec2", f"{kind}/{id_}"),
+        _tagged((tag["key"], tag["value"]) for tag in tags) | (context or {}),
+    )
+
+
+def _instance(id_: str, context: Context | None = None) -> Resource:
+    kind = "instance" if id_.startswith("i-") else "other"
+    return _ec2(kind, id_, context)
+
+
+def _interface(id_: str) -> Resource:
+    found = _backend().enis.get(id_)
+    if found is None:
+        return _ec2("network-interface", id_)
+    return _ec2(
+        "network-interface",
+        id_,
+        {
+            "ec2:Vpc": (_arn("ec2", f"vpc/{found.subnet.vpc_id}"),),
+            "ec2:Subnet": (_arn("ec2", f"subnet/{found.subnet.id}"),),
+        },
+    )
+
+
+def _secret(id_: str) -> Resource:
+    secrets = secretsmanager_backends[facts.ACCOUNT][facts.REGION].secrets
+    if id_ not in secrets:
+        return Resource(_arn("secretsmanager", f"secret:{id_}"))
+    found = secrets[id_]
+    tags = [(tag["Key"], tag["Value"]) for tag in found.tags or ()]
+    return Resource(found.arn, _tagged(tags))
+
+
+def _stack(name: str) -> str:
+    if name.startswith("arn:"):
+        return name
+    stacks = cloudformation_backends[facts.ACCOUNT][facts.REGION].stacks.values()
+    ids = [stack.stack_id for stack in stacks if stack.name == name]
+    return str(ids[0]) if ids else _arn("cloudformation", f"stack/{name}/none")
+
+
+def _tagged(tags: Tags) -> Context:
+    return {f"aws:ResourceTag/{key}": (value,) for key, value in tags}
