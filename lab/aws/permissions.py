@@ -27,6 +27,8 @@ def is_permitted(request: Request) -> bool:
     """Whether whoever makes a request may make it."""
     if request.key == facts.OWNER["AWS_ACCESS_KEY_ID"]:
         return True
+    if (request.service, request.action) == ("sts", "GetCallerIdentity"):
+        return True  # needs no permission, as in AWS
     statements = list(_statements(_caller(request)))
     return allowed(
         statements, f"{request.service}:{request.action}", list(_resources(request))

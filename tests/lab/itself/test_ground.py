@@ -31,6 +31,11 @@ for address in ec2.describe_addresses(AllocationIds=[sys.argv[1]])["Addresses"]:
     ec2.disassociate_address(AssociationId=address["AssociationId"])
 """
 
+UNTAG = """
+import boto3, sys
+boto3.client("ec2").delete_tags(Resources=sys.argv[1:], Tags=[{"Key": "portway:slot"}])
+"""
+
 BLOB = """
 import socket, sys
 server = socket.create_server(("", int(sys.argv[1])))
@@ -197,22 +202,133 @@ get meta-data/tags/instance/Name
         assert said == ["401", node["instance_id"]], "tags are not shown"
 
 
-def test_node_acts_as_its_role(lab: System) -> None:
-    ask = """
-import boto3
-print(boto3.client("sts").get_caller_identity()["Arn"])
-"""
+def as_node(lab: System, node: str, program: str, *arguments: str) -> str:
+    """What a Python program prints that calls AWS from a node."""
     status = lab.status()
-    said = lab.execute(
-        "lb-1",
+    return lab.execute(
+        node,
         "env",
         f"AWS_ENDPOINT_URL={status['endpoint']}",
         f"AWS_DEFAULT_REGION={status['region']}",
         "python3",
         "-c",
-        ask,
+        program,
+        *arguments,
     )
-    assert "LoadBalancerRole" in said
+
+
+def test_node_acts_as_its_role(lab: System) -> None:
+    ask = """
+import boto3
+print(boto3.client("sts").get_caller_identity()["Arn"])
+"""
+    assert "LoadBalancerRole" in as_node(lab, "lb-1", ask)
+
+
+TRY = """
+import boto3, sys
+from botocore.exceptions import ClientError
+ec2 = boto3.client("ec2")
+for target in sys.argv[2:]:
+    try:
+        ec2.associate_address(AllocationId=sys.argv[1], InstanceId=target, DryRun=True)
+    except ClientError as error:
+        print(error.response["Error"]["Code"])
+"""
+
+
+def test_load_balancer_moves_the_stacks_address_to_load_balancers_only(
+    lab: System,
+) -> None:
+    (own,) = lab.status()["address"]["objects"]
+    other = lab.python(
+        "import boto3; print(boto3.client('ec2').allocate_address()['AllocationId'])"
+    ).strip()
+    targets = [lab.nodes()[name]["instance_id"] for name in ("lb-1", "lb-2", "app-1")]
+    refused, done = "UnauthorizedOperation", "DryRunOperation"
+
+    assert as_node(lab, "lb-1", TRY, own, *targets).split() == [done, done, refused]
+    assert as_node(lab, "lb-1", TRY, other, *targets).split() == [refused] * 3
+    assert as_node(lab, "app-1", TRY, own, *targets).split() == [refused] * 3
+
+
+WITHOUT = """
+import boto3, json, sys
+iam = boto3.client("iam")
+(role,) = (r["RoleName"] for r in iam.list_roles()["Roles"]
+           if "LoadBalancerRole" in r["RoleName"])
+(policy,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+left = [s for s in document["Statement"] if s["Sid"] != sys.argv[1]]
+assert len(left) == len(document["Statement"]) - 1
+iam.put_role_policy(RoleName=role, PolicyName=policy,
+                    PolicyDocument=json.dumps(document | {"Statement": left}))
+print(json.dumps([role, policy, document]))
+"""
+AGAIN = """
+import boto3, json, sys
+role, policy, document = json.loads(sys.argv[1])
+boto3.client("iam").put_role_policy(RoleName=role, PolicyName=policy,
+                                    PolicyDocument=json.dumps(document))
+"""
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["MoveThisAddress", "ToLoadBalancersOfThisStack", "ThroughInterfacesOfThisVpc"],
+)
+def test_every_statement_of_the_stacks_policy_is_needed(
+    lab: System, statement: str
+) -> None:
+    (own,) = lab.status()["address"]["objects"]
+    target = lab.nodes()["lb-2"]["instance_id"]
+    before = lab.python(WITHOUT, statement)
+    try:
+        assert as_node(lab, "lb-1", TRY, own, target) == "UnauthorizedOperation\n"
+    finally:
+        lab.python(AGAIN, before)
+    assert as_node(lab, "lb-1", TRY, own, target) == "DryRunOperation\n"
+
+
+OPERATE = """
+import boto3, sys
+from botocore.exceptions import ClientError
+balancer, node = sys.argv[1:]
+ec2, secrets = boto3.client("ec2"), boto3.client("secretsmanager")
+def tag(instance, key):
+    tags = [{"Key": key, "Value": "9"}]
+    return lambda: ec2.create_tags(Resources=[instance], Tags=tags)
+for call in (
+    lambda: ec2.describe_instances(),
+    tag(node, "portway:slot"),
+    tag(node, "Name"),
+    tag(balancer, "portway:slot"),
+    lambda: ec2.terminate_instances(InstanceIds=[node]),
+    lambda: secrets.get_secret_value(SecretId="somebody-elses"),
+    lambda: secrets.get_secret_value(SecretId="portway/artifactory"),
+):
+    try:
+        call()
+        print("done")
+    except ClientError as error:
+        print(error.response["Error"]["Code"])
+"""
+
+
+def test_operator_may_what_the_stacks_policy_says(lab: System) -> None:
+    named = [lab.nodes()[name]["instance_id"] for name in ("lb-1", "app-1")]
+    told = lab.run("python", "-c", OPERATE, *named).split()
+    lab.python(UNTAG, named[1])
+
+    assert told == [
+        "done",
+        "done",
+        "UnauthorizedOperation",
+        "UnauthorizedOperation",
+        "UnauthorizedOperation",
+        "AccessDeniedException",
+        "done",
+    ]
     assert said.strip().endswith(lab.nodes()["lb-1"]["instance_id"])
 
 
