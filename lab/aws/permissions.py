@@ -50,7 +50,12 @@ def _statements(caller: Any) -> Iterator[Statement]:
         return
     own = caller.policies
     documents = list(own.values() if isinstance(own, dict) else own)
-    documents += [policy.document for policy in caller.managed_policies.values()]
+    documents += [
+        version.document
+        for policy in caller.managed_policies.values()
+        for version in policy.versions
+        if version.is_default
+    ]
     for document in documents:
         read = json.loads(document) if isinstance(document, str) else document
         statements = read["Statement"]

@@ -4,8 +4,9 @@ from pathlib import Path
 
 PROGRAM_FOLDER = Path("/usr/local/lib/portway")
 PYTHON_FOLDER = PROGRAM_FOLDER / "python"
-"""Python modules of Portway's node programs, under the names they have here. Portway
-owns the folder: it removes every file in it that it did not write."""
+"""Has a folder for each of Portway's node programs, with the Python modules that it
+consists of under the names they have here. Portway owns it: it removes every file in
+it that it did not write."""
 BEFORE_RELOAD = PROGRAM_FOLDER / "before-reload"
 INSTALLER = PROGRAM_FOLDER / "install-release"
 ADDRESS_COMMAND = Path("/usr/local/sbin/portway-address")

@@ -51,6 +51,7 @@ from portway.render.files import ManagedFile, WantedNode
 from portway.render.load_balancer import (
     HAPROXY,
     KEEPALIVED,
+    before_reload_paths,
     load_balancer,
     load_balancer_survey,
 )
@@ -106,7 +107,12 @@ def apply_load_balancer(cluster: Cluster, wanted: WantedNode) -> None:
 
     Everything but keepalived, which comes last on the standby: see ``run_keepalived``.
     """
-    programs = {*streams_paths(), *address_paths(), *check_paths()}
+    programs = {
+        *streams_paths(),
+        *address_paths(),
+        *check_paths(),
+        *before_reload_paths(),
+    }
 
     def is_of_program(file: ManagedFile) -> bool:
         return file.path in programs

@@ -6,7 +6,7 @@ from portway.contract import paths
 from portway.contract.mover import MoverConfig
 from portway.model.cluster import Cluster, LoadBalancer
 from portway.render.files import ManagedFile, Service
-from portway.render.node_programs import python_files
+from portway.render.node_programs import node_program
 from portway.render.templates import render
 
 MODULES = ("node/address/*.py", "node/host.py")
@@ -28,12 +28,12 @@ def address_files(cluster: Cluster, lb: LoadBalancer) -> tuple[ManagedFile, ...]
         config=paths.ADDRESS_CONFIG,
         loaded_folder=paths.LOADED_FOLDER,
         metrics_folder=paths.METRICS_FOLDER.relative_to("/var/lib"),
-        python_folder=paths.PYTHON_FOLDER,
+        python_folder=node_program(*MODULES).folder,
         run_folder=paths.ADDRESS_RUN_FOLDER.relative_to("/run"),
     )
-    command = render("portway-address.j2", python_folder=paths.PYTHON_FOLDER)
+    command = render("portway-address.j2", python_folder=node_program(*MODULES).folder)
     program = (
-        *python_files(*MODULES),
+        *node_program(*MODULES).files,
         ManagedFile(ADDRESS_MOVER.override, unit, "644"),
         ManagedFile(str(paths.ADDRESS_COMMAND), command, "755"),
     )
@@ -45,7 +45,7 @@ def address_files(cluster: Cluster, lb: LoadBalancer) -> tuple[ManagedFile, ...]
 def address_paths() -> tuple[str, ...]:
     """The paths of those files, in the same order."""
     return (
-        *(file.path for file in python_files(*MODULES)),
+        *node_program(*MODULES).paths,
         ADDRESS_MOVER.override,
         str(paths.ADDRESS_COMMAND),
         ADDRESS_MOVER.config,

@@ -20,7 +20,7 @@ from portway.render.machine import (
     reserved_ports,
     sysctl_file,
 )
-from portway.render.node_programs import python_files
+from portway.render.node_programs import node_program
 from portway.render.templates import render
 
 DESCRIPTORS = 65_536
@@ -166,9 +166,10 @@ def fetch_request(wanted: Application) -> Fetch:
 
 
 def _installer() -> tuple[ManagedFile, ...]:
-    launcher = render("install-release.j2", python_folder=paths.PYTHON_FOLDER)
+    program = node_program("node/install_release.py")
+    launcher = render("install-release.j2", python_folder=program.folder)
     return (
-        *python_files("node/install_release.py"),
+        *program.files,
         ManagedFile(str(paths.INSTALLER), launcher, "755"),
     )
 

@@ -6,7 +6,7 @@ from portway.contract import paths
 from portway.contract.check import CheckConfig
 from portway.model.cluster import STATS_FRONTEND, Cluster
 from portway.render.files import ManagedFile, Service
-from portway.render.node_programs import python_files
+from portway.render.node_programs import node_program
 from portway.render.templates import render
 
 MODULES = ("node/check/*.py", "node/host.py")
@@ -37,11 +37,11 @@ def check_files(cluster: Cluster) -> tuple[ManagedFile, ...]:
         "portway-check.service.j2",
         config=paths.CHECK_CONFIG,
         loaded_folder=paths.LOADED_FOLDER,
-        python_folder=paths.PYTHON_FOLDER,
+        python_folder=node_program(*MODULES).folder,
         run_folder=paths.CHECK_RUN_FOLDER.relative_to("/run"),
         address_run_folder=paths.ADDRESS_RUN_FOLDER.relative_to("/run"),
     )
-    program = (*python_files(*MODULES), ManagedFile(CHECK.override, unit, "644"))
+    program = (*node_program(*MODULES).files, ManagedFile(CHECK.override, unit, "644"))
     digest = hashlib.sha256("".join(f.sha256 for f in program).encode()).hexdigest()
     config = check_config(cluster, digest).to_json()
     return (*program, ManagedFile(CHECK.config, config, "644"))
@@ -50,7 +50,7 @@ def check_files(cluster: Cluster) -> tuple[ManagedFile, ...]:
 def check_paths() -> tuple[str, ...]:
     """The paths of those files, in the same order."""
     return (
-        *(file.path for file in python_files(*MODULES)),
+        *node_program(*MODULES).paths,
         CHECK.override,
         CHECK.config,
     )

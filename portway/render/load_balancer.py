@@ -13,7 +13,7 @@ from portway.render.machine import (
     reserved_ports,
     sysctl_file,
 )
-from portway.render.node_programs import python_files
+from portway.render.node_programs import node_program
 from portway.render.streams import STREAM_KEEPER, streams_files, streams_paths
 from portway.render.templates import render
 
@@ -89,7 +89,7 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
     reserved = reserved_ports(
         [ports.stats, ports.health, *(frontend.port for frontend in cluster.frontends)]
     )
-    ours = _once(
+    ours = (
         *streams_files(cluster),
         *address_files(cluster, lb),
         *check_files(cluster),
@@ -141,14 +141,10 @@ def load_balancer_survey() -> Survey:
         packages=PACKAGES,
         files=(
             str(paths.HAPROXY_CONFIG),
-            *dict.fromkeys(
-                (
-                    *streams_paths(),
-                    *address_paths(),
-                    *check_paths(),
-                    *before_reload_paths(),
-                )
-            ),
+            *streams_paths(),
+            *address_paths(),
+            *check_paths(),
+            *before_reload_paths(),
             str(paths.PACKAGE_POLICY),
             str(paths.NEEDRESTART_CONFIG),
             str(paths.KEEPALIVED_CONFIG),
@@ -180,9 +176,10 @@ def preparation(address: str) -> str:
 
 def before_reload_files() -> tuple[ManagedFile, ...]:
     """The program that HAProxy's unit runs before a reload."""
-    launcher = render("before-reload.j2", python_folder=paths.PYTHON_FOLDER)
+    program = node_program("node/before_reload.py")
+    launcher = render("before-reload.j2", python_folder=program.folder)
     return (
-        *python_files("node/before_reload.py"),
+        *program.files,
         ManagedFile(str(paths.BEFORE_RELOAD), launcher, "755"),
     )
 
@@ -190,11 +187,6 @@ def before_reload_files() -> tuple[ManagedFile, ...]:
 def before_reload_paths() -> tuple[str, ...]:
     """The paths of those files, in the same order."""
     return tuple(file.path for file in before_reload_files())
-
-
-def _once(*files: ManagedFile) -> tuple[ManagedFile, ...]:
-    """Files of programs that share modules, each once and in its first place."""
-    return tuple({file.path: file for file in files}.values())
 
 
 def _unit_override(

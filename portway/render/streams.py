@@ -6,7 +6,7 @@ from portway.contract import paths
 from portway.contract.streams import OrderedBackend, StreamsConfig
 from portway.model.cluster import Cluster
 from portway.render.files import ManagedFile, Service
-from portway.render.node_programs import python_files
+from portway.render.node_programs import node_program
 from portway.render.templates import render
 
 MODULES = ("node/streams/*.py", "node/host.py")
@@ -28,11 +28,11 @@ def streams_files(cluster: Cluster) -> tuple[ManagedFile, ...]:
         config=paths.STREAMS_CONFIG,
         loaded_folder=paths.LOADED_FOLDER,
         metrics_folder=paths.METRICS_FOLDER.relative_to("/var/lib"),
-        python_folder=paths.PYTHON_FOLDER,
+        python_folder=node_program(*MODULES).folder,
         run_folder=paths.STREAMS_RUN_FOLDER.relative_to("/run"),
     )
     program = (
-        *python_files(*MODULES),
+        *node_program(*MODULES).files,
         ManagedFile(STREAM_KEEPER.override, unit, "644"),
     )
     digest = hashlib.sha256("".join(f.sha256 for f in program).encode()).hexdigest()
@@ -43,7 +43,7 @@ def streams_files(cluster: Cluster) -> tuple[ManagedFile, ...]:
 def streams_paths() -> tuple[str, ...]:
     """The paths of those files, in the same order."""
     return (
-        *(file.path for file in python_files(*MODULES)),
+        *node_program(*MODULES).paths,
         STREAM_KEEPER.override,
         STREAM_KEEPER.config,
     )

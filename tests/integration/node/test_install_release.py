@@ -15,10 +15,9 @@ import pytest
 
 from lab.vendor.build import archive_path, build
 from lab.vendor.hostile import HOSTILE, OUTSIDE, build_hostile
-from portway.contract.paths import PYTHON_FOLDER
 from portway.contract.release_requests import Fetch, Remove, Switch, to_json
 from portway.model.releases import Release
-from portway.render.node_programs import python_files
+from portway.render.node_programs import node_program
 from portway.render.templates import render
 from tests.integration.artifacts import TOKEN, Artifacts
 
@@ -27,7 +26,8 @@ Result = subprocess.CompletedProcess[str]
 
 def install_program(root: Path, **replaced: str) -> Path:
     """Write the program and its launcher as a node gets them, below another root."""
-    for file in python_files("node/install_release.py"):
+    found = node_program("node/install_release.py")
+    for file in found.files:
         path = root / file.path.removeprefix("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         text = file.content
@@ -36,7 +36,7 @@ def install_program(root: Path, **replaced: str) -> Path:
             text = text.replace(old, new)
         path.write_text(text)
     launcher = root / "install-release"
-    python_folder = root / str(PYTHON_FOLDER).removeprefix("/")
+    python_folder = root / str(found.folder).removeprefix("/")
     launcher.write_text(render("install-release.j2", python_folder=python_folder))
     launcher.chmod(0o755)
     return launcher

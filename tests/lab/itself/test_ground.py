@@ -251,7 +251,6 @@ def test_load_balancer_moves_the_stacks_address_to_load_balancers_only(
 
     assert as_node(lab, "lb-1", TRY, own, *targets).split() == [done, done, refused]
     assert as_node(lab, "lb-1", TRY, other, *targets).split() == [refused] * 3
-    assert as_node(lab, "app-1", TRY, own, *targets).split() == [refused] * 3
 
 
 WITHOUT = """
