@@ -6,7 +6,7 @@ from pyinfra import inventory, logger, state
 
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster, LoadBalancer
-from portway.ops.differences import is_settled
+from portway.ops.differences import FoundNode, is_settled
 from portway.ops.facts import NodeFacts
 from portway.ops.operations import read_node
 from portway.ops.pyinfra_errors import Commands, failure, operation
@@ -14,6 +14,7 @@ from portway.ops.remote import ask, is_lost, node_of_run
 from portway.render.files import WantedNode
 from portway.render.load_balancer import (
     HAPROXY,
+    KEEPALIVED,
     load_balancer,
     load_balancer_survey,
 )
@@ -27,11 +28,25 @@ def verify_order(cluster: Cluster, lb: LoadBalancer, wanted: WantedNode) -> Comm
     may be well, and the operator's way to it not. With ``--limit`` somebody says that
     it is down: one that cannot be asked, or on which HAProxy does not run, protects
     nobody, and the run goes on and says so. So it does if EC2 says that it is stopped.
+
+    A new pair is deployed together: only both show that they hear each other.
     """
     active = {member.name for member in inventory.get_active_hosts()}
-    if not state.is_executing or not lb.holds_address or lb.peer.name in active:
+    if not state.is_executing or lb.peer.name in active:
         return
-    if is_settled(wanted, read_node(wanted.survey)):
+    found = read_node(wanted.survey)
+    if is_lost(lb.peer.name) and not lb.peer.is_stopped and _is_new(cluster, found):
+        yield failure(
+            f"{lb.name} is not deployed",
+            [
+                f"the pair is new, and {lb.peer.name} does not answer: nobody would "
+                "know whether they hear each other"
+            ],
+            do=f"bring {lb.peer.name} up; or, if {lb.name} is to serve alone, say so: "
+            f"--limit {lb.name}",
+        )
+        return
+    if not lb.holds_address or is_settled(wanted, found):
         return
     standby = lb.peer.name
     if is_lost(standby) and not lb.peer.is_stopped:
@@ -62,6 +77,13 @@ def verify_order(cluster: Cluster, lb: LoadBalancer, wanted: WantedNode) -> Comm
             ],
             do=f"leave --limit out, or change the standby first: --limit {standby}",
         )
+
+
+def _is_new(cluster: Cluster, found: FoundNode) -> bool:
+    """Whether the address was never anywhere and keepalived never ran on the node."""
+    unit = found.services.get(KEEPALIVED.unit)
+    held = any(thing.holder for thing in cluster.stack.virtual_address.objects)
+    return not held and not (unit and unit.active)
 
 
 def _runs_something_else(cluster: Cluster, name: str) -> bool:

@@ -75,6 +75,22 @@ def usual(measured: Usual) -> Iterator[Usual]:
     wait_until(lambda: site.masters() == ["lb-1"], 30, "lb-1 is master again")
 
 
+def test_new_pair_is_not_deployed_by_half_unless_somebody_insists(lab: System) -> None:
+    faults.power_off(Lab(lab.name), "lb-1")
+    refused = lab.deploy("-y", *BOOTED, check=False)
+    assert refused.returncode == 1
+    told = "the pair is new, and lb-1 does not answer: nobody would know whether they"
+    assert told in output(refused)
+    assert lab.node("lb-2", "test -e /etc/keepalived/keepalived.conf", False).returncode
+
+    # No application runs: it fails in the end, for want of a healthy node.
+    insisted = ("-y", "--limit", "lb-2", *BOOTED, "--data", "verify_timeout=5")
+    text = output(lab.deploy(*insisted, check=False))
+    assert "the pair is new" not in text
+    assert "no load balancer finds a healthy server" in text
+    wait_until(lambda: lab.masters() == ["lb-2"], 20, "lb-2 is master")
+
+
 def test_terminated_node_is_replaced_under_its_name(
     usual: Usual, clients_file: Path
 ) -> None:
