@@ -91,6 +91,8 @@ class Outputs:
     application_group: str
     ports: Ports
     operator_networks: tuple[str, ...] = ()
+    account: str = ""
+    """The account that has the stack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ def read_outputs(stack: Answer) -> Outputs:
         application_group=values["ApplicationGroupName"],
         ports=Ports(*(int(values[key]) for key in PORT_OUTPUTS)),
         operator_networks=_operator_networks(stack),
+        account=stack["StackId"].split(":")[4],
     )
 
 
@@ -248,6 +251,7 @@ def _virtual_address(
         _refuse_primary_address(name, address, found)
     if kind is AddressKind.ROUTE:
         _refuse_missing_tables(name, objects, found)
+        _refuse_foreign_tables(name, outputs.account, found)
         _refuse_address_inside(name, address, found)
     return VirtualAddress(kind, address, seen)
 
@@ -271,6 +275,19 @@ def _refuse_missing_tables(
         raise PortwayError(
             f"stack {name}: its route tables {listed(gone)} do not exist",
             do="update the stack with RouteTableIds of tables that exist",
+        )
+
+
+def _refuse_foreign_tables(name: str, account: str, found: Sequence[Answer]) -> None:
+    """Refuse tables of a VPC that another account shares: only that may change them."""
+    foreign = [t for t in found if t.get("OwnerId", account) != account]
+    if foreign:
+        tables = listed(table["RouteTableId"] for table in foreign)
+        raise PortwayError(
+            f"stack {name}: its route tables {tables} belong to account "
+            f"{foreign[0]['OwnerId']}, which shares its VPC: the load balancers of "
+            f"account {account} cannot change their routes",
+            do="create the stack with an AddressKind of elastic-ip or private-address",
         )
 
 

@@ -22,6 +22,7 @@ from portway.model.stack import Ports, Role, Stack
 
 LAUNCH = datetime(2026, 1, 1, tzinfo=UTC)
 PORTS = Ports(9000, 10999, 8081, 8404)
+STACK_ID = "arn:aws:cloudformation:eu-central-1:123456789012:stack/messages/1"
 VALUES = {
     "AddressKind": "elastic-ip",
     "VirtualAddress": "192.0.2.1",
@@ -37,14 +38,21 @@ VALUES = {
 
 
 OUTPUTS = Outputs(
-    AddressKind.ELASTIC_IP, "192.0.2.1", ("eipalloc-1",), "db", "arn:a", "group", PORTS
+    AddressKind.ELASTIC_IP,
+    "192.0.2.1",
+    ("eipalloc-1",),
+    "db",
+    "arn:a",
+    "group",
+    PORTS,
+    account="123456789012",
 )
 
 
 def described(**values: str) -> dict[str, Any]:
     """A stack with these outputs, the others as usual."""
     outputs = [{"OutputKey": k, "OutputValue": v} for k, v in (VALUES | values).items()]
-    return {"StackName": "messages", "Outputs": outputs}
+    return {"StackName": "messages", "StackId": STACK_ID, "Outputs": outputs}
 
 
 def instance(number: int, role: Role, name: str, **changes: Any) -> dict[str, Any]:
@@ -164,6 +172,23 @@ def test_route_tables_that_do_not_exist_are_named() -> None:
 
     assert "its route tables rtb-1 and rtb-3 do not exist" in caught.value.message
     assert "RouteTableIds" in caught.value.message
+
+
+def test_route_tables_of_a_vpc_that_another_account_shares_are_refused() -> None:
+    own, foreign = (
+        table(id_) | {"OwnerId": owner}
+        for id_, owner in (("rtb-1", OUTPUTS.account), ("rtb-2", "210987654321"))
+    )
+
+    with pytest.raises(PortwayError) as caught:
+        assembled(
+            AddressKind.ROUTE, "10.255.0.1", "rtb-1", "rtb-2", found=[own, foreign]
+        )
+
+    assert "its route tables rtb-2 belong to account 210987654321" in str(caught.value)
+    assert "elastic-ip or private-address" in str(caught.value)
+    assert assembled(AddressKind.ROUTE, "10.255.0.1", "rtb-1", found=[own])
+    assert read_outputs(described()).account == OUTPUTS.account
 
 
 def test_an_address_that_the_vpc_routes_itself_is_refused() -> None:
