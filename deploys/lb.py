@@ -10,6 +10,7 @@ from portway.load_balancers.asking import is_last
 from portway.load_balancers.deploy import (
     apply_load_balancer,
     run_keepalived,
+    verify_clients,
     verify_load_balancer,
     verify_pair,
     verify_standby,
@@ -18,7 +19,7 @@ from portway.load_balancers.deploy import (
 from portway.load_balancers.standby_first import verify_order
 from portway.ops.ordering import barrier
 from portway.run.exclusive import one_run_at_a_time
-from portway.run.inventory import current_cluster
+from portway.run.inventory import changes_everything, current_cluster
 
 cluster = current_cluster()
 one_run_at_a_time(cluster)
@@ -45,3 +46,5 @@ if lb is not None:
 
     if is_last(cluster, lb.name):
         verify_pair(cluster=cluster, name="Verify the VRRP master and its address")
+        if not changes_everything():
+            verify_clients(cluster=cluster, name="Verify that each client has a node")

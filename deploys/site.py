@@ -13,6 +13,8 @@ from portway.application.deploy import (
     later_batches,
     wanted_application,
 )
+from portway.load_balancers.asking import is_last
+from portway.load_balancers.deploy import verify_clients
 from portway.ops.ordering import barrier
 from portway.run.inventory import current_cluster
 
@@ -26,6 +28,7 @@ barrier(name="The load balancers have switched; now the application closes old p
 
 cluster = current_cluster()
 node = application_node(cluster)
+is_balancer = host.name in {lb.name for lb in cluster.load_balancers}
 
 if node is not None:
     wanted = wanted_application(cluster, node, with_load_balancers=True)
@@ -37,3 +40,6 @@ if node is not None:
                 wanted=wanted,
                 name=f"Close unused ports on {', '.join(turn)}",
             )
+
+if is_balancer and is_last(cluster, host.name):
+    verify_clients(cluster=cluster, name="Verify that each client has a node")

@@ -33,6 +33,8 @@ _KEPT = {
 }
 """What a stack keeps when it is updated, unless it is the template's default."""
 
+GROUP_NAME_TAG = "app"
+"""The Name that instances of the scaling group are launched with."""
 MACHINE_TAG = "lab:machine"
 """What the lab calls an instance of the scaling group; AWS calls them all the same."""
 
@@ -215,7 +217,7 @@ def name_instances() -> None:
     taken = {_machine(_tags(instance)) for instance in instances}
     for instance in instances:
         tags = _tags(instance)
-        if "aws:autoscaling:groupName" not in tags or MACHINE_TAG in tags:
+        if tags.get("Name") != GROUP_NAME_TAG or MACHINE_TAG in tags:
             continue
         name = next(
             candidate

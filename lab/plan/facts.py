@@ -93,7 +93,7 @@ CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "AKIALABOPERATOR00000",
     "AWS_SECRET_ACCESS_KEY": "only-the-lab-takes-this",
 }
-"""The operator's, of no use anywhere else. They may what the stack's policy says."""
+"""The operator's, of no use anywhere else. They allow what the stack's policy says."""
 OPERATOR_USER = "operator"
 """The operator in IAM."""
 OWNER = {**CREDENTIALS, "AWS_ACCESS_KEY_ID": "AKIALABOWNER00000000"}

@@ -24,6 +24,7 @@ from portway.application.turns import (
 )
 from portway.contract.paths import INSTALLER
 from portway.contract.release_requests import to_json
+from portway.errors import PortwayError
 from portway.load_balancers.haproxy import Balancing, ask_load_balancers
 from portway.model.cluster import Cluster
 from portway.model.listeners import Listener
@@ -66,7 +67,15 @@ def wanted_application(
     """
     loaded = _read_application(cluster.settings.app_name).loaded
     serve = to_serve(cluster, node, loaded, with_load_balancers=with_load_balancers)
-    return _application(cluster, node, serve)
+    wanted = _application(cluster, node, serve)
+    if node.address not in read_node(wanted.node.survey).interfaces:
+        raise PortwayError(
+            f"{node.name}: no interface has its address {node.address}; is this the "
+            "right node?",
+            do=f"see where SSH leads to: ssh {node.name} hostname -I; Host lines in "
+            "~/.ssh/config count",
+        )
+    return wanted
 
 
 def _application(

@@ -23,6 +23,7 @@ HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 SLOT_TAG = "portway:slot"
 USUAL_NAME = "app"
 """What nodes are called whose Name tag cannot be part of a host name."""
+SLOT = re.compile(r"[1-9][0-9]{0,2}")
 LONGEST = 50
 """Characters of a Name tag; a host name has at most 63 with the slot behind it."""
 ENDING = "Terminat"
@@ -32,12 +33,12 @@ ENDING = "Terminat"
 def assign_slots(
     instances: Iterable[Answer], alive: Sequence[Answer], group: Answer
 ) -> dict[str, int]:
-    """The slots of the living application nodes that need one, by instance id.
+    """The slots of the application nodes that need one, by instance id.
 
     Those with a Name tag of their own need none. Who has a slot keeps it, in standby
     and stopped as well, until the group ends the instance; of two with the same one,
-    who was launched first. The others get the lowest that are free, in the order of
-    their launch. So everybody who reads the same instances finds the same slots.
+    who was launched first. The others that live get the lowest that are free, in the
+    order of their launch. So everybody who reads the same instances finds the same.
     """
     ending = {
         member["InstanceId"]
@@ -45,16 +46,13 @@ def assign_slots(
         if member["LifecycleState"].startswith(ENDING)
     }
     living = {i["InstanceId"] for i in alive}
+    everybody = [i for i in instances if i["InstanceId"] not in ending]
     nodes = sorted(
-        (
-            i
-            for i in instances
-            if is_application_node(i) and i["InstanceId"] not in ending
-        ),
+        filter(is_application_node, everybody),
         key=lambda i: (launched(i), i["InstanceId"]),
     )
     needing = _that_need_one(nodes, _name_tag(group))
-    own = {tags_of(i).get("Name", "").casefold() for i in alive if i not in needing}
+    own = {tags_of(i).get("Name", "").casefold() for i in everybody if i not in needing}
     taken: dict[int, str] = {}
     for instance in needing:
         if (slot := slot_of(instance)) is not None:
@@ -66,7 +64,7 @@ def assign_slots(
             while slot in taken or named(instance, slot).casefold() in own:
                 slot += 1
             taken[slot] = instance["InstanceId"]
-    return {id_: slot for slot, id_ in sorted(taken.items()) if id_ in living}
+    return {id_: slot for slot, id_ in sorted(taken.items())}
 
 
 def _that_need_one(nodes: Sequence[Answer], shared: str) -> list[Answer]:
@@ -87,14 +85,20 @@ def _that_need_one(nodes: Sequence[Answer], shared: str) -> list[Answer]:
 
 
 def slot_of(instance: Answer) -> int | None:
-    """The slot that an instance's tag says; None if it has no such tag."""
+    """The slot that an instance's tag says; None if it says none."""
     value = tags_of(instance).get(SLOT_TAG, "")
-    return int(value) if value.isascii() and value.isdecimal() and int(value) else None
+    return int(value) if SLOT.fullmatch(value) else None
 
 
 def named(instance: Answer, slot: int) -> str:
     """What an instance is called in a slot."""
     return _joined(tags_of(instance).get("Name", ""), slot)
+
+
+def name_without_slot(name: str, instance_id: str) -> str:
+    """What a node is called that would have a slot and cannot be given it."""
+    given = f"{name.rpartition('-')[0]}-{instance_id}"
+    return given if HOST_NAME.fullmatch(given) else instance_id
 
 
 def possible_names(group: Answer, slots: Mapping[str, int]) -> tuple[str, ...]:

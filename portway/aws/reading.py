@@ -12,7 +12,7 @@ from portway.aws.client import Aws
 from portway.aws.discovery import Answers, Need, NotReady, is_lost
 from portway.aws.errors import AwsCallError, one_line
 from portway.aws.instances import Answer
-from portway.aws.names import SLOT_TAG
+from portway.aws.names import SLOT_TAG, name_without_slot
 from portway.contract.address import (
     AddressKind,
     AddressObject,
@@ -156,11 +156,14 @@ def _read_once(
 
 def _keep_names(aws: Aws, stack: Stack, progress: Callable[[str], None]) -> Stack:
     """Tag new nodes with their slots; name those by their ids that cannot be tagged."""
-    nodes = (
+    nodes = tuple(
         node if node.new_slot is None else _keep_name(aws, stack.name, node, progress)
         for node in stack.nodes
     )
-    return replace(stack, nodes=tuple(nodes))
+    # Nobody has the others now: a client that names one must not wait for it.
+    lost = {node.name for node in stack.nodes} - {node.name for node in nodes}
+    names = tuple(name for name in stack.names if name not in lost)
+    return replace(stack, nodes=nodes, names=names)
 
 
 def _keep_name(
@@ -176,7 +179,7 @@ def _keep_name(
             Tags=[tag],
         )
     except AwsCallError as error:
-        name = f"{node.name.rpartition('-')[0]}-{node.instance_id}"
+        name = name_without_slot(node.name, node.instance_id)
         progress(
             f"stack {stack}: {node.instance_id} would be {node.name} and is called "
             f"{name}, because AWS did not take its tag {SLOT_TAG}: "

@@ -235,8 +235,7 @@ def verify_pair(cluster: Cluster) -> Commands:
         wrong = pair_problems(cluster, statuses, read_address())
         return wrong or unserved(cluster, statuses)
 
-    problems = wait_until_none(cluster, look) or without_nodes(cluster)
-    if problems:
+    if problems := wait_until_none(cluster, look):
         yield failure("verification failed", problems)
     nodes = client_nodes(cluster, statuses)
     _warn(older_streams(statuses))
@@ -249,6 +248,15 @@ def verify_pair(cluster: Cluster) -> Commands:
                 "until deploys/transfer.py hands it back, the other node is preferred"
             )
     _warn(waiting(cluster, statuses))
+
+
+@operation
+def verify_clients(cluster: Cluster) -> Commands:
+    """Fail if a client has no node at all. Comes last: all else is done by then."""
+    if not state.is_executing:
+        return
+    if problems := without_nodes(cluster):
+        yield failure("everything else is done", problems)
 
 
 @operation

@@ -61,8 +61,8 @@ def without_nodes(cluster: Cluster) -> tuple[str, ...]:
     """The clients that nobody serves because none of their nodes is there now."""
     servers = {backend.name: backend.servers for backend in cluster.backends}
     return tuple(
-        f"nobody serves {frontend.name}: its nodes are {', '.join(frontend.absent)}, "
-        "and there is none of that name now; launch one, or change its nodes"
+        f"no node for {frontend.name}: its nodes are {', '.join(frontend.absent)}, and "
+        "there is none of that name now; launch one, or change its nodes"
         for frontend in cluster.frontends
         if not servers[frontend.backend]
     )

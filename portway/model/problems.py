@@ -71,7 +71,7 @@ def client_problems(
 
 
 def _unknown_node(name: str, stack: Stack, known: Collection[str]) -> str:
-    renamed = [n for n in stack.nodes if n.name in known and n.instance_id in name]
+    renamed = [n for n in stack.nodes if n.name in known and name in n.former_names]
     if renamed:
         return f'nodes: "{name}" is called {renamed[0].name}; write that'
     text = f'nodes: there is no application node "{name}"; there are '

@@ -50,9 +50,15 @@ class Node:
 
     @property
     def former_names(self) -> tuple[str, ...]:
-        """What a node that has a slot was called before there were slots."""
+        """What a node without a name of its own may have been called before.
+
+        Before there were slots, and while AWS did not take its tag.
+        """
+        long = f"-{self.instance_id}"
+        if self.name.endswith(long):
+            return (self.name.removesuffix(long),)
         tag = self.name.rpartition("-")[0]
-        return (f"{tag}-{self.instance_id}", tag) if tag else ()
+        return (tag + long, tag) if tag else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ STOPPED = "_is_stopped"
 class NodeConnector(SSHConnector):
     """Connects through a command if one leads to the node, and waits while it boots."""
 
+    waits = True
+    """Whether it waits while the node boots."""
     is_silent = False
     """Whether nothing answered when it tried to connect, for whatever reason."""
     _tunnel: Tunnel | None = None
@@ -57,7 +59,8 @@ class NodeConnector(SSHConnector):
                 self.is_silent = _is_silence(error)
                 now = datetime.now(UTC)
                 age = (now - started).total_seconds() if started else inf
-                if age > self._boot_timeout or _is_about_keys(error):
+                late = not self.waits or age > self._boot_timeout
+                if late or _is_about_keys(error):
                     raise
                 logger.info(
                     f"{self.host.print_prefix}waiting for its SSH server: EC2 started "
@@ -154,4 +157,5 @@ def connect_as_nodes(state: State, nodes: list[Host]) -> None:
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
     for node in nodes:
         node.connector_cls = NodeConnector
-        node.connector = NodeConnector(state, node)
+        connector = node.connector = NodeConnector(state, node)
+        connector.waits = state.is_host_in_limit(node)

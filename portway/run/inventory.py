@@ -163,7 +163,8 @@ def _state() -> State:
 def _prepare_to_connect(run: Run) -> None:
     """Refuse nodes whose keys are not known; learn them before, if that is set.
 
-    What ``--limit`` leaves out is connected to when it must be asked, in the same way.
+    What ``--limit`` leaves out is connected to when it must be asked, in the same way,
+    but nothing waits until it has booted.
     """
     state = _state()
     hosts = [host for host in state.inventory if host.connector_cls is SSHConnector]

@@ -32,6 +32,7 @@ CORRECTIONS = (
     Correction(cloudformation.databases_keep_their_properties),
     Correction(cloudformation.security_groups_are_updated_in_place),
     Correction(cloudformation.groups_are_updated_in_place),
+    Correction(cloudformation.managed_policies_are_updated_in_place),
     Correction(cloudformation.groups_spread_over_their_subnets),
     Correction(cloudformation.no_value_leaves_lists),
     Correction(cloudformation.parameters_are_seen_in_texts),

@@ -12,6 +12,7 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.elastic_ip_addresses import ElasticAddress
 from moto.ec2.models.instances import Instance
 from moto.ec2.models.security_groups import SecurityGroup
+from moto.iam.models import ManagedPolicy
 from moto.rds.models import DBInstance, rds_backends
 from moto.secretsmanager.models import secretsmanager_backends
 
@@ -127,6 +128,19 @@ def databases_keep_their_properties() -> None:
 def security_groups_are_updated_in_place() -> None:
     """Moto makes a new group when the rules in it change, and cannot delete the old."""
     _replace(SecurityGroup, "update_from_cloudformation_json", _update_rules)
+
+
+def managed_policies_are_updated_in_place() -> None:
+    """Moto cannot update them: what a changed template says has no effect."""
+
+    def update(_: Any, policy: Any, __: str, resource: Properties, *___: Any) -> Any:
+        document = json.dumps(resource["Properties"]["PolicyDocument"])
+        for version in policy.versions:
+            if version.is_default:
+                version.document = document
+        return policy
+
+    _replace(ManagedPolicy, "update_from_cloudformation_json", update)
 
 
 def groups_are_updated_in_place() -> None:

@@ -69,10 +69,10 @@ class Haproxy:
             return Finding(Fault.ENDING, text)
         if not in_full:
             return SERVES
-        states = {row["pxname"]: row["status"] for row in _rows(answer)}
-        if not _accepts(states.get(self._frontend)):
+        rows = {row["pxname"]: row for row in _rows(answer)}
+        if not _accepts(rows.get(self._frontend, {}).get("status")):
             self._frontend = self._open_frontend()
-        if not _is_up(states.get(self._backend)):
+        if not _is_served(rows.get(self._backend)):
             self._backend, has_servers = self._served_backend()
             if not self._backend and has_servers:
                 text = "no server is up in any backend"
@@ -89,10 +89,15 @@ class Haproxy:
         return ""
 
     def _served_backend(self) -> tuple[str, bool]:
-        """A backend with a server that is up, or ""; and whether there is a backend."""
-        rows = list(_rows(self._ask("show stat -1 2 -1")))
-        up = (row["pxname"] for row in rows if _is_up(row["status"]))
-        return next(up, ""), bool(rows)
+        """A backend with a server that is up, or ""; and whether any has servers."""
+        backends, servers = [], False
+        for row in _rows(self._ask("show stat -1 6 -1")):
+            if row["svname"] == "BACKEND":
+                backends.append(row)
+            else:
+                servers = True
+        served = (row["pxname"] for row in backends if _is_served(row))
+        return next(served, ""), servers
 
     def _ask(self, question: str) -> str:
         """HAProxy's answer.
@@ -132,5 +137,10 @@ def _accepts(status: str | None) -> bool:
     return status in ("OPEN", "FULL")
 
 
-def _is_up(status: str | None) -> bool:
-    return status is not None and status.startswith("UP")
+def _is_served(row: dict[str, str] | None) -> bool:
+    """Whether a backend has a server that is up; without any, it is up itself."""
+    return (
+        row is not None
+        and row["status"].startswith("UP")
+        and int(row["act"] or 0) + int(row["bck"] or 0) > 0
+    )

@@ -128,9 +128,11 @@ def test_a_name_that_aws_does_not_remember_is_made_of_the_instance_id(
 ) -> None:
     stack.aws.refuse("ec2:CreateTags", "UnauthorizedOperation", "not you")
 
-    found = names(discover(keeps_names=True))
+    read = discover(keeps_names=True)
+    found = names(read)
 
     assert found == {i: f"app-{i}" for i in found}
+    assert read.names == (), "no client waits for a node of another name"
     assert all(
         any(
             f"{i} would be app-{n} and is called app-{i}" in line

@@ -68,7 +68,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "    default_backend tcp_leastconn\n"
         for n in range(CLIENTS)
     )
-    config.write_text(CONFIG.format(folder=folder, port=port) + clients)
+    # One without servers is up for HAProxy, and serves nobody.
+    empty = "backend a_first\n    mode tcp\n"
+    config.write_text(CONFIG.format(folder=folder, port=port) + empty + clients)
     process = subprocess.Popen(["haproxy", "-db", "-f", str(config)])
     deadline = time.monotonic() + 20
     try:

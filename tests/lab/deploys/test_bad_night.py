@@ -11,7 +11,7 @@ import pytest
 from lab.faults import interface as faults
 from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
-from tests.lab.deploys.membership import lose, slots
+from tests.lab.deploys.membership import join, leave, lose, slots
 from tests.lab.deploys.test_application import drained_on, stored, versions
 from tests.lab.itself.test_ground import ASSOCIATE
 from tests.lab.system import (
@@ -119,6 +119,45 @@ def test_terminated_node_is_replaced_under_its_name(
     (new,) = after.keys() - before.keys()
     assert {**before, new: before[lost]} == {**after, lost: "app 1"}
     assert changes(system.deploy(*given, what="site")) == 0
+
+
+def test_node_that_is_gone_concerns_the_clients_that_are_pinned_to_it(
+    usual: Usual, clients_file: Path
+) -> None:
+    """The run does all the rest, to its last step, and fails with their names."""
+    system = usual.system
+    entries = [
+        {"client_name": "all", "client_port": 9001},
+        {"client_name": "either", "client_port": 9002, "nodes": ["app-2", "app-1"]},
+        {"client_name": "pinned", "client_port": 9003, "nodes": ["app-2"]},
+        {"client_name": "ending", "client_port": 9004},
+    ]
+    clients_file.write_text(json.dumps({"clients": entries}))
+    given = ("-y", "--data", f"clients_file={clients_file}")
+    system.deploy(*given, what="site")
+    assert system.ask(9003).startswith("app-2 ")
+    member = leave(system, system.addresses("application")["app-2"])
+    try:
+        entries[3] = {"client_name": "new", "client_port": 9005}
+        clients_file.write_text(json.dumps({"clients": entries}))
+        result = system.deploy(*given, what="site", check=False)
+        text = output(result)
+        assert result.returncode == 1, text
+        assert "either: there is no app-2 now; app-1 serves it" in text
+        assert "no node for pinned: its nodes are app-2, and there is none" in text
+        for port in (9001, 9002, 9005):
+            assert system.ask(port).startswith("app-1 ")
+        assert system.ask(9003) == ""
+        for node in ("lb-1", "lb-2"):
+            disk, loaded = system.loaded(node)
+            assert disk == loaded
+        open_ports = system.node("app-1", "ss -Hltn").stdout
+        assert ":9005 " in open_ports
+        assert ":9004 " not in open_ports, "the last step of the run"
+    finally:
+        join(system, member)
+    system.deploy(*given, what="site")
+    assert system.ask(9003).startswith("app-2 ")
 
 
 def test_standby_without_power_stops_neither_a_roll_nor_its_peer(usual: Usual) -> None:

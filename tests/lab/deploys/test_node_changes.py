@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from tests.lab.deploys.membership import join, leave, processes, swap
 from tests.lab.system import System, changes, output, stream, wait_until
@@ -72,39 +71,6 @@ def sessions(system: System) -> dict[str, str]:
     lines = system.node(system.holder, SET.format("show sess")).stdout.splitlines()
     rows = [line.split() for line in lines if "fe=client_one " in line]
     return {row[0]: row[5].removeprefix("srv=") for row in rows}
-
-
-def test_node_that_is_gone_concerns_the_clients_that_are_pinned_to_it(
-    deployed: System, clients_file: Path
-) -> None:
-    entries = [
-        {"client_name": "all", "client_port": 9001},
-        {"client_name": "either", "client_port": 9002, "nodes": ["app-2", "app-1"]},
-        {"client_name": "pinned", "client_port": 9003, "nodes": ["app-2"]},
-    ]
-    clients_file.write_text(json.dumps({"clients": entries}))
-    given = ("-y", "--data", f"clients_file={clients_file}")
-    deployed.deploy(*given)
-    assert deployed.ask(9003).startswith("app-2 ")
-    member = leave(deployed, deployed.addresses("application")["app-2"])
-    try:
-        entries.append({"client_name": "new", "client_port": 9005})
-        clients_file.write_text(json.dumps({"clients": entries}))
-        result = deployed.deploy(*given, check=False)
-        text = output(result)
-        assert result.returncode == 1, text
-        assert "either: there is no app-2 now; app-1 serves it" in text
-        assert "nobody serves pinned: its nodes are app-2, and there is none" in text
-        for port in (9001, 9002, 9005):
-            assert deployed.ask(port).startswith("app-1 ")
-        for node in LOAD_BALANCERS:
-            disk, loaded = deployed.loaded(node)
-            assert disk == loaded
-        assert deployed.ask(9003) == ""
-    finally:
-        join(deployed, member)
-    deployed.deploy(*given)
-    assert deployed.ask(9003).startswith("app-2 ")
 
 
 def test_reload_by_anybody_keeps_drains_and_is_counted(settled: System) -> None:

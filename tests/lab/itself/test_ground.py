@@ -278,7 +278,7 @@ boto3.client("iam").put_role_policy(RoleName=role, PolicyName=policy,
     "statement",
     ["MoveThisAddress", "ToLoadBalancersOfThisStack", "ThroughInterfacesOfThisVpc"],
 )
-def test_every_statement_of_the_stacks_policy_is_needed(
+def test_moving_the_address_needs_every_statement_about_it(
     lab: System, statement: str
 ) -> None:
     (own,) = lab.status()["address"]["objects"]
@@ -316,7 +316,7 @@ for call in (
 """
 
 
-def test_operator_may_what_the_stacks_policy_says(lab: System) -> None:
+def test_operator_may_do_what_the_stacks_policy_says_and_no_more(lab: System) -> None:
     named = [lab.nodes()[name]["instance_id"] for name in ("lb-1", "app-1")]
     told = lab.run("python", "-c", OPERATE, *named).split()
     lab.python(UNTAG, named[1])

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portway.aws.instances import alive_instances
-from portway.aws.names import SLOT_TAG, assign_slots, name_nodes, possible_names
+from portway.aws.names import (
+    SLOT_TAG,
+    assign_slots,
+    name_nodes,
+    name_without_slot,
+    possible_names,
+)
 from portway.model.stack import Node, Role
 from tests.unit.aws.test_discovery import instance
 
@@ -143,7 +149,7 @@ def test_a_name_tag_that_is_no_host_name_falls_back(name: str) -> None:
     assert found == {1: "app-1", 2: balancer["InstanceId"]}
 
 
-@pytest.mark.parametrize("slot", ["0", "-1", "one", "²", "1.5"])
+@pytest.mark.parametrize("slot", ["0", "-1", "one", "²", "1.5", "01", "20260101"])
 def test_a_slot_that_is_no_number_is_replaced(slot: str) -> None:
     one, two = application(1, slot=slot), application(2, slot="1")
 
@@ -156,6 +162,34 @@ def test_the_last_of_a_name_tag_that_the_group_no_longer_gives_keeps_its_name() 
     found = names([old, new], group(old, new, name="orders"))
 
     assert found == {1: "app-1", 2: "orders-2"}
+
+
+def test_a_name_of_its_own_is_nobody_elses_while_its_node_is_in_standby() -> None:
+    one, two = application(1, "app-1"), application(2)
+
+    assert names([one, two], group(one, two, n1="Standby")) == {2: "app-2"}
+
+
+def test_the_name_of_a_node_in_standby_is_one_of_the_group() -> None:
+    two, three, four = (
+        application(2, slot="2"),
+        application(3, slot="3"),
+        application(4),
+    )
+    of = group(two, three, four, n2="Standby") | {"MaxSize": 2, "DesiredCapacity": 2}
+    instances = [two, three, four]
+
+    slots = assign_slots(instances, alive_instances(instances, of), of)
+
+    assert names(instances, of) == {2: "app-2", 4: "app-1"}
+    assert possible_names(of, slots) == ("app-1", "app-2", "app-3")
+
+
+@pytest.mark.parametrize(("tag", "short"), [("app", False), ("x" * 50, True)])
+def test_a_name_without_a_slot_is_a_host_name(tag: str, short: bool) -> None:
+    id_ = "i-0123456789abcdef0"
+
+    assert name_without_slot(f"{tag}-1", id_) == (id_ if short else f"{tag}-{id_}")
 
 
 def test_possible_names_are_those_of_the_group() -> None:

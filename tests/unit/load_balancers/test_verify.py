@@ -155,7 +155,7 @@ def test_client_whose_nodes_are_all_gone_is_named_and_waited_for_by_nobody() -> 
     behind = replace(status, backends=every)  # the peer still has the node
     assert node_problems(found, shown, behind) == ()
     assert without_nodes(found) == (
-        "nobody serves none: its nodes are app-3, and there is none of that name now; "
+        "no node for none: its nodes are app-3, and there is none of that name now; "
         "launch one, or change its nodes",
     )
     assert without_nodes(CLUSTER) == ()

@@ -12,9 +12,21 @@ import pytest
 from portway.node.check.haproxy import Fault, Haproxy
 
 INFO = "Name: HAProxy\nPid: 7\nStopping: 0\n\n"
-HEAD = "# pxname,svname,qcur,status,\n"
-FRONTENDS = ["stats,FRONTEND,,OPEN,", "one,FRONTEND,,PAUSED,", "two,FRONTEND,,OPEN,"]
-BACKENDS = ["tcp_leastconn,BACKEND,0,DOWN,", "tcp_ordered,BACKEND,0,UP,"]
+HEAD = "# pxname,svname,qcur,status,act,bck,\n"
+FRONTENDS = [
+    "stats,FRONTEND,,OPEN,,,",
+    "one,FRONTEND,,PAUSED,,,",
+    "two,FRONTEND,,OPEN,,,",
+]
+EMPTY = "gone,BACKEND,0,UP,0,0,"
+"""A backend without servers is up for HAProxy."""
+DOWN = ["tcp_leastconn,app-1,0,DOWN,1,0,", "tcp_leastconn,BACKEND,0,DOWN,0,0,"]
+BACKENDS = [
+    EMPTY,
+    *DOWN,
+    "tcp_ordered,app-1,0,UP,0,1,",
+    "tcp_ordered,BACKEND,0,UP,0,1,",
+]
 
 Say = Callable[[str], str | None]
 
@@ -31,7 +43,7 @@ def haproxy_says(
         rows = frontends if kind == "1" else backends
         if name == "-1":
             return HEAD + "".join(f"{row}\n" for row in rows) + "\n"
-        wanted = [row for row in rows if row.startswith(f"{name},")]
+        wanted = [row for row in rows if row.startswith((f"{name},F", f"{name},B"))]
         return HEAD + f"{wanted[0]}\n\n" if wanted else "No such proxy.\n\n"
 
     return lambda question: "".join(map(answer, question.strip().split(";")))
@@ -81,12 +93,12 @@ def test_one_frontend_and_one_backend_stand_for_all_while_they_are_fine(
         assert haproxy.look(in_full=True).fault is None
         assert haproxy.look(in_full=False).fault is None
     assert asked[1:] == [
-        "show stat -1 2 -1\n",
+        "show stat -1 6 -1\n",
         "show info;show stat two 1 -1;show stat tcp_ordered 2 -1\n",
         "show info\n",
     ] or asked[1:] == [
         "show stat -1 1 -1\n",
-        "show stat -1 2 -1\n",
+        "show stat -1 6 -1\n",
         "show info;show stat two 1 -1;show stat tcp_ordered 2 -1\n",
         "show info\n",
     ]
@@ -96,7 +108,9 @@ def test_others_are_looked_at_when_those_are_gone(path: Path) -> None:
     haproxy = Haproxy(path, "stats", 0.8)
     with listening(path, haproxy_says()):
         assert haproxy.look(in_full=True).fault is None
-    other = haproxy_says(["three,FRONTEND,,FULL,"], ["other,BACKEND,0,UP 1/2,"])
+    other = haproxy_says(
+        ["three,FRONTEND,,FULL,,,"], [EMPTY, "other,BACKEND,0,UP 1/2,2,0,"]
+    )
     with listening(path, other):
         assert haproxy.look(in_full=True).fault is None
 
@@ -110,13 +124,15 @@ def test_others_are_looked_at_when_those_are_gone(path: Path) -> None:
             "about to end",
         ),
         (haproxy_says(FRONTENDS[:2]), Fault.CLOSED, "accepts no client connections"),
-        (haproxy_says(backends=BACKENDS[:1]), Fault.NO_SERVER, "no server is up"),
+        (haproxy_says(backends=DOWN), Fault.NO_SERVER, "no server is up"),
+        (haproxy_says(backends=[EMPTY, *DOWN]), Fault.NO_SERVER, "no server is up"),
+        (haproxy_says(backends=[EMPTY]), None, ""),
         (lambda _: None, Fault.SILENT, "does not answer"),
         (lambda _: "", Fault.GONE, "was closed"),
     ],
 )
 def test_haproxy_that_is_of_no_use_is_told_from_one_that_serves(
-    path: Path, say: Say, fault: Fault, reason: str
+    path: Path, say: Say, fault: Fault | None, reason: str
 ) -> None:
     started = time.monotonic()
     with listening(path, say):
