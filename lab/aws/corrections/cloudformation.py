@@ -132,15 +132,7 @@ def security_groups_are_updated_in_place() -> None:
 
 def managed_policies_are_updated_in_place() -> None:
     """Moto cannot update them: what a changed template says has no effect."""
-
-    def update(_: Any, policy: Any, __: str, resource: Properties, *___: Any) -> Any:
-        document = json.dumps(resource["Properties"]["PolicyDocument"])
-        for version in policy.versions:
-            if version.is_default:
-                version.document = document
-        return policy
-
-    _replace(ManagedPolicy, "update_from_cloudformation_json", update)
+    _replace(ManagedPolicy, "update_from_cloudformation_json", _update_policy)
 
 
 def groups_are_updated_in_place() -> None:
@@ -242,6 +234,15 @@ def _update_rules(_: Any, **kwargs: Any) -> Any:
             vpc_id=group.vpc_id,
         )
     return group
+
+
+def _update_policy(_: Any, **kwargs: Any) -> Any:
+    policy = kwargs["original_resource"]
+    document = kwargs["cloudformation_json"]["Properties"]["PolicyDocument"]
+    for version in policy.versions:
+        if version.is_default:
+            version.document = json.dumps(document)
+    return policy
 
 
 def _update_group(_: Any, **kwargs: Any) -> Any:

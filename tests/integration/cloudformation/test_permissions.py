@@ -19,6 +19,8 @@ from tests.integration.conftest import (
     ADDRESSES,
     OVERLAY,
     REGION,
+    STACK,
+    TEMPLATE,
     Account,
     Discovery,
     Resource,
@@ -319,6 +321,28 @@ def test_master_password_is_told_by_what_rds_tags_it_with(
         tag["Key"] for tag in tags["Tags"]
     }
     assert ":secret:rds!" in secret
+
+
+def test_policies_follow_a_template_that_changes(stack: Account) -> None:
+    arn_before = stack.outputs()["OperatorPolicyArn"]
+    changed = TEMPLATE.read_text().replace("Sid: KeepTheNames", "Sid: AnotherName")
+
+    stack.client("cloudformation").update_stack(
+        StackName=STACK,
+        TemplateBody=changed,
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[
+            {"ParameterKey": key, "ParameterValue": value}
+            for key, value in {
+                "OperatorCidr": "10.60.0.0/16",
+                "ZoneA": f"{REGION}a",
+                "ZoneB": f"{REGION}b",
+            }.items()
+        ],
+    )
+
+    assert stack.outputs()["OperatorPolicyArn"] == arn_before
+    assert "AnotherName" in {s.get("Sid") for s in operators_may(stack)}
 
 
 def test_operators_may_tag_application_nodes_of_the_stack_with_slots_only(

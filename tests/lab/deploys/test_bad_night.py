@@ -13,7 +13,7 @@ from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
 from tests.lab.deploys.membership import join, leave, lose, slots
 from tests.lab.deploys.test_application import drained_on, stored, versions
-from tests.lab.itself.test_ground import ASSOCIATE
+from tests.lab.itself.test_ground import ASSOCIATE, UNTAG
 from tests.lab.system import (
     PYINFRA,
     Result,
@@ -84,7 +84,7 @@ def test_new_pair_is_not_deployed_by_half_unless_somebody_insists(lab: System) -
     assert lab.node("lb-2", "test -e /etc/keepalived/keepalived.conf", False).returncode
 
     # No application runs: it fails in the end, for want of a healthy node.
-    insisted = ("-y", "--limit", "lb-2", *BOOTED, "--data", "verify_timeout=5")
+    insisted = ("-y", "--limit", "lb-2", *BOOTED, "--data", "verify_timeout=40")
     text = output(lab.deploy(*insisted, check=False))
     assert "the pair is new" not in text
     assert "no load balancer finds a healthy server" in text
@@ -158,6 +158,32 @@ def test_node_that_is_gone_concerns_the_clients_that_are_pinned_to_it(
         join(system, member)
     system.deploy(*given, what="site")
     assert system.ask(9003).startswith("app-2 ")
+
+
+@pytest.mark.parametrize("how", ["deny", "throttle"])
+def test_name_that_aws_does_not_take_is_nobodys(
+    usual: Usual, clients_file: Path, how: str
+) -> None:
+    """A client that names the node is refused, and not left without one."""
+    system = usual.system
+    before = slots(system)
+    (node,) = (id_ for id_, name in before.items() if name == "app 1")
+    pinned = [{"client_name": "pinned", "client_port": 9003, "nodes": ["app-1"]}]
+    clients_file.write_text(json.dumps({"clients": pinned}))
+    given = ("-y", "--data", f"clients_file={clients_file}")
+    system.python(UNTAG, node)
+    faults.aws(Lab(system.name), how, actions=("CreateTags",))
+    files = system.file_states()
+    refused = system.deploy(*given, check=False)
+    assert refused.returncode != 0
+    told = f'no application node "app-1"; there are app-2, app-{node}'
+    assert told in output(refused)
+    assert system.file_states() == files
+    assert slots(system)[node] == "app ?"
+
+    faults.heal(Lab(system.name))
+    system.deploy()
+    assert slots(system) == before
 
 
 def test_standby_without_power_stops_neither_a_roll_nor_its_peer(usual: Usual) -> None:
