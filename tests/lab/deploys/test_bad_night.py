@@ -130,7 +130,7 @@ def test_node_that_is_gone_concerns_the_clients_that_are_pinned_to_it(
         {"client_name": "all", "client_port": 9001},
         {"client_name": "either", "client_port": 9002, "nodes": ["app-2", "app-1"]},
         {"client_name": "pinned", "client_port": 9003, "nodes": ["app-2"]},
-        {"client_name": "ending", "client_port": 9004},
+        {"client_name": "ending", "client_port": 9006},
     ]
     clients_file.write_text(json.dumps({"clients": entries}))
     given = ("-y", "--data", f"clients_file={clients_file}")
@@ -153,7 +153,7 @@ def test_node_that_is_gone_concerns_the_clients_that_are_pinned_to_it(
             assert disk == loaded
         open_ports = system.node("app-1", "ss -Hltn").stdout
         assert ":9005 " in open_ports
-        assert ":9004 " not in open_ports, "the last step of the run"
+        assert ":9006 " not in open_ports, "the last step of the run"
     finally:
         join(system, member)
 
