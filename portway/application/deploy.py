@@ -72,8 +72,8 @@ def wanted_application(
         raise PortwayError(
             f"{node.name}: no interface has its address {node.address}; is this the "
             "right node?",
-            do=f"see where SSH leads to: ssh {node.name} hostname -I; Host lines in "
-            "~/.ssh/config count",
+            do=f"see which Host line of ~/.ssh/config matches {node.name}, "
+            f"{node.instance_id} or {node.address}, and tunnel_command",
         )
     return wanted
 

@@ -274,7 +274,8 @@ def _refuse_missing_tables(
     if gone:
         raise PortwayError(
             f"stack {name}: its route tables {listed(gone)} do not exist",
-            do="update the stack with RouteTableIds of tables that exist",
+            do="update the stack with RouteTableIds of tables that exist and that its "
+            "own account has",
         )
 
 

@@ -35,6 +35,7 @@ from portway.ops.fence import change
 from portway.ops.operations import (
     apply_sysctls,
     read_node,
+    read_units,
     remove_stray_files,
     run_service,
     write_file,
@@ -51,6 +52,7 @@ from portway.render.files import ManagedFile, WantedNode
 from portway.render.load_balancer import (
     HAPROXY,
     KEEPALIVED,
+    PROGRAMS,
     before_reload_paths,
     load_balancer,
     load_balancer_survey,
@@ -107,6 +109,7 @@ def apply_load_balancer(cluster: Cluster, wanted: WantedNode) -> None:
 
     Everything but keepalived, which comes last on the standby: see ``run_keepalived``.
     """
+    configs = {service.config for service in PROGRAMS}
     programs = {
         *streams_paths(),
         *address_paths(),
@@ -117,11 +120,25 @@ def apply_load_balancer(cluster: Cluster, wanted: WantedNode) -> None:
     def is_of_program(file: ManagedFile) -> bool:
         return file.path in programs
 
+    def is_config(file: ManagedFile) -> bool:
+        return file.path in configs
+
     install_packages(wanted=wanted, name="Install packages")
+    ours = tuple(filter(is_of_program, wanted.files))
+    # A program that is started from here on is the new one, and with the old
+    # configuration it counts as the old: the old one must not take the new one's.
     write_files(
-        files=tuple(filter(is_of_program, wanted.files)),
+        files=tuple(filterfalse(is_config, ours)),
         wanted=wanted,
         name="Write Portway's programs",
+    )
+    read_units(
+        services=PROGRAMS, wanted=wanted, name="Have systemd read what starts them"
+    )
+    write_files(
+        files=tuple(filter(is_config, ours)),
+        wanted=wanted,
+        name="Write their configurations",
     )
     try_permissions(wanted=wanted, name="Test what the node may do in AWS")
     for file in filterfalse(is_of_program, wanted.files):

@@ -39,8 +39,9 @@ def verify_order(cluster: Cluster, lb: LoadBalancer, wanted: WantedNode) -> Comm
         yield failure(
             f"{lb.name} is not deployed",
             [
-                f"the pair is new, and {lb.peer.name} does not answer: nobody would "
-                "know whether they hear each other"
+                "nobody holds the address, keepalived never ran here, and "
+                f"{lb.peer.name} does not answer: nobody would know whether they hear "
+                "each other"
             ],
             do=f"bring {lb.peer.name} up; or, if {lb.name} is to serve alone, say so: "
             f"--limit {lb.name}",
@@ -80,7 +81,7 @@ def verify_order(cluster: Cluster, lb: LoadBalancer, wanted: WantedNode) -> Comm
 
 
 def _is_new(cluster: Cluster, found: FoundNode) -> bool:
-    """Whether the address was never anywhere and keepalived never ran on the node."""
+    """Whether nobody holds the address, and keepalived does not run on the node."""
     unit = found.services.get(KEEPALIVED.unit)
     held = any(thing.holder for thing in cluster.stack.virtual_address.objects)
     return not held and not (unit and unit.active)

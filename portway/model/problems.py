@@ -71,11 +71,16 @@ def client_problems(
 
 
 def _unknown_node(name: str, stack: Stack, known: Collection[str]) -> str:
-    renamed = [n for n in stack.nodes if n.name in known and name in n.former_names]
-    if renamed:
+    nodes = [n for n in stack.nodes if n.name in known]
+    renamed = [n for n in nodes if name in n.former_names]
+    if renamed and renamed[0].instance_id not in renamed[0].name:
         return f'nodes: "{name}" is called {renamed[0].name}; write that'
     text = f'nodes: there is no application node "{name}"; there are '
-    return text + ", ".join(sorted(known))
+    text += ", ".join(sorted(known))
+    if any(n.name.endswith(f"-{n.instance_id}") for n in nodes):
+        text += "; where a name has an instance id, AWS did not take the tag of the "
+        text += "short one: the run says why"
+    return text
 
 
 def _shared_port_problems(

@@ -133,6 +133,16 @@ def apply_sysctls(wanted: WantedNode) -> Commands:
 
 
 @operation
+def read_units(services: tuple[Service, ...], wanted: WantedNode) -> Commands:
+    """Have systemd read the units that were written, whether or not they start now."""
+    found = read_node(wanted.survey).services
+    if any(found[s.unit].needs_daemon_reload for s in services if s.unit in found):
+        yield from change("systemctl daemon-reload")
+    else:
+        host.noop("systemd has read them")
+
+
+@operation
 def run_service(service: Service, wanted: WantedNode) -> Commands:
     """Enable, start or reload a unit, as needed."""
     steps = service_steps(

@@ -59,6 +59,8 @@ KEEPALIVED = Service(
 )
 SERVICES = (STREAM_KEEPER, HAPROXY, ADDRESS_MOVER, CHECK, KEEPALIVED)
 """The keeper first: it must know new ``ordered`` clients before HAProxy serves them."""
+PROGRAMS = (STREAM_KEEPER, ADDRESS_MOVER, CHECK)
+"""Portway's own."""
 FOLDERS = (str(paths.PROGRAM_FOLDER),)
 
 

@@ -141,6 +141,6 @@ def _is_served(row: dict[str, str] | None) -> bool:
     """Whether a backend has a server that is up; without any, it is up itself."""
     return (
         row is not None
-        and row["status"].startswith("UP")
+        and (row["status"] or "").startswith("UP")
         and int(row["act"] or 0) + int(row["bck"] or 0) > 0
     )

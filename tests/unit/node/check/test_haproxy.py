@@ -127,6 +127,7 @@ def test_others_are_looked_at_when_those_are_gone(path: Path) -> None:
         (haproxy_says(backends=DOWN), Fault.NO_SERVER, "no server is up"),
         (haproxy_says(backends=[EMPTY, *DOWN]), Fault.NO_SERVER, "no server is up"),
         (haproxy_says(backends=[EMPTY]), None, ""),
+        (haproxy_says(backends=[*DOWN, "cut,BACKEND"]), Fault.NO_SERVER, "no server"),
         (lambda _: None, Fault.SILENT, "does not answer"),
         (lambda _: "", Fault.GONE, "was closed"),
     ],
