@@ -11,7 +11,7 @@ from portway.model.cluster import Cluster
 from portway.ops.ports import UnreachablePorts
 from portway.ops.pyinfra_errors import for_pyinfra
 from portway.ops.reading import once_per_run
-from portway.ops.remote import ask, node_of_run
+from portway.ops.remote import NotReached, ask, is_silent, node_of_run
 
 Statuses = dict[str, LoadBalancerStatus | None]
 """By node name; None for one that cannot be reached."""
@@ -24,8 +24,13 @@ def ask_status(cluster: Cluster, name: str) -> LoadBalancerStatus:
 
 
 def ask_if_possible(cluster: Cluster, name: str) -> LoadBalancerStatus | None:
-    """The status of a node; None, and one warning in a run, if it cannot be reached."""
+    """The status of a node; None, and one warning in a run, if it cannot be reached.
+
+    One that was silent before is not tried again: that takes its time at every look.
+    """
     try:
+        if is_silent(name):
+            raise NotReached(f"{name}: it could not be connected to")
         return ask_status(cluster, name)
     except PortwayError as error:
         text = f"{host.print_prefix}cannot ask {error.message}"
