@@ -257,6 +257,7 @@ def test_check_still_counts_after_a_reload_of_keepalived(healed: System) -> None
     wait_until(lambda: at(healed, "lb-2"), 15, "the address at lb-2")
     faults.start(Lab(healed.name), "lb-1", "haproxy")
     wait_until(lambda: at(healed, "lb-1"), 20, "the address back at lb-1")
+    healed.deploy()  # which knows what keepalived runs again
 
 
 def test_no_token_or_key_is_in_what_the_mover_leaves_behind(settled: System) -> None:
