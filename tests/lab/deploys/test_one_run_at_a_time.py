@@ -65,6 +65,10 @@ def first_operator(system: System, seconds: int) -> Iterator[subprocess.Popen[st
     process = start(system, "lb", *options)
     try:
         wait_until(lambda: has_lease(system, "lb-2", process.pid), 60, "the lease")
+        assert process.stdout
+        for line in process.stdout:  # it has the lease everywhere, and knows it
+            if "Starting operation: Verify the standby" in line:
+                break
         yield process
     finally:
         if process.poll() is None:
