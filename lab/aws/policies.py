@@ -42,7 +42,7 @@ def allowed(
     def effects(resource: Resource) -> set[str]:
         return {s["Effect"] for s in found if _applies(s, action, resource)}
 
-    return all(effects(resource) == {"Allow"} for resource in resources)
+    return bool(resources) and all(effects(r) == {"Allow"} for r in resources)
 
 
 def _applies(statement: Statement, action: str, resource: Resource) -> bool:

@@ -37,17 +37,7 @@ ec2, group = boto3.client("ec2"), boto3.client("autoscaling")
 )["Reservations"]
 group.terminate_instance_in_auto_scaling_group(
     InstanceId=found["Instances"][0]["InstanceId"],
-    ShouldDecrementDesiredCapacity=True)
-"""
-REPLACE = """
-import boto3, sys
-ec2, group = boto3.client("ec2"), boto3.client("autoscaling")
-(found,) = ec2.describe_instances(
-    Filters=[{"Name": "private-ip-address", "Values": [sys.argv[1]]}]
-)["Reservations"]
-group.terminate_instance_in_auto_scaling_group(
-    InstanceId=found["Instances"][0]["InstanceId"],
-    ShouldDecrementDesiredCapacity=False)
+    ShouldDecrementDesiredCapacity=sys.argv[2] == "shrink")
 """
 NAMES = """
 import boto3
@@ -90,7 +80,7 @@ def join(system: System, member: list[str]) -> None:
 
 def terminate(system: System, node: str) -> None:
     """Terminate a node for good; the group launches no other."""
-    system.python(TERMINATE, system.addresses("application")[node])
+    system.python(TERMINATE, system.addresses("application")[node], "shrink")
     system.up("--app-nodes", str(len(system.addresses("application")) - 1))
     assert node not in system.nodes()
 
@@ -99,7 +89,7 @@ def lose(system: System, node: str) -> None:
     """Have AWS terminate a node; its group launches another, which has booted."""
     address = system.addresses("application")[node]
     faults.power_off(Lab(system.name), node)
-    system.python(REPLACE, address)
+    system.python(TERMINATE, address, "replace")
     system.up()
 
 

@@ -27,6 +27,10 @@ def test_nothing_is_allowed_that_no_statement_allows() -> None:
     assert allowed([statement("ec2:M*")], "ec2:Move", [ADDRESS])
 
 
+def test_a_call_that_names_no_resource_is_not_allowed() -> None:
+    assert not allowed([statement()], "ec2:Move", [])
+
+
 def test_every_resource_of_a_call_must_be_allowed() -> None:
     addresses = statement(resource="arn:aws:ec2:*:1:elastic-ip/*")
     nodes = statement(resource="arn:aws:ec2:eu-central-1:1:instance/i-?")
