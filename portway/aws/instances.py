@@ -1,6 +1,6 @@
 """Turns EC2 instances, as AWS describes them, into the nodes of a stack.
 
-Pure. It refuses what no deploy can work with: load balancers that are not two, two
+Pure. It refuses what no deploy can work with: no load balancers, or more than two, two
 preferred masters, no application nodes.
 """
 
@@ -57,9 +57,12 @@ def is_stopped(instance: Answer) -> bool:
 def check_load_balancers(
     name: str, instances: Iterable[Answer], alive: Iterable[Answer]
 ) -> None:
-    """Refuse anything but two load balancers of which at most one is preferred."""
+    """Refuse more than two load balancers, none, or two that are preferred.
+
+    One is enough for most of what a run does; what it is not enough for says so.
+    """
     found = [i for i in alive if _role(i) == Role.LOAD_BALANCER]
-    if len(found) == 2:
+    if len(found) in (1, 2):
         _check_preferred_masters(name, found)
         return
     if len(found) > 2:
@@ -71,12 +74,11 @@ def check_load_balancers(
     ended = [
         i for i in instances if _role(i) == Role.LOAD_BALANCER and state(i) not in ALIVE
     ]
-    seen = f"only {label(found[0])} is running" if found else "none is running"
     stopped = "".join(f"; {label(i)} is {state(i)}" for i in ended)
     # A stack update does not recreate an instance that somebody terminated.
-    fix = "start it" if ended else "launch another like those of the template"
+    fix = "start them" if ended else "launch two like those of the template"
     raise PortwayError(
-        f"stack {name}: two load balancers are needed and {seen}{stopped}",
+        f"stack {name}: none of its load balancers is running{stopped}",
         do=f"{fix}, with the tags portway:stack={name} and "
         "portway:role=load-balancer, and run again",
     )

@@ -21,6 +21,8 @@ class MoverConfig:
     stack: str
     node: str
     peer: str
+    """The name of the other load balancer; this and its ids are empty while there is
+    none."""
     kind: AddressKind
     address: str
     objects: tuple[str, ...]

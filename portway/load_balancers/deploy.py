@@ -28,6 +28,7 @@ from portway.load_balancers.verify import (
     unserved_clients,
     waiting,
     without_nodes,
+    without_peer,
 )
 from portway.model.cluster import Cluster, LoadBalancer
 from portway.ops.differences import FoundNode, is_settled
@@ -52,10 +53,12 @@ from portway.render.files import ManagedFile, WantedNode
 from portway.render.load_balancer import (
     HAPROXY,
     KEEPALIVED,
+    PAIR,
     PROGRAMS,
     before_reload_paths,
     load_balancer,
     load_balancer_survey,
+    without_pair,
 )
 from portway.render.streams import streams_paths
 
@@ -81,7 +84,9 @@ def wanted_load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
         )
         problems.append(Problem(lb.name, "", text))
     refuse_if_any(problems)
-    return load_balancer(cluster, lb)
+    wanted = load_balancer(cluster, lb)
+    has_part = all(found.files.get(service.config) for service in PAIR)
+    return without_pair(wanted) if lb.peer is None and has_part else wanted
 
 
 def _taken(cluster: Cluster, lb: LoadBalancer, found: FoundNode) -> list[Problem]:
@@ -133,7 +138,9 @@ def apply_load_balancer(cluster: Cluster, wanted: WantedNode) -> None:
         name="Write Portway's programs",
     )
     read_units(
-        services=PROGRAMS, wanted=wanted, name="Have systemd read what starts them"
+        services=tuple(filter(wanted.services.__contains__, PROGRAMS)),
+        wanted=wanted,
+        name="Have systemd read what starts them",
     )
     write_files(
         files=tuple(filter(is_config, ours)),
@@ -159,7 +166,8 @@ def run_keepalived(cluster: Cluster, wanted: WantedNode) -> None:
     A peer that hears no adverts would take the address. Until it is reloaded it may use
     files of another version, so those are removed afterwards.
     """
-    run_service(service=KEEPALIVED, wanted=wanted, name="Run keepalived")
+    if KEEPALIVED in wanted.services:
+        run_service(service=KEEPALIVED, wanted=wanted, name="Run keepalived")
     restart_upgraded(
         cluster=cluster, wanted=wanted, name="Run keepalived as its package has it"
     )
@@ -224,12 +232,12 @@ def _verify_host(cluster: Cluster) -> Commands:
     """
     if not state.is_executing:
         return
-    peer = cluster.load_balancer(host.name).peer.name
+    peer = cluster.load_balancer(host.name).peer
 
     def look() -> tuple[str, ...]:
         own = ask_status(cluster, host.name)
         serves_all = own.backends >= {b.name for b in cluster.backends if b.servers}
-        other = None if serves_all else ask_if_possible(cluster, peer)
+        other = ask_if_possible(cluster, peer.name) if peer and not serves_all else None
         return node_problems(cluster, own, other)
 
     if missing := wait_until_none(cluster, look):
@@ -269,10 +277,13 @@ def verify_pair(cluster: Cluster) -> Commands:
 
 @operation
 def verify_clients(cluster: Cluster) -> Commands:
-    """Fail if a client has no node at all. Comes last: all else is done by then."""
+    """Fail if there is a client without any node, or a load balancer without its peer.
+
+    Comes last: all else is done by then.
+    """
     if not state.is_executing:
         return
-    if problems := without_nodes(cluster):
+    if problems := [*without_peer(cluster), *without_nodes(cluster)]:
         yield failure("everything else is done", problems)
 
 

@@ -6,6 +6,7 @@ from pyinfra import inventory, logger, state
 
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster, LoadBalancer
+from portway.model.stack import Node
 from portway.ops.differences import FoundNode, is_settled
 from portway.ops.facts import NodeFacts
 from portway.ops.operations import read_node
@@ -32,25 +33,26 @@ def verify_order(cluster: Cluster, lb: LoadBalancer, wanted: WantedNode) -> Comm
     A new pair is deployed together: only both show that they hear each other.
     """
     active = {member.name for member in inventory.get_active_hosts()}
-    if not state.is_executing or lb.peer.name in active:
+    peer = lb.peer
+    if not state.is_executing or (peer and peer.name in active):
         return
-    found = read_node(wanted.survey)
-    if is_lost(lb.peer.name) and not lb.peer.is_stopped and _is_new(cluster, found):
+    found = read_node(load_balancer_survey())
+    if _is_missing(peer) and _is_new(cluster, found):
+        lost = f"{peer.name} does not answer" if peer else "there is no other"
         yield failure(
             f"{lb.name} is not deployed",
             [
-                "nobody holds the address, keepalived never ran here, and "
-                f"{lb.peer.name} does not answer: nobody would know whether they hear "
-                "each other"
+                "nobody holds the address, and keepalived never ran here, and "
+                f"{lost}: nobody would know whether they hear each other"
             ],
-            do=f"bring {lb.peer.name} up; or, if {lb.name} is to serve alone, say so: "
-            f"--limit {lb.name}",
+            do=f"{f'bring {peer.name} up' if peer else 'launch another'}; or, if "
+            f"{lb.name} is to serve alone, say so: --limit {lb.name}",
         )
         return
-    if not lb.holds_address or is_settled(wanted, found):
+    if peer is None or not lb.holds_address or is_settled(wanted, found):
         return
-    standby = lb.peer.name
-    if is_lost(standby) and not lb.peer.is_stopped:
+    standby = peer.name
+    if _is_missing(peer):
         yield failure(
             f"{lb.name} is not changed",
             [
@@ -78,6 +80,13 @@ def verify_order(cluster: Cluster, lb: LoadBalancer, wanted: WantedNode) -> Comm
             ],
             do=f"leave --limit out, or change the standby first: --limit {standby}",
         )
+
+
+def _is_missing(peer: Node | None) -> bool:
+    """Whether a run has no peer of a node, and nobody has said that it should not."""
+    if peer is None:
+        return not state.limit_hosts
+    return is_lost(peer.name) and not peer.is_stopped
 
 
 def _is_new(cluster: Cluster, found: FoundNode) -> bool:

@@ -31,6 +31,11 @@ def transfer_target(cluster: Cluster) -> LoadBalancer:
     """
     names = [lb.name for lb in cluster.load_balancers]
     wanted = cluster.settings.transfer_to
+    if len(names) == 1:
+        raise PortwayError(
+            f"there is no load balancer but {names[0]} to hand the address to",
+            do="launch another, run deploys/lb.py, and then this again",
+        )
     if wanted not in names:
         reason = f'"{wanted}" is not one of them' if wanted else "it is not given"
         options = " or ".join(f"--data transfer_to={name}" for name in sorted(names))
@@ -58,7 +63,7 @@ def verify_target(cluster: Cluster, target: LoadBalancer) -> Commands:
     if not state.is_executing or host.name != target.name:
         return
     status = ask_status(cluster, host.name)
-    peer = ask_if_possible(cluster, cluster.load_balancer(host.name).peer.name)
+    peer = ask_if_possible(cluster, other.name) if (other := target.peer) else None
     problems = node_problems(cluster, status, peer)
     if not status.keepalived_active:
         problems += ("keepalived is not running",)
@@ -124,7 +129,7 @@ def tell_streams_left(target: LoadBalancer) -> Commands:
 
     AWS lets an Elastic IP's open connections go on through it for a time.
     """
-    if not state.is_executing:
+    if not state.is_executing or target.peer is None:
         return
     other = target.peer.name
     if left := ask(node_of_run(other), BalancingFacts).streams:

@@ -68,6 +68,17 @@ def without_nodes(cluster: Cluster) -> tuple[str, ...]:
     )
 
 
+def without_peer(cluster: Cluster) -> tuple[str, ...]:
+    """That a load balancer is alone, if it is."""
+    return tuple(
+        f"{lb.name} is the only load balancer: nothing takes over when it fails, and "
+        "its keepalived and its address mover are as they were; launch another, and "
+        "run this again"
+        for lb in cluster.load_balancers
+        if lb.peer is None
+    )
+
+
 def older_streams(
     statuses: Mapping[str, LoadBalancerStatus | None],
 ) -> tuple[str, ...]:
@@ -183,6 +194,8 @@ def pair_problems(
             "deployed from the same settings",
         )
     if not masters and None not in statuses.values():
+        if len(statuses) == 1:
+            return (f"{next(iter(statuses))} is not VRRP master",)
         return (f"neither {' nor '.join(statuses)} is VRRP master",)
     refused = tuple(
         f"{name} could not take the address: {status.mover_failure}"
@@ -242,7 +255,8 @@ def _both_handed_over(
     cluster: Cluster, statuses: Mapping[str, LoadBalancerStatus | None]
 ) -> tuple[str, ...]:
     """The transfer that nobody can have meant: away from both."""
-    if not all(status and status.handed_over for status in statuses.values()):
+    handed_over = [status and status.handed_over for status in statuses.values()]
+    if len(handed_over) < 2 or not all(handed_over):
         return ()
     (record,) = (lb.name for lb in cluster.load_balancers if lb.is_master)
     return (
@@ -264,7 +278,9 @@ def waiting(
         f"serving again for {status.waited:.0f} s and takes it back "
         f"{_when(cluster, status.waited)}"
         for lb in cluster.load_balancers
-        if (status := statuses[lb.name]) is not None and status.waited is not None
+        if (status := statuses[lb.name]) is not None
+        and status.waited is not None
+        and lb.peer is not None
     )
 
 
@@ -287,7 +303,7 @@ def _master_problems(
         lb.name
         for lb in cluster.load_balancers
         if (status := statuses[lb.name]) is not None
-        and _stands(cluster, status, statuses[lb.peer.name])
+        and _stands(cluster, status, statuses[lb.peer.name] if lb.peer else None)
     ]
     status = statuses[record]
     if status is None or not serving:

@@ -87,16 +87,16 @@ def _servers(
 
 def _load_balancers(
     stack: Stack, priorities: Priorities, *, at_once: bool
-) -> tuple[LoadBalancer, LoadBalancer]:
-    first, second = stack.with_role(Role.LOAD_BALANCER)
-    master = master_of_record((first, second))
+) -> tuple[LoadBalancer, ...]:
+    pair = stack.with_role(Role.LOAD_BALANCER)
+    master = master_of_record(pair)
     holder = stack.virtual_address.holder or master.interface_id
 
-    def member(node: Node, peer: Node) -> LoadBalancer:
+    def member(node: Node) -> LoadBalancer:
         base = priorities.master if node is master else priorities.backup
         return LoadBalancer(
             node=node,
-            peer=peer,
+            peer=next((other for other in pair if other is not node), None),
             is_master=node is master,
             priority=base,
             healthy_priority=priorities.effective(base, healthy=True),
@@ -106,8 +106,7 @@ def _load_balancers(
             holds_address=node.interface_id == holder,
         )
 
-    pair = member(first, second), member(second, first)
-    return pair if pair[1].holds_address else (pair[1], pair[0])
+    return tuple(sorted(map(member, pair), key=lambda lb: lb.holds_address))
 
 
 def _backend(

@@ -77,7 +77,8 @@ class LoadBalancer:
     """One node of the pair, its part in it, and its peer."""
 
     node: Node
-    peer: Node
+    peer: Node | None
+    """None while the other load balancer is gone."""
     is_master: bool
     """Whether it is the master of record, with the higher base priority."""
     priority: int
@@ -106,8 +107,9 @@ class Cluster:
 
     stack: Stack
     settings: Settings
-    load_balancers: tuple[LoadBalancer, LoadBalancer]
-    """The standby first, the holder of the address last: the order of a rollout."""
+    load_balancers: tuple[LoadBalancer, ...]
+    """The standby first, the holder of the address last: the order of a rollout. One,
+    while the other is gone."""
     frontends: tuple[Frontend, ...]
     """By port."""
     backends: tuple[Backend, ...]

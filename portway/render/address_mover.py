@@ -54,19 +54,19 @@ def address_paths() -> tuple[str, ...]:
 
 def mover_config(cluster: Cluster, lb: LoadBalancer, program: str) -> MoverConfig:
     """The mover's configuration on one load balancer."""
-    virtual = cluster.stack.virtual_address
+    virtual, peer = cluster.stack.virtual_address, lb.peer
     return MoverConfig(
         stack=cluster.stack.name,
         node=lb.name,
-        peer=lb.peer.name,
+        peer=peer.name if peer else "",
         kind=virtual.kind,
         address=virtual.address,
         objects=tuple(found.id for found in virtual.objects),
         region=cluster.stack.region,
         instance_id=lb.node.instance_id,
         interface_id=lb.node.interface_id,
-        peer_instance_id=lb.peer.instance_id,
-        peer_interface_id=lb.peer.interface_id,
+        peer_instance_id=peer.instance_id if peer else "",
+        peer_interface_id=peer.interface_id if peer else "",
         reclaim_priority=lb.healthy_priority if lb.is_master else None,
         hand_back_after=max(15.0, 5 * cluster.settings.advert_interval),
         check_interval=cluster.settings.address_check_interval,

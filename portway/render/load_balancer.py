@@ -1,5 +1,7 @@
 """Everything that a load balancer should have."""
 
+from dataclasses import replace
+
 from portway.contract import paths
 from portway.contract.streams import HELD, STICK_TABLE_KEY
 from portway.model.cluster import STATS_FRONTEND, Cluster, LoadBalancer
@@ -61,6 +63,8 @@ SERVICES = (STREAM_KEEPER, HAPROXY, ADDRESS_MOVER, CHECK, KEEPALIVED)
 """The keeper first: it must know new ``ordered`` clients before HAProxy serves them."""
 PROGRAMS = (STREAM_KEEPER, ADDRESS_MOVER, CHECK)
 """Portway's own."""
+PAIR = (ADDRESS_MOVER, KEEPALIVED)
+"""Those whose configuration names the peer."""
 FOLDERS = (str(paths.PROGRAM_FOLDER),)
 
 
@@ -134,6 +138,22 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
         sysctls={RESERVED_PORTS: reserved, RETRIES: str(MOST_RETRIES)},
         services=SERVICES,
         folders=FOLDERS,
+    )
+
+
+def without_pair(wanted: WantedNode) -> WantedNode:
+    """What a load balancer gets while its peer is gone: all but its part in the pair.
+
+    keepalived and the address mover stay as they are: whoever the peer was, it goes on
+    hearing this node, should it be there after all. So does the folder of their
+    programs, from which nothing is removed.
+    """
+    left = {KEEPALIVED.config, *address_paths()}
+    return replace(
+        wanted,
+        files=tuple(file for file in wanted.files if file.path not in left),
+        services=tuple(service for service in wanted.services if service not in PAIR),
+        folders=(),
     )
 
 

@@ -223,8 +223,9 @@ class Mover:
 
     def _must_hand_back(self) -> bool:
         """Whether this node has been backup long enough for a master to be elected."""
-        is_backup = self.memory.vrrp_state is State.BACKUP
-        return is_backup and self.clock() - self._since > self.config.hand_back_after
+        if self.memory.vrrp_state is not State.BACKUP or not self.config.peer:
+            return False
+        return self.clock() - self._since > self.config.hand_back_after
 
     def _hand_back(self, seen: tuple[AddressObject, ...], listen: Listen) -> None:
         """Move the address to the master, which should have taken it by now.

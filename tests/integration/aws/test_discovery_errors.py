@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from portway.errors import PortwayError
+from portway.model.stack import Role
 from tests.integration.aws_server import (
     AwsServer,
     database_status,
@@ -221,20 +222,18 @@ def test_no_load_balancers(stack: Account, discover: Discovery) -> None:
 
     message = refusal(discover)
 
-    assert (
-        "stack messages: two load balancers are needed and none is running" in message
-    )
-    assert "launch another" in message
+    assert "stack messages: none of its load balancers is running" in message
+    assert "launch two" in message
     assert "portway:role=load-balancer" in message
 
 
-def test_only_one_load_balancer(stack: Account, discover: Discovery) -> None:
-    first, second = stack.load_balancer("lb-1"), stack.load_balancer("lb-2")
+def test_one_load_balancer_is_enough(stack: Account, discover: Discovery) -> None:
+    second = stack.load_balancer("lb-2")
     stack.client("ec2").terminate_instances(InstanceIds=[second])
 
-    message = refusal(discover)
+    found = discover().with_role(Role.LOAD_BALANCER)
 
-    assert f"only lb-1 ({first}) is running\n  launch another" in message
+    assert [lb.name for lb in found] == ["lb-1"]
 
 
 def test_two_stopped_load_balancers_are_to_be_started(
@@ -245,7 +244,7 @@ def test_two_stopped_load_balancers_are_to_be_started(
 
     message = refusal(discover)
 
-    assert f"lb-2 ({ids[1]}) is stopped\n  start it" in message
+    assert f"lb-2 ({ids[1]}) is stopped\n  start them" in message
 
 
 def test_three_load_balancers(stack: Account, discover: Discovery) -> None:

@@ -45,8 +45,9 @@ def _running(
     command: Sequence[str],
     log: Path,
     as_user: dict[str, Any],
-    stop: signal.Signals = signal.SIGTERM,
+    stop: signal.Signals,
 ) -> Iterator[subprocess.Popen[bytes]]:
+    """A server; ``stop`` ends it at once, whoever is connected, with its children."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, cwd=log.parent, **as_user
@@ -139,7 +140,7 @@ def running_postgres() -> Iterator[RunningServer]:
         )
         command = [str(programs / "postgres"), "-D", str(data), *options]
         # The signal that does not wait for sessions to end by themselves.
-        with _running(command, server.log, as_user, signal.SIGINT) as process:
+        with _running(command, server.log, as_user, signal.SIGQUIT) as process:
             _wait_until_it_answers(server, process)
             server.ask(
                 f"CREATE ROLE {MASTER} LOGIN CREATEROLE CREATEDB "
@@ -197,7 +198,7 @@ def running_mariadb() -> Iterator[RunningServer]:
         options = [f"--{name}={value}" for name, value in settings.items()]
         program = shutil.which("mariadbd", path="/usr/sbin:/usr/bin") or "mariadbd"
         command = [program, "--no-defaults", *options]
-        with _running(command, server.log, as_user) as process:
+        with _running(command, server.log, as_user, signal.SIGKILL) as process:
             _wait_until_it_answers(server, process)
             server.ask("DROP USER ''@'localhost'") if _anonymous(server) else None
             server.ask(

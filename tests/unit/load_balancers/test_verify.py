@@ -20,6 +20,7 @@ from portway.load_balancers.verify import (
     unserved_clients,
     waiting,
     without_nodes,
+    without_peer,
 )
 from portway.model.build import build_cluster
 from tests.unit.samples import clients, cluster, settings, stack
@@ -337,3 +338,28 @@ def test_mover_that_does_not_write_its_status_hangs(age: str, active: bool) -> N
 @pytest.mark.parametrize("line", ["status {", "status []", "transfer 0", "transfer"])
 def test_torn_status_says_nothing(line: str) -> None:
     assert LoadBalancerFacts().process([line]) == LoadBalancerStatus()
+
+
+ALONE = build_cluster(
+    stack(nodes=tuple(node for node in stack().nodes if node.name != "lb-2")),
+    settings(),
+    clients(),
+)
+
+
+def test_a_load_balancer_that_is_alone_is_told() -> None:
+    (text,) = without_peer(ALONE)
+    assert text.startswith("lb-1 is the only load balancer: nothing takes over")
+    assert without_peer(CLUSTER) == ()
+
+
+def test_one_that_is_alone_has_to_be_master_and_to_hold_the_address() -> None:
+    here = (AddressObject("eipalloc-1", ALONE.load_balancers[0].node.interface_id),)
+    handed_over = replace(MASTER, handed_over=True)
+    for master in (MASTER, handed_over):
+        assert pair_problems(ALONE, {"lb-1": master}, here) == ()
+    assert pair_problems(ALONE, {"lb-1": GOOD}, here) == ("lb-1 is not VRRP master",)
+    (away,) = pair_problems(ALONE, {"lb-1": MASTER}, (AddressObject("eipalloc-1"),))
+    assert "points to no one, but VRRP master is lb-1" in away
+    waits = replace(MASTER, waited=3.0)
+    assert waiting(ALONE, {"lb-1": waits}) == ()

@@ -270,13 +270,23 @@ def test_route_needs_load_balancers_without_source_check() -> None:
     assert "lb-1" not in message
 
 
-@pytest.mark.parametrize("names", [(), ("lb-1",), ("lb-1", "lb-2", "lb-3")])
-def test_anything_but_a_pair_is_refused(names: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("names", [(), ("lb-1", "lb-2", "lb-3")])
+def test_more_than_a_pair_and_none_are_refused(names: tuple[str, ...]) -> None:
     balancers = tuple(
         node(name, Role.LOAD_BALANCER, n) for n, name in enumerate(names, 1)
     )
     nodes = (*balancers, *stack().with_role(Role.APPLICATION))
     assert f"but has {len(names)}" in refusal(nodes=nodes)
+
+
+@pytest.mark.parametrize("lost", ["lb-1", "lb-2"])
+def test_one_of_a_pair_is_master_and_holder_until_there_is_another(lost: str) -> None:
+    left = tuple(member for member in stack().nodes if member.name != lost)
+    (alone,) = build_cluster(stack(nodes=left), settings(), clients()).load_balancers
+    assert alone.peer is None
+    assert alone.is_master
+    assert alone.holds_address
+    assert (alone.stay_weight, alone.claim_weight > 0) == (0, True)
 
 
 def test_no_application_nodes_are_refused() -> None:

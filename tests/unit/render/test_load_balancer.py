@@ -6,19 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from portway.contract.mover import MoverConfig
 from portway.contract.paths import (
     HAPROXY_CONFIG,
     KEEPALIVED_CONFIG,
     SYSCTL_CONFIG,
 )
 from portway.errors import PortwayError
+from portway.model.build import build_cluster
 from portway.render import templates
+from portway.render.address_mover import ADDRESS_MOVER, address_paths
 from portway.render.load_balancer import (
     RETRIES,
     load_balancer,
     load_balancer_survey,
+    without_pair,
 )
-from tests.unit.samples import cluster
+from tests.unit.samples import clients, cluster, settings, stack
 
 ENTRIES = [
     {"client_name": f"client_{n}", "client_port": 9000 + 10 * n} for n in range(1, 6)
@@ -73,6 +77,25 @@ def test_files_of_a_pair_mirror_each_other() -> None:
     }
     words = re.compile("|".join(mirror))
     assert words.sub(lambda found: mirror[found[0]], texts[0]) == texts[1]
+
+
+def test_load_balancer_without_a_peer_has_its_part_only_if_it_needs_one() -> None:
+    """One that is deployed keeps what it has: its peer may be there after all."""
+    left = tuple(member for member in stack().nodes if member.name != "lb-2")
+    alone = build_cluster(stack(nodes=left), settings(), clients())
+    wanted = load_balancer(alone, alone.load_balancers[0])
+    assert "unicast_peer" not in wanted.file(str(KEEPALIVED_CONFIG)).content
+    config = MoverConfig.from_json(wanted.file(ADDRESS_MOVER.config).content)
+    assert (config.peer, config.peer_interface_id) == ("", "")
+
+    kept = without_pair(wanted)
+    gone = {file.path for file in wanted.files} - {file.path for file in kept.files}
+    assert gone == {str(KEEPALIVED_CONFIG), *address_paths()}
+    assert {s.unit for s in wanted.services} - {s.unit for s in kept.services} == {
+        "keepalived",
+        "portway-address",
+    }
+    assert kept.folders == (), "nothing is a stray file"
 
 
 def test_keepalived_is_never_told_nopreempt_or_a_fixed_master() -> None:

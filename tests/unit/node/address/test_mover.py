@@ -193,6 +193,14 @@ def test_node_that_hears_no_master_gives_nothing_away(state: State) -> None:
     assert bench.cloud.holders == ["eni-1", "eni-1"]
 
 
+def test_backup_without_a_peer_has_nobody_to_give_the_address_to() -> None:
+    alone = replace(CONFIG, peer="", peer_instance_id="", peer_interface_id="")
+    bench = Bench(alone, holders=["eni-1", "eni-1"])
+    bench.mover.hear(State.BACKUP)
+    bench.run(3600)
+    assert bench.cloud.holders == ["eni-1", "eni-1"]
+
+
 @pytest.mark.parametrize("made", [0, 1])
 def test_node_that_yields_before_a_claim_does_not_make_it(made: int) -> None:
     bench = Bench(holders=[None, None])
