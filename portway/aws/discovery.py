@@ -6,6 +6,7 @@ waiting will help, PortwayError that it will not.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum
 from ipaddress import ip_address, ip_network
 
@@ -106,6 +107,8 @@ class Answers:
     address: Sequence[Answer]
     """The answer to ``describe_call``."""
     need: Need = Need.SERVICE
+    changed_at: datetime | None = None
+    """When the stack was created or updated last."""
 
 
 def read_outputs(stack: Answer) -> Outputs:
@@ -173,6 +176,7 @@ def assemble(name: str, region: str, outputs: Outputs, answers: Answers) -> Stac
         virtual_address=virtual_address,
         ports=outputs.ports,
         operator_networks=outputs.operator_networks,
+        changed_at=answers.changed_at,
     )
     if missing:
         raise NotReady(", ".join(missing), stack)

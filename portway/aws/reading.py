@@ -10,7 +10,7 @@ from typing import Any
 from portway.aws import discovery
 from portway.aws.client import Aws
 from portway.aws.discovery import Answers, Need, NotReady, is_lost
-from portway.aws.errors import AwsCallError, one_line
+from portway.aws.errors import DENIED, AwsCallError, one_line
 from portway.aws.instances import Answer
 from portway.aws.names import SLOT_TAG, name_without_slot
 from portway.contract.address import (
@@ -20,9 +20,11 @@ from portway.contract.address import (
     describe_call,
 )
 from portway.errors import PortwayError
-from portway.model.stack import Node, Role, Stack
+from portway.model.stack import Node, Role, Stack, may_still_grant
 
 POLL_SECONDS = 10.0
+GRANT_SECONDS = 60.0
+"""For how long a run that is denied a call waits if the stack has just been changed."""
 LAUNCH_SECONDS = 40.0
 """For how long a run that can work with the nodes that there are waits for those that
 the scaling group has yet to launch: a zone may be without capacity for hours."""
@@ -84,7 +86,9 @@ def read_stack(  # noqa: PLR0913 - what is waited for, and how
     waited, short_since = 0.0, inf
     while True:
         try:
-            found = _read_once(aws, name, need, progress)
+            found = _read_once(
+                aws, name, need, progress, may_wait=waited < GRANT_SECONDS
+            )
             return _keep_names(aws, found, progress) if keeps_names else found
         except NotReady as awaited:
             short_since = min(short_since, waited) if awaited.stack else inf
@@ -124,7 +128,12 @@ def address_reader(stack: Stack) -> Callable[[], tuple[AddressObject, ...]]:
 
 
 def _read_once(
-    aws: Aws, name: str, need: Need, progress: Callable[[str], None]
+    aws: Aws,
+    name: str,
+    need: Need,
+    progress: Callable[[str], None],
+    *,
+    may_wait: bool,
 ) -> Stack:
     stack = _read_description(aws, name)
     name = stack["StackName"]
@@ -142,8 +151,17 @@ def _read_once(
             "what was there before"
         )
     outputs = discovery.read_outputs(stack)
-    answers = _ask(aws, name, outputs, need)
-    found = discovery.assemble(name, aws.region, outputs, answers)
+    changed_at = stack.get("LastUpdatedTime") or stack["CreationTime"]
+    try:
+        answers = _ask(aws, name, outputs, need)
+    except AwsCallError as error:
+        if may_wait and error.code in DENIED and may_still_grant(changed_at):
+            text = f"rights that may have been granted just now ({error.message})"
+            raise NotReady(text) from error
+        raise
+    found = discovery.assemble(
+        name, aws.region, outputs, replace(answers, changed_at=changed_at)
+    )
     for database in filter(is_lost, answers.databases or ()):
         progress(
             f"stack {name}: its database {outputs.database} is "

@@ -8,10 +8,14 @@ from pyinfra import host, inventory, logger
 from portway.errors import PortwayError
 from portway.load_balancers.status import LoadBalancerFacts, LoadBalancerStatus
 from portway.model.cluster import Cluster
+from portway.model.stack import Stack
 from portway.ops.ports import UnreachablePorts
 from portway.ops.pyinfra_errors import for_pyinfra
 from portway.ops.reading import once_per_run
 from portway.ops.remote import NotReached, ask, is_silent, node_of_run
+
+GRANT_PAUSE = 5
+"""Seconds between two looks at whether rights are in force."""
 
 Statuses = dict[str, LoadBalancerStatus | None]
 """By node name; None for one that cannot be reached."""
@@ -73,6 +77,16 @@ def wait_until_none(
             gevent.sleep(1)
         return ()
     return found
+
+
+def wait_for_rights(stack: Stack, look: Callable[[], list[str]]) -> list[str]:
+    """What EC2 refuses a node, once rights that it got just now must be in force."""
+    while (refused := look()) and stack.may_still_grant():
+        logger.info(
+            f"waiting for rights that may have been granted just now: {refused}"
+        )
+        gevent.sleep(GRANT_PAUSE)
+    return refused
 
 
 @for_pyinfra

@@ -13,6 +13,7 @@ from portway.load_balancers.asking import (
     ask_pair,
     ask_reachable,
     ask_status,
+    wait_for_rights,
     wait_until_none,
 )
 from portway.load_balancers.loading import run_haproxy
@@ -31,6 +32,7 @@ from portway.load_balancers.verify import (
     without_peer,
 )
 from portway.model.cluster import Cluster, LoadBalancer
+from portway.model.stack import Stack
 from portway.ops.differences import FoundNode, is_settled
 from portway.ops.fence import change
 from portway.ops.operations import (
@@ -147,7 +149,9 @@ def apply_load_balancer(cluster: Cluster, wanted: WantedNode) -> None:
         wanted=wanted,
         name="Write their configurations",
     )
-    try_permissions(wanted=wanted, name="Test what the node may do in AWS")
+    try_permissions(
+        stack=cluster.stack, wanted=wanted, name="Test what the node may do in AWS"
+    )
     for file in filterfalse(is_of_program, wanted.files):
         write_file(file=file, wanted=wanted, name=f"Write {file.path}")
     apply_sysctls(wanted=wanted, name="Apply kernel settings")
@@ -195,7 +199,7 @@ def restart_upgraded(cluster: Cluster, wanted: WantedNode) -> Commands:
 
 
 @operation
-def try_permissions(wanted: WantedNode) -> Commands:
+def try_permissions(stack: Stack, wanted: WantedNode) -> Commands:
     """Fail with the name of each permission that the node lacks to move the address.
 
     This runs before anything is switched. When nothing is to be changed, the running
@@ -203,7 +207,7 @@ def try_permissions(wanted: WantedNode) -> Commands:
     """
     if not state.is_executing or is_settled(wanted, read_node(wanted.survey)):
         return
-    if refused := ask(host, AddressPermissions):
+    if refused := wait_for_rights(stack, lambda: ask(host, AddressPermissions)):
         yield failure("could not move the address", [refusal_text(refused)])
 
 

@@ -1,7 +1,7 @@
 """What AWS says about one deployment, as plain immutable values without secrets."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -10,6 +10,7 @@ from portway.errors import PortwayError
 
 TIMES = ("launched_at", "started_at")
 """The fields of a node that JSON has as text."""
+GRANTED_WITHIN = timedelta(seconds=120)
 LISTS = ("nodes", "operator_networks", "names")
 
 
@@ -121,11 +122,17 @@ class Stack:
     """The networks (CIDR) that the stack opens SSH and statistics to."""
     names: tuple[str, ...] = ()
     """The names that nodes of the scaling group can have; some may have no node now."""
+    changed_at: datetime | None = None
+    """When it was created or updated last, and with it what its roles may do."""
 
     def with_role(self, role: Role) -> tuple[Node, ...]:
         """The nodes of one role, the one launched first first, ties by instance id."""
         nodes = (node for node in self.nodes if node.role is role)
         return tuple(sorted(nodes, key=lambda n: (n.launched_at, n.instance_id)))
+
+    def may_still_grant(self) -> bool:
+        """Whether rights that came with its last change may not be in force yet."""
+        return may_still_grant(self.changed_at)
 
     def needed_database(self) -> Database:
         """The database, for what cannot do without; PortwayError if it is not known."""
@@ -139,9 +146,10 @@ class Stack:
         for node in saved["nodes"]:
             for key in TIMES:
                 node[key] = node[key] and node[key].isoformat()
+        changed_at = self.changed_at and self.changed_at.isoformat()
         saved["virtual_address"]["objects"] = list(saved["virtual_address"]["objects"])
         lists = {key: list(saved[key]) for key in LISTS}
-        return saved | lists
+        return saved | lists | {"changed_at": changed_at}
 
     @classmethod
     def from_dict(cls, saved: dict[str, Any]) -> "Stack":
@@ -163,7 +171,20 @@ class Stack:
             ports=Ports(**saved["ports"]),
             operator_networks=tuple(saved.get("operator_networks", ())),
             names=tuple(saved.get("names", ())),
+            changed_at=_time(saved.get("changed_at")),
         )
+
+
+def _time(saved: str | None) -> datetime | None:
+    return datetime.fromisoformat(saved) if saved else None
+
+
+def may_still_grant(changed_at: datetime | None) -> bool:
+    """Whether rights that were granted at a time may not be in force yet.
+
+    IAM takes seconds for it as a rule, and promises nothing.
+    """
+    return changed_at is not None and datetime.now(UTC) - changed_at < GRANTED_WITHIN
 
 
 def _virtual_address(saved: dict[str, Any]) -> VirtualAddress:

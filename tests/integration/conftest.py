@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,12 @@ def stack(account: Account) -> Account:
 @pytest.fixture
 def discover() -> Discovery:
     return Discovery([], [])
+
+
+@pytest.fixture
+def long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stack was changed long ago: whatever rights it grants are in force."""
+    monkeypatch.setattr("portway.model.stack.GRANTED_WITHIN", timedelta())
 
 
 def _name(instance: dict[str, Any]) -> str:

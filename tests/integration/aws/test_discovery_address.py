@@ -190,6 +190,7 @@ def test_a_private_address_needs_both_load_balancers_in_its_subnet(
     assert "LoadBalancerSubnets=one" in message
 
 
+@pytest.mark.usefixtures("long_ago")
 @pytest.mark.parametrize(
     ("kind", "action"),
     [

@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from portway.aws.reading import read_stack
 from portway.errors import PortwayError
 from portway.model.stack import Role
 from tests.integration.aws_server import (
@@ -12,7 +13,7 @@ from tests.integration.aws_server import (
     stack_status,
     without_output,
 )
-from tests.integration.conftest import Account, Discovery
+from tests.integration.conftest import REGION, STACK, Account, Discovery
 
 
 def refusal(discover: Discovery, **arguments: str) -> str:
@@ -192,6 +193,7 @@ def test_a_failed_stack_is_told_even_if_its_events_are_denied(
     assert "stack messages: it is CREATE_FAILED" in refusal(discover)
 
 
+@pytest.mark.usefixtures("long_ago")
 @pytest.mark.parametrize(
     ("action", "code"),
     [
@@ -214,6 +216,31 @@ def test_access_denied_names_the_action(
     assert "OperatorPolicyArn" in message
     assert "you may not" in message
     assert "x9x9x9" not in message
+
+
+def test_rights_that_were_granted_just_now_are_waited_for(
+    stack: Account, request: pytest.FixtureRequest
+) -> None:
+    said: list[str] = []
+
+    def read() -> list[float]:
+        pauses: list[float] = []
+        stack.aws.refuse("ec2:DescribeInstances", "UnauthorizedOperation", "not yet")
+
+        def sleep(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 3:
+                stack.aws.forget()
+
+        read_stack(STACK, REGION, progress=said.append, sleep=sleep)
+        return pauses
+
+    assert len(read()) == 3
+    assert "waiting for rights that may have been granted just now (" in said[0]
+    assert "these credentials may not call ec2:DescribeInstances" in said[0]
+    request.getfixturevalue("long_ago")
+    with pytest.raises(PortwayError, match="access denied"):
+        read()
 
 
 def test_no_load_balancers(stack: Account, discover: Discovery) -> None:
