@@ -28,6 +28,11 @@ HAPROXY_WORKER = (
     "2>/dev/null | sed -n 's/^Pid: //p'"
 )
 
+NO_PEER = "192.0.0.8"
+"""What keepalived gets for the address of a peer that there is not: nobody has it (RFC
+7600). Without any it would use multicast, and leave the master's role for a moment when
+there is one."""
+
 DESCRIPTORS = 1_048_576
 """Enough for 10,000 listeners and 500,000 connections with two sockets each, and the
 kernel's own limit (fs.nr_open). It costs nothing until it is used."""
@@ -90,6 +95,7 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
         "max_reloads": MAX_RELOADS,
         "stick_table_key": STICK_TABLE_KEY,
         "transfer": paths.TRANSFER,
+        "no_peer": NO_PEER,
     }
     ports = cluster.stack.ports
     reserved = reserved_ports(

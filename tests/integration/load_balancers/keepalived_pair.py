@@ -56,6 +56,14 @@ def start(folder: Path, node: str, prepare: str) -> subprocess.Popen[bytes]:
     fifo = folder / node / "address" / "vrrp.fifo"
     subprocess.run(["mkfifo", str(fifo)], check=True)
     subprocess.Popen(["sh", "-c", f"exec cat {fifo} >/dev/null"])
+    return run(folder, node)
+
+
+def run(folder: Path, node: str) -> subprocess.Popen[bytes]:
+    network, _ = NETWORKS[node]
+    inside = ["ip", "netns", "exec", network]
+    for left in (folder / node).glob("*pid"):
+        left.unlink()
     words = ["keepalived", "--dont-fork", "--log-console"]
     files = ["-p", "pid", "-r", "vrrp.pid", "-c", "checkers.pid"]
     config = ["-f", str(folder / f"{node}.conf")]
@@ -99,6 +107,15 @@ def main() -> None:
         if command == "stall":
             arguments = running[words[0]], float(words[1])
             threading.Thread(target=stall, args=arguments, daemon=True).start()
+        if command == "reload":
+            running[words[0]].send_signal(signal.SIGHUP)
+        if command == "end":
+            os.killpg(running[words[0]].pid, signal.SIGKILL)
+            running[words[0]].wait()
+            network, _ = NETWORKS[words[0]]
+            ip("-n", network, "address", "flush", "dev", "lo")
+        if command == "start":
+            running[words[0]] = run(folder, words[0])
 
 
 if __name__ == "__main__":

@@ -10,17 +10,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from portway.contract import paths
 from portway.contract.check import RELEASE
+from portway.model.build import build_cluster
+from portway.model.cluster import Cluster, LoadBalancer
 from portway.render.check import STALE
 from portway.render.load_balancer import load_balancer, preparation
 from tests.integration.load_balancers import keepalived_pair
-from tests.unit.samples import cluster
+from tests.unit.samples import clients, cluster, settings
 
 CLUSTER = cluster()
 
@@ -39,9 +41,17 @@ class Pair:
         return " ".join(names), float(at)
 
     def stall(self, node: str, seconds: float) -> None:
+        self.tell("stall", node, str(seconds))
+
+    def tell(self, *words: str) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(f"stall {node} {seconds}\n")
+        self.process.stdin.write(f"{' '.join(words)}\n")
         self.process.stdin.flush()
+
+    def configure(self, node: str, wanted: LoadBalancer, of: Cluster) -> None:
+        text = load_balancer(of, wanted).file(str(paths.KEEPALIVED_CONFIG)).content
+        here = re.sub("/(run|etc)/portway", str(self.folder / node), text)
+        (self.folder / f"{node}.conf").write_text(here)
 
     def write(self, node: str, file: Path, text: str) -> None:
         path = self.place(node, file)
@@ -174,6 +184,26 @@ def test_lost_master_is_followed_within_the_bound_and_a_stall_of_0_6_s_is_not(
     pair.standing("lb-2", CLUSTER.load_balancer("lb-2").stay_weight)
     pair.until("lb-2")
     pair.stays("lb-2", 2)
+
+
+def test_one_without_a_peer_is_master_and_lets_one_in(pair: Pair) -> None:
+    nodes = (n for n in CLUSTER.stack.nodes if n.name != "lb-2")
+    stack = replace(CLUSTER.stack, nodes=tuple(nodes))
+    alone = build_cluster(stack, settings(), clients())
+    pair.tell("end", "lb-2")
+    pair.configure("lb-1", alone.load_balancer("lb-1"), alone)
+    pair.tell("reload", "lb-1")
+    pair.stays("lb-1", 2)
+    pair.tell("end", "lb-1")
+    pair.until("")
+    pair.tell("start", "lb-1")
+    pair.until("lb-1")
+    pair.configure("lb-1", CLUSTER.load_balancer("lb-1"), CLUSTER)
+    pair.tell("reload", "lb-1")
+    pair.tell("start", "lb-2")
+    pair.stays("lb-1", 3)
+    pair.verdict("lb-1", RELEASE)
+    pair.until("lb-2")
 
 
 def test_one_is_master_when_both_give_up(pair: Pair) -> None:

@@ -17,6 +17,7 @@ from portway.model.build import build_cluster
 from portway.render import templates
 from portway.render.address_mover import ADDRESS_MOVER, address_paths
 from portway.render.load_balancer import (
+    NO_PEER,
     RETRIES,
     load_balancer,
     load_balancer_survey,
@@ -84,7 +85,7 @@ def test_load_balancer_without_a_peer_has_its_part_only_if_it_needs_one() -> Non
     left = tuple(member for member in stack().nodes if member.name != "lb-2")
     alone = build_cluster(stack(nodes=left), settings(), clients())
     wanted = load_balancer(alone, alone.load_balancers[0])
-    assert "unicast_peer" not in wanted.file(str(KEEPALIVED_CONFIG)).content
+    assert NO_PEER in wanted.file(str(KEEPALIVED_CONFIG)).content
     config = MoverConfig.from_json(wanted.file(ADDRESS_MOVER.config).content)
     assert (config.peer, config.peer_interface_id) == ("", "")
 
