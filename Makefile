@@ -29,7 +29,7 @@ failover: setup
 	$(BIN)/python -m lab failover --every-kind --times 3 --document
 
 test: setup check
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 tests/unit tests/integration
+	$(BIN)/python -m pytest --numprocesses 4 tests/unit tests/integration
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m 'not alone' tests/lab
 	$(BIN)/python -m pytest -m alone tests/lab
 
@@ -43,7 +43,9 @@ format: setup
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# pyinfra keeps no compiled modules: each run would compile Portway again.
 setup: $(VENV)/.complete
+	@$(BIN)/python -m compileall -q portway lab
 	@missing=$$(for p in $(DEBIAN_PACKAGES); do \
 	    dpkg-query -W -f='$${db:Status-Status}\n' $$p 2>/dev/null | grep -qx installed || echo $$p; \
 	done); \

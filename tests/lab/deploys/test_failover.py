@@ -10,8 +10,6 @@ import pytest
 
 from tests.lab.system import PROJECT, System, output
 
-pytestmark = pytest.mark.alone
-
 SCENARIOS = (
     "haproxy-stopped",
     "host-frozen",
@@ -37,6 +35,7 @@ def failover(
     )
 
 
+@pytest.mark.alone
 def test_no_acknowledged_message_is_lost_and_the_address_comes_back(
     settled: System,
 ) -> None:
