@@ -34,9 +34,9 @@ _KEPT = {
 """What a stack keeps when it is updated, unless it is the template's default."""
 
 GROUP_NAME_TAG = "app"
-"""The Name that instances of the scaling group are launched with."""
+"""The Name that instances of the application's group are launched with."""
 MACHINE_TAG = "lab:machine"
-"""What the lab calls an instance of the scaling group; AWS calls them all the same."""
+"""What the lab calls an instance of that group; AWS calls them all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ def ensure(
         "OperatorCidr": f"{facts.OPERATOR_STATION.address}/32",
         "ZoneA": f"{facts.REGION}a",
         "ZoneB": f"{facts.REGION}b",
+        "LoadBalancersAs": "groups",
     }
     if application_nodes is not None:
         wanted["ApplicationNodes"] = str(application_nodes)
@@ -205,7 +206,7 @@ def grant() -> None:
 
 
 def name_instances() -> None:
-    """Give the group's instances machines, the lowest free number first.
+    """Give the application group's instances machines, the lowest free number first.
 
     In a tag that nothing but the lab reads.
     """
