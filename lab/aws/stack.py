@@ -95,7 +95,6 @@ def ensure(
         "OperatorCidr": f"{facts.OPERATOR_STATION.address}/32",
         "ZoneA": f"{facts.REGION}a",
         "ZoneB": f"{facts.REGION}b",
-        "LoadBalancersAs": "groups",
     }
     if application_nodes is not None:
         wanted["ApplicationNodes"] = str(application_nodes)
@@ -104,6 +103,7 @@ def ensure(
         if engine not in (None, DEFAULT_ENGINE):
             wanted["DatabaseEngine"] = engine
         wanted |= addresses.parameters(address_kind or addresses.KINDS[0])
+        wanted["LoadBalancersAs"] = "groups"
         _carry_out(formation.create_stack, template, wanted)
         done = "created"
     set_before = _parameters(formation)

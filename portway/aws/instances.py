@@ -73,8 +73,12 @@ def check_load_balancers(
     ]
     seen = f"only {label(found[0])} is running" if found else "none is running"
     stopped = "".join(f"; {label(i)} is {state(i)}" for i in ended)
-    # A stack update does not recreate an instance that somebody terminated.
-    fix = "start it" if ended else "launch another like those of the template"
+    # Without a group, nothing launches another: an update of the stack does not.
+    launch = (
+        "its auto scaling group launches another within minutes; if it has none, "
+        "launch one like those of the template"
+    )
+    fix = "start it" if ended else launch
     raise PortwayError(
         f"stack {name}: two load balancers are needed and {seen}{stopped}",
         do=f"{fix}, with the tags portway:stack={name} and "

@@ -215,8 +215,24 @@ def test_access_denied_names_the_action(
     assert "x9x9x9" not in message
 
 
+def launch_no_other(stack: Account) -> None:
+    """Have groups launch nothing for now, as in a zone without capacity."""
+    group = stack.client("autoscaling")
+    for found in group.describe_auto_scaling_groups()["AutoScalingGroups"]:
+        name = found["AutoScalingGroupName"]
+        ids = [member["InstanceId"] for member in found["Instances"]]
+        group.update_auto_scaling_group(AutoScalingGroupName=name, MinSize=0)
+        if "ApplicationGroup" not in name:
+            group.detach_instances(
+                InstanceIds=ids,
+                AutoScalingGroupName=name,
+                ShouldDecrementDesiredCapacity=True,
+            )
+
+
 def test_no_load_balancers(stack: Account, discover: Discovery) -> None:
     ids = [i["InstanceId"] for i in stack.instances("load-balancer")]
+    launch_no_other(stack)
     stack.client("ec2").terminate_instances(InstanceIds=ids)
 
     message = refusal(discover)
@@ -224,17 +240,18 @@ def test_no_load_balancers(stack: Account, discover: Discovery) -> None:
     assert (
         "stack messages: two load balancers are needed and none is running" in message
     )
-    assert "launch another" in message
+    assert "its auto scaling group launches another within minutes" in message
     assert "portway:role=load-balancer" in message
 
 
 def test_only_one_load_balancer(stack: Account, discover: Discovery) -> None:
     first, second = stack.load_balancer("lb-1"), stack.load_balancer("lb-2")
+    launch_no_other(stack)
     stack.client("ec2").terminate_instances(InstanceIds=[second])
 
     message = refusal(discover)
 
-    assert f"only lb-1 ({first}) is running\n  launch another" in message
+    assert f"only lb-1 ({first}) is running\n  its auto scaling group" in message
 
 
 def test_two_stopped_load_balancers_are_to_be_started(

@@ -74,6 +74,23 @@ def test_the_master_of_record_is_launched_first(template: Resource) -> None:
     assert "LoadBalancerGroup1" in str(second["Metadata"]["After"])
 
 
+def test_the_other_load_balancer_may_be_the_first_to_get_one(
+    account: Account, discover: Discovery
+) -> None:
+    """Nothing else launches another lb-1 when that is lost."""
+    account.create(LoadBalancersAs="instances")
+    first = load_balancers(discover)
+    lost = account.client("ec2").terminate_instances
+    lost(InstanceIds=[first["lb-1"]])
+
+    account.update(LoadBalancersAs="group-and-instance")
+
+    second = load_balancers(discover)
+    assert list(second) == ["lb-2", "lb-1"]
+    assert second["lb-2"] == first["lb-2"]
+    assert second["lb-1"] != first["lb-1"]
+
+
 @pytest.mark.parametrize("kind", AddressKind)
 def test_a_stack_of_instances_gets_groups_one_load_balancer_at_a_time(
     account: Account, discover: Discovery, kind: AddressKind

@@ -24,7 +24,7 @@ from tests.integration.conftest import (
 )
 from tests.releases import LAST_RELEASE
 
-LAUNCHED_BY = ["groups", "instance-and-group", "instances"]
+LAUNCHED_BY = ("groups", "instance-and-group", "group-and-instance", "instances")
 MOVED_TO_INTERFACES = [AddressKind.ELASTIC_IP, AddressKind.PRIVATE]
 
 

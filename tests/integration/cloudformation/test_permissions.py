@@ -204,6 +204,7 @@ OWN = {
     }
 }
 """The condition that a resource is a load balancer of the stack, by its tags."""
+LAUNCHED_BY = ("groups", "instance-and-group", "group-and-instance", "instances")
 
 
 def limits(account: Account, action: str) -> dict[str, Any]:
@@ -215,7 +216,7 @@ def limits(account: Account, action: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("launched_by", ["groups", "instance-and-group", "instances"])
+@pytest.mark.parametrize("launched_by", LAUNCHED_BY)
 def test_an_elastic_ip_moves_between_load_balancers_of_the_stack_only(
     account: Account, launched_by: str
 ) -> None:
@@ -231,7 +232,7 @@ def test_an_elastic_ip_moves_between_load_balancers_of_the_stack_only(
     }
 
 
-@pytest.mark.parametrize("launched_by", ["groups", "instance-and-group", "instances"])
+@pytest.mark.parametrize("launched_by", LAUNCHED_BY)
 def test_a_private_address_moves_between_load_balancers_only(
     account: Account, launched_by: str
 ) -> None:
