@@ -30,6 +30,7 @@ _KEPT = {
     "AddressKind": addresses.KINDS[0],
     "LoadBalancerSubnets": "two",
     "VirtualAddress": "",
+    "LoadBalancersAs": "",
 }
 """What a stack keeps when it is updated, unless it is the template's default."""
 
@@ -85,7 +86,10 @@ def client(service: str) -> Any:
 
 
 def ensure(
-    application_nodes: int | None, engine: str | None, address_kind: str | None
+    application_nodes: int | None,
+    engine: str | None,
+    address_kind: str | None,
+    load_balancers_as: str | None,
 ) -> str:
     """Create the stack, or update it where it differs; returns what was done."""
     formation = client("cloudformation")
@@ -98,12 +102,13 @@ def ensure(
     }
     if application_nodes is not None:
         wanted["ApplicationNodes"] = str(application_nodes)
+    if present is None or load_balancers_as:
+        wanted["LoadBalancersAs"] = load_balancers_as or "groups"
     done = "unchanged"
     if present is None:
         if engine not in (None, DEFAULT_ENGINE):
             wanted["DatabaseEngine"] = engine
         wanted |= addresses.parameters(address_kind or addresses.KINDS[0])
-        wanted["LoadBalancersAs"] = "groups"
         _carry_out(formation.create_stack, template, wanted)
         done = "created"
     set_before = _parameters(formation)
