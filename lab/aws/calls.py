@@ -29,6 +29,7 @@ NAMING = (
     "ResourceId",
     "RouteTableId",
     "SecretId",
+    "SourceDestCheck",
     "StackName",
     "Tag",
 )

@@ -84,13 +84,18 @@ def _of_ec2(action: str, given: dict[str, str]) -> Iterator[Resource]:
         case "AssociateAddress":
             yield _ec2("elastic-ip", given.get("AllocationId", ""))
             instance = _backend().get_instance_by_id(given.get("InstanceId", ""))
-            if instance is not None:
-                yield _instance(instance.id)
-                yield _interface(instance.nics[0].id)
-            else:
-                yield _interface(given.get("NetworkInterfaceId", ""))
+            yield from _attached(
+                instance.nics[0].id if instance else given.get("NetworkInterfaceId", "")
+            )
         case "AssignPrivateIpAddresses":
             yield _interface(given.get("NetworkInterfaceId", ""))
+        case "ModifyNetworkInterfaceAttribute":
+            attributes: Context = {
+                f"ec2:Attribute/{key.removesuffix('.Value')}": (value,)
+                for key, value in given.items()
+                if key.endswith(".Value")
+            }
+            yield from _attached(given.get("NetworkInterfaceId", ""), attributes)
         case "CreateRoute" | "ReplaceRoute":
             id_ = given.get("RouteTableId", "")
             yield _ec2("route-table", id_, {"ec2:RouteTableID": (id_,)})
@@ -126,17 +131,26 @@ def _instance(id_: str, context: Context | None = None) -> Resource:
     return _ec2(kind, id_, context)
 
 
-def _interface(id_: str) -> Resource:
+def _attached(id_: str, context: Context | None = None) -> Iterator[Resource]:
+    """An interface, and the instance that it is attached to."""
+    yield _interface(id_, context)
+    found = _backend().enis.get(id_)
+    if found is not None and found.instance is not None:
+        yield _instance(found.instance.id, context)
+
+
+def _interface(id_: str, context: Context | None = None) -> Resource:
     found = _backend().enis.get(id_)
     if found is None:
-        return _ec2("network-interface", id_)
+        return _ec2("network-interface", id_, context)
     return _ec2(
         "network-interface",
         id_,
         {
             "ec2:Vpc": (_arn("ec2", f"vpc/{found.subnet.vpc_id}"),),
             "ec2:Subnet": (_arn("ec2", f"subnet/{found.subnet.id}"),),
-        },
+        }
+        | (context or {}),
     )
 
 

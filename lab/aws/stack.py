@@ -30,13 +30,14 @@ _KEPT = {
     "AddressKind": addresses.KINDS[0],
     "LoadBalancerSubnets": "two",
     "VirtualAddress": "",
+    "LoadBalancersAs": "",
 }
 """What a stack keeps when it is updated, unless it is the template's default."""
 
 GROUP_NAME_TAG = "app"
-"""The Name that instances of the scaling group are launched with."""
+"""The Name that instances of the application's group are launched with."""
 MACHINE_TAG = "lab:machine"
-"""What the lab calls an instance of the scaling group; AWS calls them all the same."""
+"""What the lab calls an instance of that group; AWS calls them all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,10 @@ def client(service: str) -> Any:
 
 
 def ensure(
-    application_nodes: int | None, engine: str | None, address_kind: str | None
+    application_nodes: int | None,
+    engine: str | None,
+    address_kind: str | None,
+    load_balancers_as: str | None,
 ) -> str:
     """Create the stack, or update it where it differs; returns what was done."""
     formation = client("cloudformation")
@@ -98,6 +102,8 @@ def ensure(
     }
     if application_nodes is not None:
         wanted["ApplicationNodes"] = str(application_nodes)
+    if present is None or load_balancers_as:
+        wanted["LoadBalancersAs"] = load_balancers_as or "groups"
     done = "unchanged"
     if present is None:
         if engine not in (None, DEFAULT_ENGINE):
@@ -205,7 +211,7 @@ def grant() -> None:
 
 
 def name_instances() -> None:
-    """Give the group's instances machines, the lowest free number first.
+    """Give the application group's instances machines, the lowest free number first.
 
     In a tag that nothing but the lab reads.
     """

@@ -27,6 +27,12 @@ def add_to(add: Callable[..., argparse.ArgumentParser]) -> None:
         help="what moves when a load balancer fails, when the stack is created: "
         "elastic-ip by default",
     )
+    up.add_argument(
+        "--load-balancers-as",
+        choices=("groups", "instance-and-group", "group-and-instance", "instances"),
+        help="what launches the load balancers: groups when the stack is created, and "
+        "later what it was",
+    )
     add("demo", _demo, "show the main job: a stack, one command, and real traffic")
     add("down", _down, "remove the lab and everything of it but the disk images")
     status = add("status", _status, "show what is there")
@@ -37,7 +43,14 @@ def _up(lab: Lab, options: argparse.Namespace) -> None:
     from lab.lifecycle import status
     from lab.lifecycle.up import up
 
-    up(lab, options.app_nodes, options.suite, options.database, options.address_kind)
+    up(
+        lab,
+        options.app_nodes,
+        options.suite,
+        options.database,
+        options.address_kind,
+        load_balancers_as=options.load_balancers_as,
+    )
     print(status.table(status.read(lab)), end="")
 
 

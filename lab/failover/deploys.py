@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from lab.aws import stack
 from lab.errors import LabError
@@ -62,45 +61,11 @@ def terminate(world: World) -> None:
     """Have AWS terminate the master's instance; its host is gone at once."""
     host = world.pair.hosts[world.master]
     with namespaces.within(world.lab, OPERATOR):
-        ec2 = stack.client("ec2")
-        ids = [host.instance_id]
-        (found,) = ec2.describe_instances(InstanceIds=ids)["Reservations"]
-        world.notes["instance"] = found["Instances"][0]
         faults.power_off(world.lab, world.master)
-        ec2.terminate_instances(InstanceIds=ids)
+        stack.client("ec2").terminate_instances(InstanceIds=[host.instance_id])
 
 
 def replace(world: World) -> None:
-    """Launch another instance like the terminated one, and deploy to it."""
-    lost = world.notes.get("instance")
-    if lost is None:
-        raise LabError("no instance was terminated")
-    with namespaces.within(world.lab, OPERATOR):
-        ec2 = stack.client("ec2")
-        (launched,) = ec2.run_instances(**_like(lost))["Instances"]
-        if lost.get("SourceDestCheck") is False:
-            ec2.modify_instance_attribute(
-                InstanceId=launched["InstanceId"], SourceDestCheck={"Value": False}
-            )
+    """Deploy to the instance that the group has launched in place of the other."""
     must(command(world.lab, "up"), "lab up")
     deploy_again(world)
-
-
-def _like(instance: dict[str, Any]) -> dict[str, Any]:
-    """The launch settings of an instance, and its tags."""
-    tags = [t for t in instance["Tags"] if not t["Key"].startswith("aws:")]
-    settings: dict[str, Any] = {
-        "ImageId": instance["ImageId"],
-        "InstanceType": instance["InstanceType"],
-        "MinCount": 1,
-        "MaxCount": 1,
-        "SubnetId": instance["SubnetId"],
-        "SecurityGroupIds": [g["GroupId"] for g in instance["SecurityGroups"]],
-        "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}],
-    }
-    if profile := instance.get("IamInstanceProfile"):
-        settings["IamInstanceProfile"] = {"Arn": profile["Arn"]}
-    if options := instance.get("MetadataOptions"):
-        kept = ("HttpTokens", "HttpPutResponseHopLimit", "InstanceMetadataTags")
-        settings["MetadataOptions"] = {k: options[k] for k in kept if k in options}
-    return settings

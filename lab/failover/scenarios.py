@@ -274,7 +274,8 @@ SCENARIOS = (
     ),
     Scenario(
         "load balancer replaced",
-        "the master's instance is terminated; another is launched and deployed to",
+        "the master's instance is terminated; its group launches another, which is "
+        "deployed to",
         deploys.terminate,
         Expected(moves=Moves.AWAY),
         heal=deploys.replace,

@@ -21,12 +21,14 @@ from lab.vpc import wiring
 _SUITE = "suite"
 
 
-def up(
+def up(  # noqa: PLR0913 - what a lab can be asked to be
     lab: Lab,
     application_nodes: int | None = None,
     suite: str | None = None,
     engine: str | None = None,
     address_kind: str | None = None,
+    *,
+    load_balancers_as: str | None = None,
 ) -> None:
     """Bring a lab to what is asked, whatever of it is there already."""
     check_machine()
@@ -43,7 +45,9 @@ def up(
             process.start(lab)
         with namespaces.within(lab, OPERATOR):
             with step("the stack"):
-                done = stack.ensure(application_nodes, engine, address_kind)
+                done = stack.ensure(
+                    application_nodes, engine, address_kind, load_balancers_as
+                )
                 stack.grant()
                 stack.name_instances()
                 machines = stack.machines()

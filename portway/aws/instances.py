@@ -75,8 +75,12 @@ def check_load_balancers(
         i for i in instances if _role(i) == Role.LOAD_BALANCER and state(i) not in ALIVE
     ]
     stopped = "".join(f"; {label(i)} is {state(i)}" for i in ended)
-    # A stack update does not recreate an instance that somebody terminated.
-    fix = "start them" if ended else "launch two like those of the template"
+    # Without a group, nothing launches another: an update of the stack does not.
+    launch = (
+        "their auto scaling groups launch others within minutes; if they have none, "
+        "launch two like those of the template"
+    )
+    fix = "start them" if ended else launch
     raise PortwayError(
         f"stack {name}: none of its load balancers is running{stopped}",
         do=f"{fix}, with the tags portway:stack={name} and "

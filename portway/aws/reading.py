@@ -12,7 +12,7 @@ from portway.aws.client import Aws
 from portway.aws.discovery import Answers, Need, NotReady, is_lost
 from portway.aws.errors import DENIED, AwsCallError, one_line
 from portway.aws.instances import Answer
-from portway.aws.names import SLOT_TAG, name_without_slot
+from portway.aws.preparing import as_prepared, prepare
 from portway.contract.address import (
     AddressKind,
     AddressObject,
@@ -20,7 +20,7 @@ from portway.contract.address import (
     describe_call,
 )
 from portway.errors import PortwayError
-from portway.model.stack import Node, Role, Stack, may_still_grant
+from portway.model.stack import Role, Stack, may_still_grant
 
 POLL_SECONDS = 10.0
 GRANT_SECONDS = 60.0
@@ -63,7 +63,7 @@ def read_stack(  # noqa: PLR0913 - what is waited for, and how
     region: str,
     *,
     need: Need = Need.SERVICE,
-    keeps_names: bool = False,
+    prepares: bool = False,
     wait_seconds: float = 1800,
     progress: Callable[[str], None] = _print_progress,
     sleep: Callable[[float], None] = time.sleep,
@@ -71,7 +71,8 @@ def read_stack(  # noqa: PLR0913 - what is waited for, and how
     """Read everything Portway needs to know about one stack, waiting while it settles.
 
     ``name`` may be its ARN. ``need`` says what the run needs of its database,
-    ``keeps_names`` whether AWS is to remember the names that it gives to new nodes.
+    ``prepares`` whether new nodes are to be made ready in AWS: their names kept, and
+    the packets of routes let in.
 
     Waits up to ``wait_seconds`` while the stack is being created or updated, while
     instances start and while the database has no endpoint. Raises PortwayError if
@@ -89,7 +90,7 @@ def read_stack(  # noqa: PLR0913 - what is waited for, and how
             found = _read_once(
                 aws, name, need, progress, may_wait=waited < GRANT_SECONDS
             )
-            return _keep_names(aws, found, progress) if keeps_names else found
+            return prepare(aws, found, progress) if prepares else as_prepared(found)
         except NotReady as awaited:
             short_since = min(short_since, waited) if awaited.stack else inf
             if awaited.stack and waited - short_since >= LAUNCH_SECONDS:
@@ -99,7 +100,7 @@ def read_stack(  # noqa: PLR0913 - what is waited for, and how
                     "launched; the activity of the group says why"
                 )
                 found = awaited.stack
-                return _keep_names(aws, found, progress) if keeps_names else found
+                return prepare(aws, found, progress) if prepares else as_prepared(found)
             if waited >= wait_seconds:
                 raise PortwayError(
                     f"stack {name}: gave up after waiting {waited:.0f} s for {awaited}",
@@ -170,41 +171,6 @@ def _read_once(
         )
     _tell_stopped(found, progress)
     return found
-
-
-def _keep_names(aws: Aws, stack: Stack, progress: Callable[[str], None]) -> Stack:
-    """Tag new nodes with their slots; name those by their ids that cannot be tagged."""
-    nodes = tuple(
-        node if node.new_slot is None else _keep_name(aws, stack.name, node, progress)
-        for node in stack.nodes
-    )
-    # Nobody has the others now: a client that names one must not wait for it.
-    lost = {node.name for node in stack.nodes} - {node.name for node in nodes}
-    names = tuple(name for name in stack.names if name not in lost)
-    return replace(stack, nodes=nodes, names=names)
-
-
-def _keep_name(
-    aws: Aws, stack: str, node: Node, progress: Callable[[str], None]
-) -> Node:
-    tag = {"Key": SLOT_TAG, "Value": str(node.new_slot)}
-    try:
-        aws.call(
-            "ec2",
-            "create_tags",
-            f"stack {stack}: the name of {node.instance_id}",
-            Resources=[node.instance_id],
-            Tags=[tag],
-        )
-    except AwsCallError as error:
-        name = name_without_slot(node.name, node.instance_id)
-        progress(
-            f"stack {stack}: {node.instance_id} would be {node.name} and is called "
-            f"{name}, because AWS did not take its tag {SLOT_TAG}: "
-            f"{one_line(str(error))}"
-        )
-        return replace(node, name=name, new_slot=None)
-    return replace(node, new_slot=None)
 
 
 def _tell_stopped(stack: Stack, progress: Callable[[str], None]) -> None:

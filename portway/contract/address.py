@@ -118,12 +118,13 @@ def move_calls(
     kind: AddressKind,
     address: str,
     seen: Sequence[AddressObject],
-    instance_id: str,
     interface_id: str,
 ) -> Iterator[Call]:
     """The calls that make every address object point to a node's primary interface.
 
     None for an object that does already: each remap of an Elastic IP may be charged.
+    All name the interface: EC2 refuses to associate an Elastic IP with an instance that
+    has two of them, and a policy can only tell apart what a call names.
     """
     for found in seen:
         if found.holder == interface_id:
@@ -133,7 +134,7 @@ def move_calls(
                 "associate_address",
                 {
                     "AllocationId": found.id,
-                    "InstanceId": instance_id,
+                    "NetworkInterfaceId": interface_id,
                     "AllowReassociation": True,
                 },
             )

@@ -12,6 +12,8 @@ written at least every 5 s, and a call to EC2 may take some seconds."""
 
 _RENAMED = {"insists_from": "reclaim_priority", "left_behind": "hand_back_after"}
 """Names in 0.1.0, which an interrupted upgrade may leave behind."""
+_REMOVED = ("instance_id", "peer_instance_id")
+"""Fields of 0.1.0 that nothing needs any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,7 @@ class MoverConfig:
     objects: tuple[str, ...]
     """Ids of the AWS objects that make the address point to a node."""
     region: str
-    instance_id: str
     interface_id: str
-    peer_instance_id: str
     peer_interface_id: str
     reclaim_priority: int | None
     """VRRP priority from which this node, while it is master, may take the address from
@@ -62,7 +62,11 @@ class MoverConfig:
         """The config that ``to_json`` wrote. ValueError if it did not."""
         try:
             fields: dict[str, Any] = json.loads(text)
-            fields = {_RENAMED.get(name, name): value for name, value in fields.items()}
+            fields = {
+                _RENAMED.get(name, name): value
+                for name, value in fields.items()
+                if name not in _REMOVED
+            }
             kind, objects = AddressKind(fields["kind"]), tuple(fields["objects"])
             return cls(**fields | {"kind": kind, "objects": objects})
         except (KeyError, TypeError, ValueError) as error:

@@ -101,7 +101,7 @@ def _run(name: str, region: str) -> Run:
     stack = read_stack(
         name,
         region,
-        keeps_names=bool(invocation.files) and not invocation.is_dry,
+        prepares=bool(invocation.files) and not invocation.is_dry,
         need=max(
             (NEEDS.get(d, Need.SERVICE) for d in command_line.deploys()),
             default=Need.NOTHING,

@@ -89,18 +89,22 @@ class Account:
     def client(self, service: str) -> Any:
         return boto3.client(service, region_name=REGION)
 
-    def create(self, **parameters: str) -> None:
+    def create(self, *, template: str = "", **parameters: str) -> None:
+        """Create the stack, from another text of the template if one is given."""
         self.client("cloudformation").create_stack(
             StackName=STACK,
-            TemplateBody=TEMPLATE.read_text(),
+            TemplateBody=template or TEMPLATE.read_text(),
             Capabilities=["CAPABILITY_IAM"],
             Parameters=_parameters(parameters),
         )
         self.aws.forget()
 
-    def create_with(self, kind: AddressKind, **parameters: str) -> None:
+    def create_with(
+        self, kind: AddressKind, *, template: str = "", **parameters: str
+    ) -> None:
         """Create the stack with an address of this kind."""
-        self.create(AddressKind=kind, **(ADDRESSES[kind] | parameters))
+        given = {"AddressKind": kind, **ADDRESSES[kind], **parameters}
+        self.create(template=template, **given)
 
     def update(self, **parameters: str) -> None:
         self.client("cloudformation").update_stack(

@@ -7,7 +7,7 @@ else. A correction is a function whose docstring says what moto does.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lab.aws.corrections import addresses, cloudformation, network
+from lab.aws.corrections import addresses, cloudformation, conditions, network
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,12 @@ CORRECTIONS = (
     Correction(cloudformation.security_groups_are_updated_in_place),
     Correction(cloudformation.groups_are_updated_in_place),
     Correction(cloudformation.managed_policies_are_updated_in_place),
-    Correction(cloudformation.groups_spread_over_their_subnets),
+    Correction(cloudformation.groups_launch_what_their_template_says),
     Correction(cloudformation.no_value_leaves_lists),
     Correction(cloudformation.parameters_are_seen_in_texts),
+    Correction(conditions.updates_follow_conditions),
     Correction(addresses.elastic_ip_leaves_its_old_interface),
+    Correction(addresses.elastic_ip_goes_to_the_only_interface),
     Correction(addresses.private_address_has_one_interface),
     Correction(addresses.terminated_instances_let_go),
     Correction(addresses.secondary_addresses_are_found),

@@ -8,6 +8,7 @@ from typing import Any
 
 from moto.ec2.exceptions import (
     DryRunClientError,
+    EC2ClientError,
     InvalidParameterValueError,
     RouteAlreadyExistsError,
 )
@@ -45,6 +46,22 @@ def elastic_ip_leaves_its_old_interface() -> None:
             old.check_auto_public_ip()
         eip.instance = eip.eni.instance
         return eip
+
+    _backend.associate_address = associate_address
+
+
+def elastic_ip_goes_to_the_only_interface() -> None:
+    """Moto takes the first interface of an instance that has several; AWS refuses."""
+    original = _backend.associate_address
+
+    def associate_address(self: Any, instance: Any = None, **kwargs: Any) -> Any:
+        if instance is not None and len(instance.nics) > 1:
+            raise EC2ClientError(
+                "InvalidInstanceID",
+                f"There are multiple interfaces attached to instance '{instance.id}'. "
+                "Please specify an interface ID for the operation instead.",
+            )
+        return original(self, instance=instance, **kwargs)
 
     _backend.associate_address = associate_address
 

@@ -252,7 +252,7 @@ def _update_group(_: Any, **kwargs: Any) -> Any:
     group.instance_states.sort(key=lambda s: s.instance.launch_time, reverse=True)
     group.update(
         availability_zones=None,
-        desired_capacity=int(properties["DesiredCapacity"]),
+        desired_capacity=int(properties.get("DesiredCapacity", properties["MinSize"])),
         max_size=int(properties["MaxSize"]),
         min_size=int(properties["MinSize"]),
         launch_config_name=None,
@@ -264,8 +264,12 @@ def _update_group(_: Any, **kwargs: Any) -> Any:
     return group
 
 
-def groups_spread_over_their_subnets() -> None:
-    """Moto starts a group's instances in one subnet, without metadata options."""
+def groups_launch_what_their_template_says() -> None:
+    """Moto starts a group's instances in one subnet, and ignores some properties.
+
+    They are the template's MetadataOptions, IamInstanceProfile, and the tags that it
+    has for network interfaces.
+    """
     model: Any = FakeAutoScalingGroup
     original = model.replace_autoscaling_group_instances
 
@@ -278,13 +282,24 @@ def groups_spread_over_their_subnets() -> None:
             original(self, 1, propagated_tags)
             self.vpc_zone_identifier = subnets
             version = self.ec2_launch_template.get_version(self.launch_template_version)
-            _set_metadata_options(
-                self.autoscaling_backend.ec2_backend,
-                self.instance_states[-1].instance,
-                version.data.get("MetadataOptions", {}),
-            )
+            backend = self.autoscaling_backend.ec2_backend
+            _complete(backend, self.instance_states[-1].instance, version.data)
 
     model.replace_autoscaling_group_instances = launch
+
+
+def _complete(backend: Any, instance: Any, data: Properties) -> None:
+    """Give an instance what its launch template says and moto did not do."""
+    _set_metadata_options(backend, instance, data.get("MetadataOptions", {}))
+    if profile := data.get("IamInstanceProfile"):
+        backend.associate_iam_instance_profile(
+            instance.id, iam_instance_profile_arn=profile["Arn"]
+        )
+    for specified in data.get("TagSpecifications", []):
+        if specified["ResourceType"] == "network-interface":
+            tags = {tag["Key"]: tag["Value"] for tag in specified["Tags"]}
+            backend.create_tags([nic.id for nic in instance.nics.values()], tags)
+    _launch_after_others(backend, instance)
 
 
 def parameters_are_seen_in_texts() -> None:

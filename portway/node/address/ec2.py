@@ -83,10 +83,8 @@ class Ec2:
     ) -> Iterator[Call]:
         """The calls that move the address here, or to the peer, from where it was."""
         config = self._config
-        own = config.instance_id, config.interface_id
-        peer = config.peer_instance_id, config.peer_interface_id
-        target = peer if for_peer else own
-        return move_calls(config.kind, config.address, seen, *target)
+        target = config.peer_interface_id if for_peer else config.interface_id
+        return move_calls(config.kind, config.address, seen, target)
 
     def has_arrived(self) -> bool:
         """Whether an address that EC2 says is here has really arrived.

@@ -86,26 +86,26 @@ def test_names_are_remembered_in_aws_once_and_only_if_that_is_asked_for(
     assert slots(stack) == {}
     assert "ec2:CreateTags" not in stack.aws.calls
 
-    assert names(discover(keeps_names=True)) == seen
+    assert names(discover(prepares=True)) == seen
     assert {f"app-{slot}" for slot in slots(stack).values()} == {"app-1", "app-2"}
     assert {i: f"app-{slot}" for i, slot in slots(stack).items()} == seen
     assert stack.aws.calls.count("ec2:CreateTags") == 2
 
     stack.aws.forget()
-    assert names(discover(keeps_names=True)) == seen
+    assert names(discover(prepares=True)) == seen
     assert "ec2:CreateTags" not in stack.aws.calls
 
 
 def test_who_replaces_a_terminated_node_gets_its_name_and_no_other_changes(
     stack: Account, discover: Discovery
 ) -> None:
-    before = names(discover(keeps_names=True))
+    before = names(discover(prepares=True))
     ended = next(i for i, name in before.items() if name == "app-1")
     stack.client("autoscaling").terminate_instance_in_auto_scaling_group(
         InstanceId=ended, ShouldDecrementDesiredCapacity=False
     )
 
-    after = names(discover(keeps_names=True))
+    after = names(discover(prepares=True))
 
     (new,) = after.keys() - before.keys()
     assert ended not in after
@@ -128,7 +128,7 @@ def test_a_name_that_aws_does_not_remember_is_made_of_the_instance_id(
 ) -> None:
     stack.aws.refuse("ec2:CreateTags", "UnauthorizedOperation", "not you")
 
-    read = discover(keeps_names=True)
+    read = discover(prepares=True)
     found = names(read)
 
     assert found == {i: f"app-{i}" for i in found}

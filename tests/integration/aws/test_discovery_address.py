@@ -21,9 +21,7 @@ def claim(account: Account, found: Stack, name: str) -> None:
     (node,) = (n for n in found.nodes if n.name == name)
     virtual = found.virtual_address
     seen = address_reader(found)()
-    for call in move_calls(
-        virtual.kind, virtual.address, seen, node.instance_id, node.interface_id
-    ):
+    for call in move_calls(virtual.kind, virtual.address, seen, node.interface_id):
         getattr(account.client("ec2"), call.operation)(**call.arguments)
 
 

@@ -243,19 +243,36 @@ def test_rights_that_were_granted_just_now_are_waited_for(
         read()
 
 
+def launch_no_other(stack: Account) -> None:
+    """Have groups launch nothing for now, as in a zone without capacity."""
+    group = stack.client("autoscaling")
+    for found in group.describe_auto_scaling_groups()["AutoScalingGroups"]:
+        name = found["AutoScalingGroupName"]
+        ids = [member["InstanceId"] for member in found["Instances"]]
+        group.update_auto_scaling_group(AutoScalingGroupName=name, MinSize=0)
+        if "ApplicationGroup" not in name:
+            group.detach_instances(
+                InstanceIds=ids,
+                AutoScalingGroupName=name,
+                ShouldDecrementDesiredCapacity=True,
+            )
+
+
 def test_no_load_balancers(stack: Account, discover: Discovery) -> None:
     ids = [i["InstanceId"] for i in stack.instances("load-balancer")]
+    launch_no_other(stack)
     stack.client("ec2").terminate_instances(InstanceIds=ids)
 
     message = refusal(discover)
 
     assert "stack messages: none of its load balancers is running" in message
-    assert "launch two" in message
+    assert "their auto scaling groups launch others within minutes" in message
     assert "portway:role=load-balancer" in message
 
 
 def test_one_load_balancer_is_enough(stack: Account, discover: Discovery) -> None:
     second = stack.load_balancer("lb-2")
+    launch_no_other(stack)
     stack.client("ec2").terminate_instances(InstanceIds=[second])
 
     found = discover().with_role(Role.LOAD_BALANCER)

@@ -186,9 +186,7 @@ def test_load_balancers_may_call_exactly_what_moves_their_address(
     ids = [found.id for found in virtual.objects]
     needed = {describe_call(moving, virtual.address, ids)[0].action}
     for _ in range(2):  # made at first, moved from then on
-        for call in move_calls(
-            moving, virtual.address, read_places(), node.instance_id, "eni-other"
-        ):
+        for call in move_calls(moving, virtual.address, read_places(), "eni-other"):
             needed.add(call.action)
             interface = {"NetworkInterfaceId": node.interface_id}
             asked = call.arguments
@@ -199,41 +197,51 @@ def test_load_balancers_may_call_exactly_what_moves_their_address(
     assert actions(load_balancers_may(account)) == needed
 
 
-def test_an_elastic_ip_moves_between_load_balancers_of_the_stack_only(
-    stack: Account,
-) -> None:
-    (allocation,) = stack.address_objects()
-    vpc = stack.outputs()["VpcId"]
-    moves = {
+OWN = {
+    "StringEquals": {
+        "aws:ResourceTag/portway:stack": "messages",
+        "aws:ResourceTag/portway:role": "load-balancer",
+    }
+}
+"""The condition that a resource is a load balancer of the stack, by its tags."""
+LAUNCHED_BY = ("groups", "instance-and-group", "group-and-instance", "instances")
+
+
+def limits(account: Account, action: str) -> dict[str, Any]:
+    """The conditions on an action of the load balancers, by resource."""
+    return {
         s["Resource"]: s.get("Condition")
-        for s in load_balancers_may(stack)
-        if s["Action"] == "ec2:AssociateAddress"
-    }
-
-    assert moves == {
-        arn("elastic-ip", allocation): None,
-        arn("instance", "*"): {
-            "StringEquals": {
-                "aws:ResourceTag/portway:stack": "messages",
-                "aws:ResourceTag/portway:role": "load-balancer",
-            }
-        },
-        arn("network-interface", "*"): {
-            "ArnLike": {"ec2:Vpc": arn("vpc", vpc, account="*")}
-        },
+        for s in load_balancers_may(account)
+        if s["Action"] == action
     }
 
 
-def test_a_private_address_moves_between_interfaces_of_its_subnet_only(
-    account: Account,
+@pytest.mark.parametrize("launched_by", LAUNCHED_BY)
+def test_an_elastic_ip_moves_between_load_balancers_of_the_stack_only(
+    account: Account, launched_by: str
 ) -> None:
-    account.create_with(AddressKind.PRIVATE)
-    (subnet,) = account.address_objects()
-    (move,) = (s for s in load_balancers_may(account) if s["Resource"] != "*")
+    """An interface that came with an instance of the template has no tags."""
+    account.create(LoadBalancersAs=launched_by)
+    (allocation,) = account.address_objects()
+    vpc = {"ArnLike": {"ec2:Vpc": arn("vpc", account.outputs()["VpcId"], account="*")}}
 
-    assert move["Resource"] == arn("network-interface", "*")
-    assert move["Condition"] == {
-        "ArnLike": {"ec2:Subnet": arn("subnet", subnet, account="*")}
+    assert limits(account, "ec2:AssociateAddress") == {
+        arn("elastic-ip", allocation): None,
+        arn("instance", "*"): OWN,
+        arn("network-interface", "*"): OWN if launched_by == "groups" else vpc,
+    }
+
+
+@pytest.mark.parametrize("launched_by", LAUNCHED_BY)
+def test_a_private_address_moves_between_load_balancers_only(
+    account: Account, launched_by: str
+) -> None:
+    account.create_with(AddressKind.PRIVATE, LoadBalancersAs=launched_by)
+    (id_,) = account.address_objects()
+    subnet = {"ArnLike": {"ec2:Subnet": arn("subnet", id_, account="*")}}
+
+    assert limits(account, "ec2:AssignPrivateIpAddresses") == {
+        arn("network-interface", "*"): OWN if launched_by == "groups" else subnet
     }
 
 
@@ -294,7 +302,7 @@ def test_operators_may_call_exactly_what_portway_calls(
     account: Account, discover: Discovery, kind: AddressKind
 ) -> None:
     account.create_with(kind)
-    found = discover(keeps_names=True)
+    found = discover(prepares=True)
     address_reader(found)()
     read_host_keys(REGION, [replace(found.nodes[0], started_at=None)], print)
     for secret in (
@@ -343,6 +351,21 @@ def test_policies_follow_a_template_that_changes(stack: Account) -> None:
 
     assert stack.outputs()["OperatorPolicyArn"] == arn_before
     assert "AnotherName" in {s.get("Sid") for s in operators_may(stack)}
+
+
+def test_operators_may_let_routed_packets_in_at_load_balancers_only(
+    account: Account,
+) -> None:
+    account.create_with(AddressKind.ROUTE)
+    (statement,) = (
+        s
+        for s in operators_may(account)
+        if s["Action"] == "ec2:ModifyNetworkInterfaceAttribute"
+    )
+
+    assert statement["Condition"] == {
+        "StringEquals": OWN["StringEquals"] | {"ec2:Attribute/SourceDestCheck": "false"}
+    }
 
 
 def test_operators_may_tag_application_nodes_of_the_stack_with_slots_only(

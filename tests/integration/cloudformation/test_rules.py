@@ -55,7 +55,8 @@ def answer(function: str, parts: list[Any]) -> bool:
 def refusals(template: Resource, **given: str) -> list[str]:
     """What CloudFormation says of these parameters, the others at their defaults."""
     defaults = {n: str(p.get("Default", "")) for n, p in template["Parameters"].items()}
-    parameters = defaults | ({} if "VpcId" in given else ZONES) | given
+    network = {} if "VpcId" in given else ZONES
+    parameters = defaults | {"LoadBalancersAs": "groups"} | network | given
     return [
         assertion["AssertDescription"]
         for rule in template["Rules"].values()
@@ -88,6 +89,7 @@ def test_each_kind_is_accepted_with_what_it_needs(
             PRIVATE | {"LoadBalancerSubnets": "one", "RouteTableIds": "rtb-0a"},
             "RouteTableIds are for AddressKind route only",
         ),
+        ({"LoadBalancersAs": ""}, "Give LoadBalancersAs, groups for a new stack"),
         ({"SubnetIds": "subnet-0a,subnet-0b"}, "Give both VpcId and SubnetIds"),
         ({"KeyName": "my-kye"}, "KeyName is no key pair of this account and region"),
         ({"ZoneA": ""}, "of its subnet SubnetA"),
@@ -122,6 +124,7 @@ def test_vpc_without_subnets_is_refused(template: Resource) -> None:
         ROUTE | NETWORK | {"RouteTableIds": "rtb-0a,rtb-0b"},
         ROUTE | {"RouteTableIds": "rtb-0a"},
         PRIVATE | NETWORK | {"LoadBalancerSubnets": "one"},
+        {"LoadBalancersAs": "instance-and-group"},
     ],
 )
 def test_parameters_that_go_together_are_accepted(

@@ -61,7 +61,7 @@ def test_every_instance_requires_imds_v2_and_takes_any_tag(template: Resource) -
     launched = of_type(template, "AWS::EC2::LaunchTemplate").values()
     instances += [properties["LaunchTemplateData"] for properties in launched]
 
-    assert len(instances) == 3
+    assert len(instances) == 4
     for properties in instances:
         options = properties["MetadataOptions"]
         assert options["HttpTokens"] == "required"
@@ -343,10 +343,12 @@ def test_image_is_for_the_processor_of_the_instance_type(
 
     images = {i["ImageId"] for i in account.instances("load-balancer")}
     assert images == {f"{DEBIAN}/{processor}"}
-    (template,) = account.client("ec2").describe_launch_template_versions(
+    launched = account.client("ec2").describe_launch_template_versions(
         Versions=["$Latest"]
     )["LaunchTemplateVersions"]
-    assert template["LaunchTemplateData"]["ImageId"] == f"{DEBIAN}/{processor}"
+    assert [template["LaunchTemplateData"]["ImageId"] for template in launched] == [
+        f"{DEBIAN}/{processor}"
+    ] * 2
 
 
 def test_image_of_ones_own_is_taken_whatever_the_processor(account: Account) -> None:

@@ -41,10 +41,10 @@ def to_overlay(routed: Account) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", AddressKind)
-def test_source_check_is_off_only_where_routes_lead(
+def test_source_check_of_instances_is_off_only_where_routes_lead(
     account: Account, kind: AddressKind
 ) -> None:
-    account.create_with(kind)
+    account.create_with(kind, LoadBalancersAs="instances")
     interfaces = [account.interface(name) for name in ("lb-1", "lb-2")]
     found = account.client("ec2").describe_network_interfaces(
         NetworkInterfaceIds=interfaces
@@ -75,6 +75,31 @@ def test_source_check_of_an_instance_is_that_of_its_interface(
     assert checks() == [True, True]
     ec2.modify_instance_attribute(InstanceId=instance, SourceDestCheck={"Value": False})
     assert checks() == [False, False]
+
+
+def test_elastic_ip_needs_an_interface_where_an_instance_has_two(
+    stack: Account,
+) -> None:
+    ec2 = stack.client("ec2")
+    (allocation,) = stack.address_objects()
+    instance = stack.load_balancer("lb-1")
+    first = stack.interface("lb-1")
+    (found,) = stack.instances("load-balancer")[:1]
+    second = ec2.create_network_interface(SubnetId=found["SubnetId"])
+    ec2.attach_network_interface(
+        DeviceIndex=1,
+        InstanceId=instance,
+        NetworkInterfaceId=second["NetworkInterface"]["NetworkInterfaceId"],
+    )
+    given = {"AllocationId": allocation, "AllowReassociation": True}
+
+    by_instance = refused(ec2.associate_address, InstanceId=instance, **given)
+    ec2.associate_address(NetworkInterfaceId=first, **given)
+
+    assert by_instance == ("InvalidInstanceID", 400)
+    (address,) = ec2.describe_addresses()["Addresses"]
+    assert address["NetworkInterfaceId"] == first
+    assert address["InstanceId"] == instance
 
 
 def test_route_is_replaced_only_where_one_exists(

@@ -1,4 +1,4 @@
-"""Application nodes that come and go, in AWS's words."""
+"""Nodes that come and go, in AWS's words."""
 
 from lab.faults import interface as faults
 from lab.plan.names import Lab
@@ -87,7 +87,7 @@ def terminate(system: System, node: str) -> None:
 
 def lose(system: System, node: str) -> None:
     """Have AWS terminate a node; its group launches another, which has booted."""
-    address = system.addresses("application")[node]
+    address = system.nodes()[node]["address"]
     faults.power_off(Lab(system.name), node)
     system.python(TERMINATE, address, "replace")
     system.up()

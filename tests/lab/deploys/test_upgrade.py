@@ -21,10 +21,9 @@ from tests.lab.system import (
     output,
     stream,
 )
+from tests.releases import LAST_RELEASE
 from tests.unit.documents.reading import blocks, section
 
-LAST_RELEASE = "f3e6ab589a8999257aab8f2fa7c7d656ace4f5b0"
-"""The commit of version 0.1.0."""
 PYTHON = "/usr/local/lib/portway/python/"
 """Where programs have a folder for each version now."""
 GONE = {"/usr/local/lib/portway/check-haproxy"}

@@ -144,6 +144,8 @@ def private(private_address: System) -> Iterator[Ground]:
 @pytest.fixture(scope="module")
 def overlay(route: System) -> Iterator[Ground]:
     with prepared(route) as ground:
+        for node in ("lb-1", "lb-2"):  # as a run would: a group launches them with it
+            ground.change(SOURCE_CHECK, node, "off")
         yield ground
 
 

@@ -232,8 +232,9 @@ import boto3, sys
 from botocore.exceptions import ClientError
 ec2 = boto3.client("ec2")
 for target in sys.argv[2:]:
+    key = "InstanceId" if target.startswith("i-") else "NetworkInterfaceId"
     try:
-        ec2.associate_address(AllocationId=sys.argv[1], InstanceId=target, DryRun=True)
+        ec2.associate_address(AllocationId=sys.argv[1], DryRun=True, **{key: target})
     except ClientError as error:
         print(error.response["Error"]["Code"])
 """
@@ -246,11 +247,13 @@ def test_load_balancer_moves_the_stacks_address_to_load_balancers_only(
     other = lab.python(
         "import boto3; print(boto3.client('ec2').allocate_address()['AllocationId'])"
     ).strip()
-    targets = [lab.nodes()[name]["instance_id"] for name in ("lb-1", "lb-2", "app-1")]
+    nodes = lab.nodes()
     refused, done = "UnauthorizedOperation", "DryRunOperation"
 
-    assert as_node(lab, "lb-1", TRY, own, *targets).split() == [done, done, refused]
-    assert as_node(lab, "lb-1", TRY, other, *targets).split() == [refused] * 3
+    for id_ in ("instance_id", "interface_id"):
+        targets = [nodes[name][id_] for name in ("lb-1", "lb-2", "app-1")]
+        assert as_node(lab, "lb-1", TRY, own, *targets).split() == [done, done, refused]
+        assert as_node(lab, "lb-1", TRY, other, *targets).split() == [refused] * 3
 
 
 WITHOUT = """
@@ -276,13 +279,13 @@ boto3.client("iam").put_role_policy(RoleName=role, PolicyName=policy,
 
 @pytest.mark.parametrize(
     "statement",
-    ["MoveThisAddress", "ToLoadBalancersOfThisStack", "ThroughInterfacesOfThisVpc"],
+    ["MoveThisAddress", "ToLoadBalancersOfThisStack", "ThroughTheirInterfaces"],
 )
 def test_moving_the_address_needs_every_statement_about_it(
     lab: System, statement: str
 ) -> None:
     (own,) = lab.status()["address"]["objects"]
-    target = lab.nodes()["lb-2"]["instance_id"]
+    target = lab.nodes()["lb-2"]["interface_id"]
     before = lab.python(WITHOUT, statement)
     try:
         assert as_node(lab, "lb-1", TRY, own, target) == "UnauthorizedOperation\n"

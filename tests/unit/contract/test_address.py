@@ -34,7 +34,7 @@ def routes_to(*tables: dict[str, Any]) -> tuple[AddressObject, ...]:
 def made(
     kind: AddressKind, address: str, *seen: AddressObject
 ) -> list[tuple[str, Any]]:
-    calls = move_calls(kind, address, seen, "i-own", "eni-own")
+    calls = move_calls(kind, address, seen, "eni-own")
     return [(call.action, call.arguments) for call in calls]
 
 
@@ -118,7 +118,7 @@ def test_elastic_ip_is_taken_from_whoever_has_it() -> None:
         assert action == "ec2:AssociateAddress"
         assert arguments == {
             "AllocationId": "eipalloc-1",
-            "InstanceId": "i-own",
+            "NetworkInterfaceId": "eni-own",
             "AllowReassociation": True,
         }
 

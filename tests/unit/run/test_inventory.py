@@ -33,7 +33,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     def read(name: str, region: str, **options: Any) -> Any:
         names.append(name)
         needs.append(options["need"])
-        keeping.append(options["keeps_names"])
+        keeping.append(options["prepares"])
         return samples.stack(name=name, region=region)
 
     monkeypatch.setattr(inventory, "read_stack", read)

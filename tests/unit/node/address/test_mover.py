@@ -26,9 +26,7 @@ CONFIG = MoverConfig(
     address="10.255.0.1",
     objects=("rtb-1", "rtb-2"),
     region="us-east-1",
-    instance_id="i-1",
     interface_id="eni-1",
-    peer_instance_id="i-2",
     peer_interface_id="eni-2",
     reclaim_priority=151,
 )
@@ -66,8 +64,8 @@ class FakeCloud:
     def move_calls(
         self, seen: tuple[AddressObject, ...], *, for_peer: bool = False
     ) -> Iterator[Call]:
-        to = ("i-2", "eni-2") if for_peer else ("i-1", "eni-1")
-        return move_calls(CONFIG.kind, CONFIG.address, seen, *to)
+        to = "eni-2" if for_peer else "eni-1"
+        return move_calls(CONFIG.kind, CONFIG.address, seen, to)
 
     def make(self, call: Call) -> object:
         self._fail(call.operation)
@@ -194,7 +192,7 @@ def test_node_that_hears_no_master_gives_nothing_away(state: State) -> None:
 
 
 def test_backup_without_a_peer_has_nobody_to_give_the_address_to() -> None:
-    alone = replace(CONFIG, peer="", peer_instance_id="", peer_interface_id="")
+    alone = replace(CONFIG, peer="", peer_interface_id="")
     bench = Bench(alone, holders=["eni-1", "eni-1"])
     bench.mover.hear(State.BACKUP)
     bench.run(3600)

@@ -57,11 +57,11 @@ class Cloud:
     ) -> Iterator[Call]:
         (other,) = set(INTERFACES) - {self.interface}
         to = other if for_peer else self.interface
-        return move_calls(AddressKind.ELASTIC_IP, "203.0.113.9", seen, to, to)
+        return move_calls(AddressKind.ELASTIC_IP, "203.0.113.9", seen, to)
 
     def make(self, call: Call) -> object:
         self._fail()
-        to = call.arguments["InstanceId"]
+        to = call.arguments["NetworkInterfaceId"]
         self.aws.moves.append((self.time.now, to))
         self.aws.pending.append((self.time.now + self.aws.delay, to))
         self.aws.carry_out(self.time.now)
@@ -152,9 +152,7 @@ class Pair:
             address="203.0.113.9",
             objects=("eipalloc-1",),
             region="us-east-1",
-            instance_id="i-1",
             interface_id=own,
-            peer_instance_id="i-1",
             peer_interface_id=peer,
             reclaim_priority=self.healthy if number == 0 else None,
             fail_back=self._fail_back,
