@@ -39,6 +39,16 @@ group.terminate_instance_in_auto_scaling_group(
     InstanceId=found["Instances"][0]["InstanceId"],
     ShouldDecrementDesiredCapacity=sys.argv[2] == "shrink")
 """
+RESIZE = """
+import boto3, sys
+group = boto3.client("autoscaling")
+name, size = sys.argv[1], int(sys.argv[2])
+for found in group.describe_auto_scaling_groups()["AutoScalingGroups"]:
+    if {"Name": name} in [{tag["Key"]: tag["Value"]} for tag in found["Tags"]]:
+        group.update_auto_scaling_group(
+            AutoScalingGroupName=found["AutoScalingGroupName"],
+            MinSize=size, DesiredCapacity=size)
+"""
 NAMES = """
 import boto3
 pages = boto3.client("ec2").get_paginator("describe_instances").paginate(Filters=[
@@ -90,6 +100,14 @@ def lose(system: System, node: str) -> None:
     address = system.nodes()[node]["address"]
     faults.power_off(Lab(system.name), node)
     system.python(TERMINATE, address, "replace")
+    system.up()
+
+
+def resize(system: System, name: str, size: int) -> None:
+    """Have the group whose nodes have a Name tag run so many, which have booted."""
+    if not size:
+        faults.power_off(Lab(system.name), name)
+    system.python(RESIZE, name, str(size))
     system.up()
 
 

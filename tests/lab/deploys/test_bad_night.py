@@ -11,7 +11,7 @@ import pytest
 from lab.faults import interface as faults
 from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
-from tests.lab.deploys.membership import join, leave, lose, slots
+from tests.lab.deploys.membership import join, leave, lose, resize, slots
 from tests.lab.deploys.test_application import drained_on, stored, versions
 from tests.lab.itself.test_ground import ASSOCIATE, UNTAG
 from tests.lab.system import (
@@ -206,6 +206,35 @@ def test_standby_without_power_stops_neither_a_roll_nor_its_peer(usual: Usual) -
     assert disk == loaded
     config = system.node("lb-1", "cat /etc/haproxy/haproxy.cfg").stdout
     assert "hard-stop-after 500s" in config
+
+
+def test_terminated_standby_stops_only_what_is_the_pair_s(usual: Usual) -> None:
+    """Its zone has no capacity: the group launches no other for now."""
+    system = usual.system
+    setting = ("-y", "--data", "hard_stop_after=500")
+    pair = "sha256sum /etc/keepalived/keepalived.conf /etc/portway/address.json"
+    kept = system.node("lb-1", pair).stdout
+    resize(system, "lb-2", 0)
+    assert "lb-2" not in system.nodes()
+    try:
+        system.deploy(*NEWER, what="app")
+        assert set(versions(system).values()) == {"2.0.0"}
+        changed = system.deploy(*setting, check=False)
+        assert changed.returncode == 1
+        assert "lb-1 is the only load balancer: nothing takes" in output(changed)
+        assert "verification failed" not in output(changed)
+        disk, loaded = system.loaded("lb-1")
+        assert disk == loaded
+        config = system.node("lb-1", "cat /etc/haproxy/haproxy.cfg").stdout
+        assert "hard-stop-after 500s" in config
+        assert system.node("lb-1", pair).stdout == kept
+        assert changes(system.deploy(*setting, check=False)) == 0
+        target = ("-y", "--data", "transfer_to=lb-2")
+        refused = system.deploy(*target, what="transfer", check=False)
+        assert "there is no load balancer but lb-1 to hand" in output(refused)
+        assert system.holder == "lb-1"
+    finally:
+        resize(system, "lb-2", 1)
 
 
 def test_holder_without_power_leaves_its_peer_to_work_with(usual: Usual) -> None:
