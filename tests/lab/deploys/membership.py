@@ -32,9 +32,9 @@ boto3.client("autoscaling").attach_instances(
 TERMINATE = """
 import boto3, sys
 ec2, group = boto3.client("ec2"), boto3.client("autoscaling")
-(found,) = ec2.describe_instances(
-    Filters=[{"Name": "private-ip-address", "Values": [sys.argv[1]]}]
-)["Reservations"]
+(found,) = ec2.describe_instances(Filters=[
+    {"Name": "private-ip-address", "Values": [sys.argv[1]]},
+    {"Name": "instance-state-name", "Values": ["running"]}])["Reservations"]
 group.terminate_instance_in_auto_scaling_group(
     InstanceId=found["Instances"][0]["InstanceId"],
     ShouldDecrementDesiredCapacity=sys.argv[2] == "shrink")
