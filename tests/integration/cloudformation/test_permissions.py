@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from policy_sentry.querying.actions import get_action_data
+from policy_sentry.shared.iam_data import get_service_prefix_data
 
 from portway.aws.console import read_host_keys
 from portway.aws.names import SLOT_TAG
@@ -82,6 +83,19 @@ def kind(request: pytest.FixtureRequest) -> AddressKind:
     return wanted
 
 
+def kinds(service: str, action: str) -> dict[str, list[str]]:
+    """The condition keys of an action by the shape of its resources' ARNs."""
+    known = get_service_prefix_data(service)
+    types = known.get("privileges", {}).get(action, {}).get("resource_types", {})
+    return {
+        re.sub(r"\$\{\w+\}", "*", known["resources"][kind]["arn"]): row[
+            "condition_keys"
+        ]
+        for kind, row in types.items()
+        if kind
+    }
+
+
 def shortcomings(statement: Statement) -> list[str]:
     """What AWS's service authorization reference says against a statement."""
     found = []
@@ -96,6 +110,8 @@ def shortcomings(statement: Statement) -> list[str]:
         }
         if not shapes:
             found.append(f"{action} is no action")
+        for kind, row in kinds(service, name).items():  # the service's own keys as well
+            shapes.get(kind, set()).update(row)
         for resource in listed(statement["Resource"]):
             keys = [
                 keys
@@ -150,6 +166,26 @@ def test_every_statement_is_one_that_aws_knows(
 
     for statement in (*load_balancers_may(account), *operators_may(account)):
         assert shortcomings(statement) == [], statement
+
+
+def test_a_way_in_without_a_vpn_leads_to_ssh_on_the_nodes_only(
+    account: Account, template: Resource
+) -> None:
+    account.create()
+    assert "OpenTunnels" not in {s["Sid"] for s in operators_may(account)}
+    account.update(ConnectEndpoint="yes")
+
+    found = {s["Sid"]: s for s in operators_may(account)}
+
+    assert shortcomings(found["OpenTunnels"]) == []
+    assert shortcomings(found["FindTheNodes"]) == []
+    assert found["OpenTunnels"]["Condition"] == {
+        "StringEquals": {"aws:ResourceTag/portway:stack": STACK},
+        "NumericEquals": {"ec2-instance-connect:remotePort": "22"},
+    }
+    (endpoint,) = of_type(template, "AWS::EC2::InstanceConnectEndpoint").values()
+    tags = {tag["Key"]: tag["Value"] for tag in endpoint["Tags"]}
+    assert tags["portway:stack"] == {"Ref": "AWS::StackName"}
 
 
 def test_no_permission_is_a_wildcard(account: Account, kind: AddressKind) -> None:

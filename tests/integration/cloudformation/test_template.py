@@ -197,6 +197,16 @@ def test_application_nodes_let_in_load_balancers_and_the_operator(
     }
 
 
+def test_a_way_in_without_a_vpn_is_one_more_for_ssh(account: Account) -> None:
+    account.create()
+    before = {role: ingress(account, role) for role in ("load-balancer", "application")}
+    account.update(ConnectEndpoint="yes")
+
+    for role, rules in before.items():
+        assert ingress(account, role) - rules == {("tcp", 22, 22, "connect")}
+    assert ingress(account, "connect") == set()
+
+
 def test_the_database_lets_in_application_nodes_only(stack: Account) -> None:
     assert ingress(stack, "database") == {("tcp", 5432, 5432, "application")}
 
