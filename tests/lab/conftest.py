@@ -21,6 +21,8 @@ LONGEST = (
     "test_application",
     "test_bad_night",
     "test_upgrade",
+    "test_lost_load_balancer",
+    "test_failover",
 )
 """Files that begin first, so that none of them is what everybody waits for at last."""
 
