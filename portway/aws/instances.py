@@ -15,7 +15,9 @@ Answer = dict[str, Any]
 """Something as boto3 returns it."""
 
 ALIVE = ("pending", "running")
-OUT_OF_SERVICE = ("Terminat", "EnteringStandby", "Standby", "Quarantined", "Warmed:")
+ENDING = "Terminat"
+"""How the states begin in which a scaling group is giving up an instance."""
+OUT_OF_SERVICE = (ENDING, "EnteringStandby", "Standby", "Quarantined", "Warmed:")
 """How the states begin in which a scaling group keeps an instance that is no node."""
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from portway.aws.instances import (
+    ENDING,
     Answer,
     is_application_node,
     launched,
@@ -26,8 +27,6 @@ USUAL_NAME = "app"
 SLOT = re.compile(r"[1-9][0-9]{0,2}")
 LONGEST = 50
 """Characters of a Name tag; a host name has at most 63 with the slot behind it."""
-ENDING = "Terminat"
-"""How the states begin in which a scaling group is giving up an instance."""
 
 
 def assign_slots(
