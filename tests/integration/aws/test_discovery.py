@@ -211,7 +211,9 @@ def test_an_instance_that_the_group_is_ending_is_left_out(
     left = discover().with_role(Role.APPLICATION)
 
     assert len(left) == 2
-    first = stack.client("autoscaling").describe_auto_scaling_groups()
+    first = stack.client("autoscaling").describe_auto_scaling_groups(
+        AutoScalingGroupNames=[stack.outputs()["ApplicationGroupName"]]
+    )
     states = {
         i["InstanceId"]: i["LifecycleState"]
         for i in first["AutoScalingGroups"][0]["Instances"]
