@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -90,25 +91,67 @@ def test_dry_run_of_the_database_lists_nothing_once_it_is_made(site: System) -> 
     assert [step for step in plan if step["hosts_with_change"]] == []
 
 
-def test_rotated_secret_is_applied_and_loses_no_message(site: System) -> None:
-    with load(site) as report:
-        old = json.loads(site.python(ROTATE))
-        site.deploy(what="site")
-    kept = stored(site)
-    assert report.acknowledged <= kept.keys()
-    endpoint = site.python(
+@contextmanager
+def reconnecting(system: System) -> Iterator[None]:
+    """The application opens a database connection for each message meanwhile."""
+    faults = "/etc/message-app/faults.json"
+    nodes = system.addresses("application")
+    for node in nodes:
+        system.node(node, f"echo '{{\"reconnect\": true}}' >{faults}")
+    yield
+    for node in nodes:
+        system.node(node, f"rm {faults}")
+
+
+def login_on(system: System, node: str) -> str:
+    """The database user in a node's configuration."""
+    show = "sed -n 's/^user = //p' /etc/message-app/message-app.conf"
+    return system.node(node, show).stdout.strip()
+
+
+def test_password_rotated_three_times_refuses_no_connection_and_loses_no_message(
+    site: System,
+) -> None:
+    since = f"@{time.time():.0f}"
+    before, olds = login_on(site, "app-1"), []
+    with reconnecting(site), load(site) as report:
+        for rotation in range(3):
+            olds.append(json.loads(site.python(ROTATE)))
+            if rotation == 1:  # the new login is prepared, and nodes do not know it yet
+                site.deploy(what="db")
+                time.sleep(1)
+            done = output(site.deploy(what="site"))
+            user = login_on(site, "app-1")
+            assert user == login_on(site, "app-2") != before
+            assert "Lock the database login" in done
+            before = user
+    assert report.acknowledged <= stored(site).keys()
+    for node in site.addresses("application"):
+        journal = ("journalctl", "-u", "message-app", "-o", "cat", "--since", since)
+        said = site.execute(node, *journal)
+        assert "serves 5 clients" in said
+        assert "not stored" not in said
+        assert "the database does not work" not in said
+    for old in olds:
+        for user in (old["username"], f"{old['username']}_2"):
+            assert answer_to(site, user, old["password"]) in ("28P01", "28000")
+    assert changes(site.deploy(what="site")) == 0
+
+
+def answer_to(system: System, user: str, password: str) -> str:
+    """What the database says to somebody who logs in: an SQLSTATE, or "let in"."""
+    endpoint = system.python(
         "import boto3; r = boto3.client('rds').describe_db_instances()\n"
         "print(r['DBInstances'][0]['Endpoint']['Address'])"
     ).strip()
     # A node of the application is where the database lets anyone in from.
     library = "PYTHONPATH=/opt/message-app/current/lib"
-    answer = site.call(
+    answer = system.call(
         *("exec", "app-1", "--", "env", library),
-        *("python3", "-c", LOG_IN, old["username"], endpoint),
-        stdin=old["password"] + "\n",
+        *("python3", "-c", LOG_IN, user, endpoint),
+        stdin=password + "\n",
     )
-    assert answer.stdout.strip() == "28P01"  # invalid_password
-    assert changes(site.deploy(what="site")) == 0
+    return answer.stdout.strip()
 
 
 def test_upgrade_under_load_loses_no_message(site: System) -> None:
