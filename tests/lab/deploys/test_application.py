@@ -28,6 +28,7 @@ from tests.lab.system import (
 
 PORTS = (9001, 9002, 9003)
 DRAIN_SECONDS = 5
+QUICK_DRAIN = ("--data", "drain_timeout=1")
 
 QUERY = "SELECT control_id, version FROM messages.messages"
 
@@ -115,21 +116,21 @@ def test_password_rotated_three_times_refuses_no_connection_and_loses_no_message
     since = f"@{time.time():.0f}"
     before, olds = login_on(site, "app-1"), []
     with reconnecting(site), load(site) as report:
-        for rotation in range(3):
+        for _ in range(3):
             olds.append(json.loads(site.python(ROTATE)))
-            if rotation == 1:  # the new login is prepared, and nodes do not know it yet
-                site.deploy(what="db")
-                time.sleep(1)
-            done = output(site.deploy(what="site"))
+            done = output(site.deploy("-y", *QUICK_DRAIN, what="site"))
             user = login_on(site, "app-1")
             assert user == login_on(site, "app-2") != before
-            assert "Lock the database login" in done
+            assert (
+                f"login {user} gets the application's new password; "
+                f"{before} is locked when no node uses it"
+            ) in done
             before = user
     assert report.acknowledged <= stored(site).keys()
     for node in site.addresses("application"):
         journal = ("journalctl", "-u", "message-app", "-o", "cat", "--since", since)
         said = site.execute(node, *journal)
-        assert "serves 5 clients" in said
+        assert said.count("serves 4 clients") == 3
         assert "not stored" not in said
         assert "the database does not work" not in said
     for old in olds:
