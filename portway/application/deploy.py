@@ -63,9 +63,9 @@ def wanted_application(
 ) -> Application:
     """What a node should have until the load balancers have switched.
 
-    ``with_load_balancers`` says whether this run changes them, too. Refused before
-    anything is touched if settings, secrets, Artifactory or what the load balancers
-    use do not allow it.
+    ``with_load_balancers`` says whether this run changes them, too, and the database
+    before. Refused before anything is touched if settings, secrets, Artifactory, the
+    database or what the load balancers use do not allow it.
     """
     loaded = _read_application(cluster.settings.app_name).loaded
     serve = to_serve(cluster, node, loaded, with_load_balancers=with_load_balancers)

@@ -237,6 +237,18 @@ def lock_former(access: Access, wanted: WantedDatabase, now: Rotation) -> None:
         apply(access, wanted, difference, STATEMENT_SECONDS)
 
 
+def verify(access: Access, wanted: WantedDatabase) -> None:
+    """PortwayError if anything differs but a login that was left this moment."""
+    found = read_database(access, wanted)
+    late = (*lock_difference(dialect_of(wanted.engine), find_rotation(wanted, found)),)
+    left = [d for d in find_differences(wanted, found) if d not in late]
+    if left:
+        raise PortwayError(
+            f"the database still differs: {'; '.join(map(str, left))}",
+            do="run again; if it stays so, have the owner of these objects do it",
+        )
+
+
 def _hashed_password(access: Access, engine: str) -> str:
     password = access.application.password.get_secret_value()
     if engine == POSTGRES:

@@ -19,6 +19,7 @@ from portway.database.admin import (
     find_working_login,
     lock_former,
     read_database,
+    verify,
 )
 from portway.database.errors import LoginRefused
 from portway.database.node_logins import read_node_logins
@@ -127,8 +128,7 @@ def find_database_differences(
     found = _read_database(cluster, wanted)
     folder = cluster.settings.database_sql_dir or ""
     refuse_if_any(file_problems(folder, wanted, found))
-    now = find_rotation(wanted, found)
-    _tell(now)
+    _tell(find_rotation(wanted, found))
     return find_differences(wanted, found)
 
 
@@ -138,8 +138,8 @@ def _tell(now: Rotation) -> None:
         logger.warning(
             f"{host.print_prefix}both logins of the application are in use, because "
             f"an earlier rotation has not ended; {now.current} gets the new password, "
-            f"so {', '.join(now.refused)} cannot connect to the database anew until "
-            "its turn"
+            f"so new database connections may be refused on {', '.join(now.refused)} "
+            "until its turn"
         )
     if now.former and not now.has_password:
         logger.info(
@@ -230,7 +230,7 @@ def verify_database(
         )
     if changed:
         access = _access(cluster)
-        yield reported(lambda: _verify(access, wanted))
+        yield reported(lambda: verify(access, wanted))
 
 
 @operation
@@ -275,15 +275,6 @@ def _without_sessions(access: Access, wanted: WantedDatabase) -> Rotation:
             break
         access.server.sleep(SESSION_PAUSE)
     return now
-
-
-def _verify(access: Access, wanted: WantedDatabase) -> None:
-    left = find_differences(wanted, read_database(access, wanted))
-    if left:
-        raise PortwayError(
-            f"the database still differs: {'; '.join(map(str, left))}",
-            do="run again; if it stays so, have the owner of these objects do it",
-        )
 
 
 def _show_statements(difference: Difference) -> None:

@@ -28,7 +28,7 @@ class Rotation:
     held_by: tuple[str, ...] = ()
     """Why that one cannot be locked yet."""
     refused: tuple[str, ...] = ()
-    """Nodes that use ``current`` with an older password, which stops working now."""
+    """Nodes that use ``current`` with an older password, or may, which ends now."""
 
     @property
     def locks(self) -> bool:
@@ -64,7 +64,7 @@ def rotation(
         has_password=bool(working),
         former=other if is_open else None,
         held_by=_held_by(found, users, current, other) if is_open else (),
-        refused=found.nodes.using(current) if stale else (),
+        refused=(*found.nodes.using(current), *found.nodes.unseen) if stale else (),
     )
 
 

@@ -115,7 +115,7 @@ def test_password_rotated_three_times_refuses_no_connection_and_loses_no_message
 ) -> None:
     since = f"@{time.time():.0f}"
     before, olds = login_on(site, "app-1"), []
-    with reconnecting(site), load(site) as report:
+    with reconnecting(site), load(site, clients=4) as report:
         for _ in range(3):
             olds.append(json.loads(site.python(ROTATE)))
             done = output(site.deploy("-y", *QUICK_DRAIN, what="site"))

@@ -80,6 +80,7 @@ def test_new_password_goes_to_a_login_that_nobody_can_use(
         ({"a": "1", "b": "12"}, TWO, ("b",)),
         ({"a": "2", "b": "2", "c": "1"}, ONE, ("c",)),
         ({"a": "1", "b": "2"}, TWO, ("b",)),
+        ({"a": "2", "b": "2", "c": "?"}, ONE, ("c",)),
         ({}, TWO, ()),
     ],
 )
