@@ -1,7 +1,8 @@
 """The database: its schema, the application's user and rights, the vendor's SQL files.
 
 Run it after the stack was created, when the application's secret was rotated, and
-again whenever something may have drifted. --dry lists everything it would do.
+again whenever something may have drifted. --dry lists everything it would do. A new
+password gets a login that no node uses yet: app.py moves them, or site.py does it all.
 """
 
 from pyinfra import host

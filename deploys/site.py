@@ -13,6 +13,11 @@ from portway.application.deploy import (
     later_batches,
     wanted_application,
 )
+from portway.database.deploy import (
+    is_database_gateway,
+    lock_former_login,
+    wanted_database,
+)
 from portway.load_balancers.asking import is_last
 from portway.load_balancers.deploy import verify_clients
 from portway.ops.ordering import barrier
@@ -40,6 +45,14 @@ if node is not None:
                 wanted=wanted,
                 name=f"Close unused ports on {', '.join(turn)}",
             )
+
+barrier(name="No node changes any more; now the former database login is locked")
+if is_database_gateway(cluster):
+    lock_former_login(
+        cluster=cluster,
+        wanted=wanted_database(cluster),
+        name="Lock the database login that no node uses any more",
+    )
 
 if is_balancer and is_last(cluster, host.name):
     verify_clients(cluster=cluster, name="Verify that each client has a node")

@@ -29,8 +29,7 @@ from portway.ops.differences import file_differs
 from portway.ops.operations import read_node
 from portway.ops.pyinfra_errors import Commands, failure, operation
 from portway.ops.reading import once_per_stage
-from portway.ops.remote import ask, node_beside, node_of_run
-from portway.ops.way import INSTANCE
+from portway.ops.remote import ask, node_of_stack
 from portway.render.files import WantedNode
 
 SITE = "run deploys/site.py, which changes both in the right order"
@@ -145,12 +144,7 @@ def _unserved(cluster: Cluster, new: list[Route]) -> Iterator[str]:
 def _ask(cluster: Cluster, node: Node) -> Loaded | None:
     """What the application on a node has loaded; None if nothing says."""
     try:
-        try:
-            asked = node_of_run(node.name)
-        except PortwayError:
-            groups = [name for name in host.groups if name != "load_balancers"]
-            data = {"ssh_hostname": node.address, INSTANCE: node.instance_id}
-            asked = node_beside(host, node.name, data, [*groups, "app_nodes"])
+        asked = node_of_stack(host, node, "app_nodes")
         return ask(asked, ApplicationFacts, app=cluster.settings.app_name).loaded
     except PortwayError as error:
         logger.warning(

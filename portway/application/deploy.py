@@ -24,10 +24,12 @@ from portway.application.turns import (
 )
 from portway.contract.paths import INSTALLER
 from portway.contract.release_requests import to_json
+from portway.database.deploy import prepared_login, working_login
 from portway.errors import PortwayError
 from portway.load_balancers.haproxy import Balancing, ask_load_balancers
 from portway.model.cluster import Cluster
 from portway.model.listeners import Listener
+from portway.model.login import Login, both_logins
 from portway.model.releases import is_fetched
 from portway.model.stack import Node, Role
 from portway.ops.fence import change
@@ -61,13 +63,21 @@ def wanted_application(
 ) -> Application:
     """What a node should have until the load balancers have switched.
 
-    ``with_load_balancers`` says whether this run changes them, too. Refused before
-    anything is touched if settings, secrets, Artifactory or what the load balancers
-    use do not allow it.
+    ``with_load_balancers`` says whether this run changes them, too, and the database
+    before. Refused before anything is touched if settings, secrets, Artifactory, the
+    database or what the load balancers use do not allow it.
     """
     loaded = _read_application(cluster.settings.app_name).loaded
     serve = to_serve(cluster, node, loaded, with_load_balancers=with_load_balancers)
-    wanted = _application(cluster, node, serve)
+    inputs = _inputs(cluster)
+
+    def find_login() -> Login:
+        if with_load_balancers:
+            return prepared_login(cluster)
+        return working_login(cluster, _likely_login(cluster, node, inputs, serve))
+
+    login = once_per_run("application login", find_login)
+    wanted = _application(cluster, node, replace(inputs, login=login), serve)
     if node.address not in read_node(wanted.node.survey).interfaces:
         raise PortwayError(
             f"{node.name}: no interface has its address {node.address}; is this the "
@@ -78,21 +88,36 @@ def wanted_application(
     return wanted
 
 
+def _likely_login(
+    cluster: Cluster, node: Node, inputs: Inputs, serve: tuple[Listener, ...]
+) -> str | None:
+    """The login that the node's configuration has with the password of the secret."""
+    for login in both_logins(inputs.login):
+        wanted = _application(cluster, node, replace(inputs, login=login), serve)
+        file = read_node(wanted.node.survey).files.get(wanted.config.path)
+        if file is not None and file.sha256 == wanted.config.sha256:
+            return login.user
+    return None
+
+
 def _application(
-    cluster: Cluster, node: Node, serve: tuple[Listener, ...] | None = None
+    cluster: Cluster,
+    node: Node,
+    inputs: Inputs,
+    serve: tuple[Listener, ...] | None = None,
 ) -> Application:
     """What a node should have; its name alone is no reason to restart anything.
 
     Where a former name is all that differs in the application's file, it stays until
     something else changes.
     """
-    wanted = application(cluster, node, _inputs(cluster), serve)
+    wanted = application(cluster, node, inputs, serve)
     file = read_node(wanted.node.survey).files.get(wanted.config.path)
     if file is None or file.sha256 == wanted.config.sha256:
         return wanted
     for name in node.former_names:
         called = replace(node, name=name)
-        former = application(cluster, called, _inputs(cluster), serve)
+        former = application(cluster, called, inputs, serve)
         if file.sha256 == former.config.sha256:
             return replace(former, instance=node)
     return wanted
@@ -132,7 +157,7 @@ def announce(cluster: Cluster, node: Node, wanted: Application) -> None:
     now = what_happens(_pending(cluster, wanted), runs=runs)
     told: dict[str, list[tuple[str, str]]] = once_per_run("announced", dict)
     told[host.name] = [(now, "; ".join(reasons(wanted, found, process)))]
-    left = len(wanted.listeners) - len(_last(cluster, node).listeners)
+    left = len(wanted.listeners) - len(_last(cluster, node, wanted).listeners)
     if left:
         again = "reloaded" if wanted.can_reload else "drained and restarted"
         why = f"to close {left} unused port{'s' * (left > 1)}"
@@ -144,9 +169,12 @@ def announce(cluster: Cluster, node: Node, wanted: Application) -> None:
             logger.info(f"    {line}")
 
 
-def _last(cluster: Cluster, node: Node) -> Application:
-    """What a node should have once the load balancers have switched."""
-    return _application(cluster, node)
+def _last(cluster: Cluster, node: Node, wanted: Application) -> Application:
+    """What a node should have once the load balancers have switched.
+
+    ``wanted`` is what it gets before that.
+    """
+    return _application(cluster, node, wanted.inputs)
 
 
 @operation
@@ -182,7 +210,7 @@ def close_unused(cluster: Cluster, node: Node, wanted: Application) -> Commands:
 
     ``wanted`` is what the node got before that.
     """
-    last = _last(cluster, node)
+    last = _last(cluster, node, wanted)
     if last.record == wanted.record:
         host.noop("every port of the application is in use")
         return

@@ -13,7 +13,10 @@ from portway.render.application import Inputs
 
 
 def read_inputs(cluster: Cluster) -> Inputs:
-    """The inputs, which are the same for every node of a run."""
+    """The inputs, which are the same for every node of a run.
+
+    The login is the one that the secret names; nodes may get the second one.
+    """
     token = _read_token(cluster)
     return Inputs(
         release=find_release(cluster.settings, token),

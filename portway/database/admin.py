@@ -8,11 +8,12 @@ import secrets
 import string
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from portway.database.connections import connect
-from portway.database.differences import Dialect, differences
+from portway.database.dialect import Dialect
+from portway.database.differences import differences, lock_difference
 from portway.database.errors import LoginRefused, NoSuchDatabase, PermissionDenied
 from portway.database.mysql import catalog as mysql_catalog
 from portway.database.mysql import files as mysql_files
@@ -21,6 +22,7 @@ from portway.database.password_hashes import caching_sha2, mysql_native, scram_s
 from portway.database.postgres import catalog as postgres_catalog
 from portway.database.postgres import files as postgres_files
 from portway.database.postgres.dialect import Postgres
+from portway.database.rotation import Rotation, own_users, rotation
 from portway.database.session import STATEMENT_SECONDS, Server, Session
 from portway.database.state import (
     MARIADB,
@@ -28,10 +30,11 @@ from portway.database.state import (
     AppliedFile,
     Difference,
     FoundDatabase,
+    NodeLogins,
     WantedDatabase,
 )
 from portway.errors import PortwayError
-from portway.model.login import Login
+from portway.model.login import Login, both_logins
 
 ROTATION_ATTEMPTS = 6
 ROTATION_PAUSE = 5.0
@@ -40,12 +43,15 @@ READING = "reading what is there"
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A server and the two users that Portway logs in as."""
+    """A server and the users that Portway logs in as."""
 
     server: Server
     read_master: Callable[[], Login]
     """Reads the master user's secret again; RDS rotates it."""
     application: Login
+    """As its secret has it; the second login may have the same password."""
+    read_nodes: Callable[[], NodeLogins]
+    """Asks the application nodes which of the two logins they use."""
     progress: Callable[[str], None]
 
 
@@ -59,6 +65,11 @@ def find_differences(
 ) -> tuple[Difference, ...]:
     """What differs, in the order in which to change it."""
     return differences(dialect_of(wanted.engine), wanted, found)
+
+
+def find_rotation(wanted: WantedDatabase, found: FoundDatabase) -> Rotation:
+    """How far the rotation of the application's password is."""
+    return rotation(dialect_of(wanted.engine), wanted, found)
 
 
 @contextmanager
@@ -104,41 +115,54 @@ def master_session(
 
 def read_database(access: Access, wanted: WantedDatabase) -> FoundDatabase:
     """What is there, with as few questions as possible."""
-    if wanted.engine == POSTGRES:
-        return _read_postgres(access, wanted)
+    read = _read_postgres if wanted.engine == POSTGRES else _read_mysql
+    found, database = read(access, wanted)
+    users = own_users(dialect_of(wanted.engine), wanted, found)
+    logins = [
+        login
+        for login in both_logins(access.application)
+        if login.user in users and users[login.user].may_log_in
+    ]
+    if len(logins) > 1:
+        found = replace(found, nodes=access.read_nodes())
+        # Servers may count failed tries: first the one whose password is newer, or,
+        # where they do not say and do not count, the one that fewer nodes use.
+        using = found.nodes.using
+        logins.sort(key=lambda lg: (-users[lg.user].changed, len(using(lg.user))))
+    for login in logins:
+        if _password_works(access.server, login, database):
+            works = replace(found.users[login.user], password_works=True)
+            return replace(found, users={**found.users, login.user: works})
+    return found
+
+
+def _read_mysql(access: Access, wanted: WantedDatabase) -> tuple[FoundDatabase, str]:
     with master_session(access, "") as session:
-        names, rights, roles = (
-            [tuple(row) for row in session.rows(question(wanted), READING)]
-            for question in (
-                mysql_catalog.names_question,
-                mysql_catalog.rights_question,
-                mysql_catalog.roles_question,
-            )
+
+        def rows(question: str) -> list[tuple[Any, ...]]:
+            return [tuple(row) for row in session.rows(question, READING)]
+
+        answers = mysql_catalog.Answers(
+            names=rows(mysql_catalog.names_question(wanted)),
+            accounts=rows(mysql_catalog.accounts_question(wanted)),
+            rights=rows(mysql_catalog.rights_question(wanted)),
+            roles=rows(mysql_catalog.roles_question(wanted)),
+            sessions=[user for _, user, *_ in rows(mysql_catalog.SESSIONS_QUESTION)],
         )
         applied = None
-        if wanted.files and ("record", "sql_files") in names:
+        if wanted.files and ("record", "sql_files") in answers.names:
             applied = mysql_files.record(wanted).read(session)
-    works = bool(rights) and _password_works(access, "")
-    return mysql_catalog.found_database(
-        wanted,
-        names,
-        rights,
-        [role for (role,) in roles],
-        applied,
-        password_works=works,
-    )
+    return mysql_catalog.found_database(wanted, answers, applied), ""
 
 
-def _read_postgres(access: Access, wanted: WantedDatabase) -> FoundDatabase:
+def _read_postgres(access: Access, wanted: WantedDatabase) -> tuple[FoundDatabase, str]:
     try:
         answer, applied = _ask_postgres(access, wanted, wanted.database)
     except NoSuchDatabase:
         elsewhere = postgres_catalog.MAINTENANCE_DATABASE
         answer, applied = _ask_postgres(access, wanted, elsewhere)
-    works = answer["user"] is not None and _password_works(access, answer["database"])
-    return postgres_catalog.found_database(
-        wanted, answer, applied, password_works=works
-    )
+    found = postgres_catalog.found_database(wanted, answer, applied)
+    return found, answer["database"]
 
 
 def _ask_postgres(
@@ -151,14 +175,37 @@ def _ask_postgres(
         return answer, postgres_files.record(wanted).read(session)
 
 
-def _password_works(access: Access, database: str) -> bool:
-    """Whether the password in the application's secret logs it in."""
+def find_working_login(access: Access, database: str, likely: str | None) -> Login:
+    """The login that has the secret's password, found without the master user.
+
+    ``likely`` is tried first. If nothing is likely, the one that fewer nodes use is:
+    servers may count failed tries. LoginRefused if neither has it.
+    """
+    logins = list(both_logins(access.application))
+    if likely is None:
+        nodes = access.read_nodes()
+        logins.sort(key=lambda login: len(nodes.using(login.user)))
+    else:
+        logins.sort(key=lambda login: login.user != likely)
+    for login in logins:
+        if _password_works(access.server, login, database):
+            return login
+    raise LoginRefused(
+        f"{access.server}: the password in the application's secret logs in neither "
+        f"{logins[0].user} nor {logins[1].user}",
+        why="the secret was changed, or the database was never deployed",
+        do="run deploys/site.py, which sets the password and then moves the nodes",
+    )
+
+
+def _password_works(server: Server, login: Login, database: str) -> bool:
+    """Whether a password logs a user in."""
     try:
-        connect(access.server, access.application, database).close()
+        connect(server, login, database).close()
     except LoginRefused:
         return False
-    except PermissionDenied:
-        return True  # the password was right; the database refused the user
+    except (PermissionDenied, NoSuchDatabase):
+        return True  # the password was right; that was not the reason
     return True
 
 
@@ -182,6 +229,24 @@ def apply(
         steps = ("BEGIN", *difference.statements, "COMMIT")
         for statement in steps if whole else difference.statements:
             session.run(statement, about, hashed)
+
+
+def lock_former(access: Access, wanted: WantedDatabase, now: Rotation) -> None:
+    """Lock the login that ``now`` says nobody uses any more."""
+    for difference in lock_difference(dialect_of(wanted.engine), now):
+        apply(access, wanted, difference, STATEMENT_SECONDS)
+
+
+def verify(access: Access, wanted: WantedDatabase) -> None:
+    """PortwayError if anything differs but a login that was left this moment."""
+    found = read_database(access, wanted)
+    late = (*lock_difference(dialect_of(wanted.engine), find_rotation(wanted, found)),)
+    left = [d for d in find_differences(wanted, found) if d not in late]
+    if left:
+        raise PortwayError(
+            f"the database still differs: {'; '.join(map(str, left))}",
+            do="run again; if it stays so, have the owner of these objects do it",
+        )
 
 
 def _hashed_password(access: Access, engine: str) -> str:

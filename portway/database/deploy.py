@@ -11,7 +11,19 @@ from pathlib import Path
 from pyinfra import host, inventory, logger, state
 
 from portway.aws.logins import read_application_login, read_login
-from portway.database.admin import Access, apply, find_differences, read_database
+from portway.database.admin import (
+    Access,
+    apply,
+    find_differences,
+    find_rotation,
+    find_working_login,
+    lock_former,
+    read_database,
+    verify,
+)
+from portway.database.errors import LoginRefused
+from portway.database.node_logins import read_node_logins
+from portway.database.rotation import Rotation
 from portway.database.session import Server
 from portway.database.sql_files import file_problems, read_sql_files
 from portway.database.state import (
@@ -24,12 +36,15 @@ from portway.database.state import (
 )
 from portway.errors import GROUP_DATA, PortwayError, refuse_if_any
 from portway.model.cluster import Cluster
+from portway.model.login import Login, both_logins, second_user
 from portway.model.stack import Role
 from portway.ops.pyinfra_errors import Commands, for_pyinfra, operation, reported
-from portway.ops.reading import is_confirmed, once_per_host, once_per_run
+from portway.ops.reading import is_confirmed, once_per_run, once_per_stage
 from portway.ops.tunnel import open_stream
 
 CONNECT_SECONDS = 15
+SESSION_LOOKS = 6
+SESSION_PAUSE = 2.0
 
 
 @for_pyinfra
@@ -38,9 +53,13 @@ def is_database_gateway(cluster: Cluster) -> bool:
 
     That is the application node of this run that was launched first.
     """
+    return _gateway(cluster) == host.name
+
+
+def _gateway(cluster: Cluster) -> str | None:
     active = {member.name for member in inventory.get_active_hosts()}
     nodes = cluster.stack.with_role(Role.APPLICATION)
-    return next((n.name for n in nodes if n.name in active), None) == host.name
+    return next((n.name for n in nodes if n.name in active), None)
 
 
 @for_pyinfra
@@ -66,12 +85,12 @@ def wanted_database(cluster: Cluster) -> WantedDatabase:
 
 
 def _access(cluster: Cluster) -> Access:
-    return once_per_run(("database access", host.name), lambda: _read_access(cluster))
+    return once_per_run("database access", lambda: _read_access(cluster))
 
 
 def _read_access(cluster: Cluster) -> Access:
     database, settings = cluster.stack.needed_database(), cluster.settings
-    node = inventory.get_host(host.name)
+    node = inventory.get_host(_gateway(cluster) or host.name)
     if settings.database_ca_file is None:
         raise PortwayError(
             f"{GROUP_DATA}: database_ca_file is not set, so the database's certificate "
@@ -84,6 +103,7 @@ def _read_access(cluster: Cluster) -> Access:
         return open_stream(node, database.address, database.port, CONNECT_SECONDS)
 
     region = cluster.stack.region
+    application = read_application_login(region, database.application_secret)
     return Access(
         server=Server(
             engine=database.engine,
@@ -94,7 +114,8 @@ def _read_access(cluster: Cluster) -> Access:
             open_stream=stream,
         ),
         read_master=lambda: read_login(region, database.master_secret),
-        application=read_application_login(region, database.application_secret),
+        application=application,
+        read_nodes=lambda: read_node_logins(cluster, application.user),
         progress=lambda line: logger.warning(f"{node.print_prefix}{line}"),
     )
 
@@ -107,11 +128,76 @@ def find_database_differences(
     found = _read_database(cluster, wanted)
     folder = cluster.settings.database_sql_dir or ""
     refuse_if_any(file_problems(folder, wanted, found))
+    _tell(find_rotation(wanted, found))
     return find_differences(wanted, found)
 
 
+def _tell(now: Rotation) -> None:
+    """Say how far the rotation of the application's password is, unless it is over."""
+    if now.refused:
+        logger.warning(
+            f"{host.print_prefix}both logins of the application are in use, because "
+            f"an earlier rotation has not ended; {now.current} gets the new password, "
+            f"so new database connections may be refused on {', '.join(now.refused)} "
+            "until its turn"
+        )
+    if now.former and not now.has_password:
+        logger.info(
+            f"    login {now.current} gets the application's new password; "
+            f"{now.former} is locked when no node uses it"
+        )
+    elif now.held_by:
+        logger.info(f"    {_why_held(now)}")
+
+
+def _why_held(now: Rotation) -> str:
+    return (
+        f"login {now.current} has the application's password; {now.former} is locked "
+        f"when no node uses it ({'; '.join(now.held_by)})"
+    )
+
+
 def _read_database(cluster: Cluster, wanted: WantedDatabase) -> FoundDatabase:
-    return once_per_host("database", lambda: read_database(_access(cluster), wanted))
+    # Nodes need it as well, side by side, to know which login they will have.
+    return once_per_stage("database", lambda: read_database(_access(cluster), wanted))
+
+
+@for_pyinfra
+def prepared_login(cluster: Cluster) -> Login:
+    """The login that has the secret's password once this run has done the database."""
+    wanted = wanted_database(cluster)
+    now = find_rotation(wanted, _read_database(cluster, wanted))
+    return _login_of(cluster, now.current)
+
+
+@for_pyinfra
+def working_login(cluster: Cluster, likely: str | None) -> Login:
+    """The login that has the secret's password, found without the master user.
+
+    ``likely`` is the user that a node has already with this password, if one has. What
+    nodes have is taken while the database does not answer.
+    """
+    access = _access(cluster)
+    database = cluster.stack.needed_database().name or cluster.settings.database_schema
+    try:
+        return find_working_login(access, database, likely)
+    except LoginRefused:
+        raise
+    except PortwayError as error:
+        nodes, first = access.read_nodes(), access.application.user
+        seconds, firsts = nodes.using(second_user(first)), nodes.using(first)
+        most = second_user(first) if len(seconds) > len(firsts) else first
+        guess = _login_of(cluster, likely or most)
+        logger.warning(
+            f"{host.print_prefix}cannot see which login has the application's "
+            f"password, so nodes get {guess.user}: {error.message}"
+        )
+        return guess
+
+
+def _login_of(cluster: Cluster, user: str) -> Login:
+    logins = both_logins(_access(cluster).application)
+    return next(login for login in logins if login.user == user)
 
 
 @operation
@@ -144,16 +230,51 @@ def verify_database(
         )
     if changed:
         access = _access(cluster)
-        yield reported(lambda: _verify(access, wanted))
+        yield reported(lambda: verify(access, wanted))
 
 
-def _verify(access: Access, wanted: WantedDatabase) -> None:
-    left = find_differences(wanted, read_database(access, wanted))
-    if left:
-        raise PortwayError(
-            f"the database still differs: {'; '.join(map(str, left))}",
-            do="run again; if it stays so, have the owner of these objects do it",
-        )
+@operation
+def lock_former_login(cluster: Cluster, wanted: WantedDatabase) -> Commands:
+    """Lock the login that nodes have left. Call it when all of them have their turn.
+
+    It stays as it is, with a warning, while a node or a session may need it.
+    """
+    now = find_rotation(wanted, _read_database(cluster, wanted))
+    if now.former is None:
+        host.noop("no former login of the application can log in")
+        return
+    if not state.is_executing:
+        if now.locks or _stays(cluster, now.former):
+            host.noop("it is locked first of all, or stays in use")
+            return
+        yield reported(lambda: None)
+        return
+    access = _access(cluster)
+    now = _without_sessions(access, wanted)
+    if now.locks:
+        yield reported(lambda: lock_former(access, wanted, now))
+        return
+    if now.former is not None:
+        logger.warning(f"{host.print_prefix}{_why_held(now)}")
+    host.noop("it is locked already, or stays in use")
+
+
+def _stays(cluster: Cluster, former: str) -> bool:
+    """Whether a node that this run does not change may use a login."""
+    nodes = _access(cluster).read_nodes()
+    active = {member.name for member in inventory.get_active_hosts()}
+    return bool(nodes.unseen or set(nodes.using(former)) - active)
+
+
+def _without_sessions(access: Access, wanted: WantedDatabase) -> Rotation:
+    """How far the rotation is; sessions of stopped processes get a moment to end."""
+    for _ in range(SESSION_LOOKS):
+        found = read_database(access, wanted)
+        now = find_rotation(wanted, found)
+        if now.former is None or not found.users[now.former].sessions:
+            break
+        access.server.sleep(SESSION_PAUSE)
+    return now
 
 
 def _show_statements(difference: Difference) -> None:

@@ -3,14 +3,14 @@
 The engine's dialect writes the statements.
 """
 
-from collections.abc import Collection, Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterator
 
+from portway.database.dialect import Dialect
+from portway.database.rotation import Rotation, own_users, rotation
 from portway.database.state import (
     RECORD,
     Difference,
     FoundDatabase,
-    FoundUser,
     Kind,
     Rights,
     Scope,
@@ -21,59 +21,25 @@ ORDER = ("CONNECT", "USAGE", "SELECT", "INSERT", "UPDATE", "DELETE", "EXECUTE")
 """The order in which rights are listed; others follow by name."""
 
 
-class Dialect(Protocol):
-    """The SQL of one engine: every method returns statements or reads values. Pure."""
-
-    def create_database(self, wanted: WantedDatabase) -> tuple[str, ...]:
-        """Make the database."""
-
-    def create_schema(self, wanted: WantedDatabase) -> tuple[str, ...]:
-        """Make the schema, owned by the user of the session."""
-
-    def own_schema(self, wanted: WantedDatabase) -> tuple[str, ...]:
-        """Make the user of the session the owner of the schema."""
-
-    def create_record(self) -> tuple[str, ...]:
-        """Make the table that records applied SQL files."""
-
-    def create_user(self, user: str) -> tuple[str, ...]:
-        """Make the user, with its password and without any right."""
-
-    def set_password(self, user: str) -> tuple[str, ...]:
-        """Set the user's password."""
-
-    def alter_user(
-        self, wanted: WantedDatabase, found: FoundUser | None
-    ) -> Iterable[Difference]:
-        """What differs about the user apart from its password and rights."""
-
-    def wanted_rights(self, wanted: WantedDatabase, found: FoundDatabase) -> Rights:
-        """The rights that the user should have, and no others."""
-
-    def unwanted_public_rights(
-        self, wanted: WantedDatabase, found: FoundDatabase
-    ) -> Rights:
-        """The rights that PUBLIC has and should not."""
-
-    def grant(self, scope: Scope, rights: Iterable[str], user: str) -> tuple[str, ...]:
-        """Grant rights."""
-
-    def revoke(
-        self, scope: Scope, rights: Collection[str], user: str | None
-    ) -> tuple[str, ...]:
-        """Revoke rights, from PUBLIC if ``user`` is None."""
-
-
 def differences(
     dialect: Dialect, wanted: WantedDatabase, found: FoundDatabase
 ) -> tuple[Difference, ...]:
-    """What differs, in the order in which to change it."""
+    """What differs, in the order in which to change it.
+
+    PortwayError if the password must be rotated and cannot be.
+    """
+    now = rotation(dialect, wanted, found)
+    own = own_users(dialect, wanted, found)
+    users = [u for u in (wanted.user, wanted.second) if u in own or u == now.current]
     return (
         *_missing_things(dialect, wanted, found),
-        *_user_differences(dialect, wanted, found),
+        *(d for u in users for d in _user_differences(dialect, wanted, found, u, now)),
         # Grants before revokes: the application never lacks a right PUBLIC had.
-        *_missing_rights(dialect, wanted, found),
-        *_excess_rights(dialect, wanted, found),
+        *(d for u in users for d in _missing_rights(dialect, wanted, found, u)),
+        *_public_rights(dialect, wanted, found),
+        *(d for u in users for d in _excess_rights(dialect, wanted, found, u)),
+        # A login that works has its rights.
+        *_password_differences(dialect, wanted, found, now),
         *_files_to_apply(wanted, found),
     )
 
@@ -102,18 +68,40 @@ def _missing_things(
 
 
 def _user_differences(
-    dialect: Dialect, wanted: WantedDatabase, found: FoundDatabase
+    dialect: Dialect,
+    wanted: WantedDatabase,
+    found: FoundDatabase,
+    user: str,
+    now: Rotation,
 ) -> Iterator[Difference]:
-    user = wanted.user
-    if found.user is None:
-        yield Difference(f"Create the user {user}", dialect.create_user(user))
-    elif not found.user.password_works:
+    if user not in found.users:
+        locked = user != wanted.user or user != now.current
+        statements = dialect.create_user(wanted, user, locked=locked)
+        yield Difference(f"Create the user {user}", statements)
+    yield from dialect.alter_user(wanted, user, found.users.get(user))
+
+
+def _password_differences(
+    dialect: Dialect, wanted: WantedDatabase, found: FoundDatabase, now: Rotation
+) -> Iterator[Difference]:
+    user = now.current
+    # The first login is made with its password.
+    if not now.has_password and (user in found.users or user != wanted.user):
         text = f"Set the password of the user {user}"
+        if user not in found.users or not found.users[user].may_log_in:
+            text += " and let it log in"
         yield Difference(text, dialect.set_password(user))
-    yield from dialect.alter_user(wanted, found.user)
+    yield from lock_difference(dialect, now)
 
 
-def _excess_rights(
+def lock_difference(dialect: Dialect, now: Rotation) -> Iterator[Difference]:
+    """What locks the former login; nothing if there is none, or it may be needed."""
+    if now.former and now.locks:
+        text = f"Lock the user {now.former}, which nobody uses any more"
+        yield Difference(text, dialect.lock(now.former))
+
+
+def _public_rights(
     dialect: Dialect, wanted: WantedDatabase, found: FoundDatabase
 ) -> Iterator[Difference]:
     public = dialect.unwanted_public_rights(wanted, found)
@@ -122,8 +110,12 @@ def _excess_rights(
             f"Revoke {', '.join(rights)} on {_listed(scopes)} from PUBLIC",
             tuple(s for scope in scopes for s in dialect.revoke(scope, rights, None)),
         )
-    user = wanted.user
-    excess = _beyond(found.rights, dialect.wanted_rights(wanted, found))
+
+
+def _excess_rights(
+    dialect: Dialect, wanted: WantedDatabase, found: FoundDatabase, user: str
+) -> Iterator[Difference]:
+    excess = _beyond(_has(found, user), dialect.wanted_rights(wanted, user, found))
     for scopes, rights in _grouped(excess):
         yield Difference(
             f"Revoke {', '.join(rights)} on {_listed(scopes)} from {user}",
@@ -132,15 +124,18 @@ def _excess_rights(
 
 
 def _missing_rights(
-    dialect: Dialect, wanted: WantedDatabase, found: FoundDatabase
+    dialect: Dialect, wanted: WantedDatabase, found: FoundDatabase, user: str
 ) -> Iterator[Difference]:
-    user = wanted.user
-    missing = _beyond(dialect.wanted_rights(wanted, found), found.rights)
+    missing = _beyond(dialect.wanted_rights(wanted, user, found), _has(found, user))
     for scopes, rights in _grouped(missing):
         yield Difference(
             f"Grant {', '.join(rights)} on {_listed(scopes)} to {user}",
             tuple(s for scope in scopes for s in dialect.grant(scope, rights, user)),
         )
+
+
+def _has(found: FoundDatabase, user: str) -> Rights:
+    return found.users[user].rights if user in found.users else {}
 
 
 def _files_to_apply(

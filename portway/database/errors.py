@@ -18,7 +18,8 @@ DRIVER_ERRORS = (
     scramp.ScramException,
     OSError,
 )
-WRONG_LOGIN = ("28P01", "28000", "1045", "1698", "1820", "1862")
+WRONG_LOGIN = ("28P01", "28000", "1045", "1698", "1820", "1862", "3118", "4151")
+"""The last two say that the account is locked."""
 NO_DATABASE = ("3D000", "1049")
 DENIED = ("42501", "1044", "1142", "1143", "1227", "1370", "1410")
 BUSY = ("53300", "57P03", "1040", "1203")

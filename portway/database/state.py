@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from portway.model.login import second_user
+
 POSTGRES, MYSQL, MARIADB = "postgres", "mysql", "mariadb"
 """The engines, as RDS names them."""
 RECORD = "portway"
@@ -67,26 +69,53 @@ class WantedDatabase:
     schema: str
     """The same as ``database`` on MySQL and MariaDB, where the two are one."""
     user: str
-    """The application's own user."""
+    """The application's user, as its secret names it: the first of its two logins."""
     creates_tables: bool = False
     """Whether the application makes tables by itself."""
     files: tuple[SqlFile, ...] = ()
     """In the order in which they are applied."""
 
+    @property
+    def second(self) -> str:
+        """The second login, made when the password is rotated for the first time."""
+        return second_user(self.user)
+
 
 @dataclass(frozen=True, slots=True)
 class FoundUser:
-    """The application's user as it is."""
+    """One of the application's users as it is."""
 
-    password_works: bool
+    password_works: bool = False
     """Whether the password in the application's secret logs it in."""
     powers: tuple[str, ...] = ()
     """Attributes it should not have, as the engine names them."""
     roles: tuple[str, ...] = ()
     """Roles it is a member of."""
     may_log_in: bool = True
+    """Whether anybody can log in as it: it is not locked and has not expired."""
     expires: bool = False
     search_path: tuple[str, ...] = ()
+    acts_as: str = ""
+    """The role that its sessions take when they begin."""
+    sessions: int = 0
+    changed: int = 0
+    """When its password was set, in seconds; 0 if the engine does not say."""
+    rights: Rights = field(default_factory=dict)
+    """What was granted to it itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLogins:
+    """Which of the application's two logins its nodes use."""
+
+    by_node: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """What each node's configuration names, and what its process has loaded."""
+    unseen: tuple[str, ...] = ()
+    """Nodes that could not be asked."""
+
+    def using(self, user: str) -> tuple[str, ...]:
+        """The nodes that use one of them."""
+        return tuple(name for name, users in self.by_node.items() if user in users)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +128,14 @@ class FoundDatabase:
     """Whether the database exists; if not, nothing inside it does."""
     schema_owner: str | None = None
     """None if there is no such schema."""
-    user: FoundUser | None = None
-    rights: Rights = field(default_factory=dict)
-    """What was granted to the application's user itself."""
+    users: Mapping[str, FoundUser] = field(default_factory=dict)
+    """Those of the application's two users that exist, by name."""
+    nodes: NodeLogins = field(default_factory=NodeLogins)
+    """Which of them nodes use; read only while both can log in."""
     public: Rights = field(default_factory=dict)
     """What PUBLIC has and Portway can revoke."""
     relations: frozenset[Scope] = frozenset()
-    """Tables and sequences of the schema that are not the application's own."""
+    """Tables and sequences of the schema that neither of the two users owns."""
     applied: Mapping[str, AppliedFile] | None = None
     """Recorded SQL files by name; None if there is no record."""
 

@@ -208,7 +208,7 @@ class Settings(BaseModel):
         default=None,
         description="Command that makes the running application take over its whole "
         "configuration file, such as `kill -HUP $MAINPID`: new ports, removed ones, a "
-        "new database password; `$MAINPID` stands for its process id. A change of that "
+        "new database login; `$MAINPID` stands for its process id. A change of that "
         "file alone then drains no node. If absent, the application is restarted.",
     )
     app_test_command: CommandLine | None = Field(

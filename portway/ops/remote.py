@@ -15,10 +15,11 @@ from pyinfra.api.exceptions import NoHostError
 from pyinfra.api.host import Host
 
 from portway.errors import PortwayError
+from portway.model.stack import Node
 from portway.ops.fence import fenced
 from portway.ops.framing import framed, unframed
 from portway.ops.pyinfra_errors import as_portway_error
-from portway.ops.way import REGION
+from portway.ops.way import INSTANCE, REGION
 
 T = TypeVar("T")
 
@@ -54,6 +55,17 @@ def node_beside(near: Host, name: str, data: dict[str, str], groups: list[str]) 
     near.inventory.host_data[name] = {REGION: near.data.get(REGION, "")} | data
     found.init(near.state)
     return found
+
+
+def node_of_stack(near: Host, node: Node, group: str) -> Host:
+    """A node of the stack, whether this run's inventory has it or not."""
+    try:
+        return node_of_run(node.name)
+    except PortwayError:
+        roles = ("app_nodes", "load_balancers")
+        groups = [name for name in near.groups if name not in roles]
+        data = {"ssh_hostname": node.address, INSTANCE: node.instance_id}
+        return node_beside(near, node.name, data, [*groups, group])
 
 
 def is_lost(name: str) -> bool:

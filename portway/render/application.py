@@ -25,6 +25,8 @@ from portway.render.templates import render
 
 DESCRIPTORS = 65_536
 """Enough for 10,000 listeners and 50,000 connections."""
+LOGIN_LINE = "login"
+"""First word of the line, beside the ports, that names the second database login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,8 @@ class Application:
     listeners: tuple[Listener, ...]
     """Those of its configuration."""
     can_reload: bool
-    token: SecretStr | None
-    """Artifactory's, if it asks for one."""
+    inputs: Inputs
+    """What it was rendered from."""
 
     system_files: tuple[ManagedFile, ...]
     """The program that installs releases, and what the node's system reads."""
@@ -89,7 +91,10 @@ def config_path(app: str) -> str:
 
 
 def listing_path(app: str) -> str:
-    """The file that lists the ports of an application's configuration."""
+    """The file that lists the ports of an application's configuration.
+
+    It also says if that has the second database login.
+    """
     return f"/etc/{app}/listeners"
 
 
@@ -128,7 +133,8 @@ def application(
     authority = ManagedFile(ca_file, inputs.authority, "644")
     configuration = ManagedFile(config_file, config, "600", secret=True)
     unit = _unit(settings)
-    loads = (authority, _listing(name, serve), configuration, unit)
+    # A former login counts as used until the listing is written, so that comes last.
+    loads = (authority, configuration, _listing(name, serve, inputs.login), unit)
     reserved = reserved_ports([cluster.stack.ports.health, *application_ports(cluster)])
     system = (*_installer(), needrestart_file(name), sysctl_file(reserved))
     return Application(
@@ -147,7 +153,7 @@ def application(
         config=configuration,
         listeners=serve,
         can_reload=settings.app_reload_command is not None,
-        token=inputs.token,
+        inputs=inputs,
         system_files=system,
         own_files=loads,
     )
@@ -155,7 +161,7 @@ def application(
 
 def fetch_request(wanted: Application) -> Fetch:
     """The request that makes the node fetch its release; it contains the token."""
-    release, token = wanted.release, wanted.token
+    release, token = wanted.release, wanted.inputs.token
     return Fetch(
         folder=wanted.folder,
         version=release.version,
@@ -179,8 +185,10 @@ def _service(unit: str, config: str, path: str) -> Service:
     return Service(unit, config, path, process, replaced_by_reload=True)
 
 
-def _listing(app: str, serve: tuple[Listener, ...]) -> ManagedFile:
-    content = render("listeners.j2", name=app, listeners=serve)
+def _listing(app: str, serve: tuple[Listener, ...], login: Login) -> ManagedFile:
+    content = render(
+        "listeners.j2", name=app, listeners=serve, login=login, login_line=LOGIN_LINE
+    )
     return ManagedFile(listing_path(app), content, "644")
 
 

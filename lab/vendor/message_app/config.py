@@ -82,8 +82,9 @@ class Faults:
 
     A JSON object: ``start_delay`` (seconds before anything listens), ``before_commit``
     and ``before_ack`` (seconds each message waits there), ``refuse`` (true: negative
-    acknowledgements, nothing stored), ``health`` (a status to answer) and ``crash``
-    (``before_commit`` or ``before_ack``: the process ends there, as if killed).
+    acknowledgements, nothing stored), ``reconnect`` (true: a new database connection
+    for each message), ``health`` (a status to answer) and ``crash`` (``before_commit``
+    or ``before_ack``: the process ends there, as if killed).
     """
 
     def __init__(self, path: Path) -> None:

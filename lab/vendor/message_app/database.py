@@ -1,7 +1,8 @@
 """Stores messages, each committed before the call returns.
 
 One connection for each thread that calls, made when it is needed and dropped when it
-fails, so that a database that comes back is used again without a restart.
+fails, so that a database that comes back is used again without a restart. A test may
+ask for a new one each time.
 """
 
 import ssl
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 import pg8000.native
 import pymysql
 
-from .config import Database
+from .config import Database, Faults
 
 TIMEOUT = 5
 """Seconds that one statement may take; a check waits no longer than its caller."""
@@ -141,8 +142,9 @@ ENGINES: dict[str, Callable[[Database], Connection]] = {
 class Store:
     """The database as the rest of the program sees it; safe to call from threads."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, faults: Faults) -> None:
         self._database = database
+        self._faults = faults
         self._local = threading.local()
 
     def put(self, row: Row) -> None:
@@ -163,7 +165,10 @@ class Store:
         may_be_stale = getattr(self._local, "connection", None) is not None
         while True:
             try:
-                return use(self._open())
+                result = use(self._open())
+                if self._faults.get("reconnect"):
+                    self._drop()
+                return result
             except Exception as error:
                 self._drop()
                 if not may_be_stale:

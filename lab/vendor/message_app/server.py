@@ -50,9 +50,11 @@ class Application:
         self.config = read_config(path)
         self.faults = faults
         self.stopping = asyncio.Event()
-        self._store = Store(self.config.database)
+        self._store = Store(self.config.database, faults)
         self._workers = ThreadPoolExecutor(CONNECTIONS, "database")
-        self._health = Health(Store(self.config.database), faults, broken=BROKEN)
+        self._health = Health(
+            Store(self.config.database, faults), faults, broken=BROKEN
+        )
         self._conversations: set[asyncio.Task[None]] = set()
         self._ports: dict[int, Port] = {}
         self._reloading = asyncio.Lock()
@@ -108,8 +110,8 @@ class Application:
             print(f"reloaded; it serves {len(self._ports)} clients", flush=True)
 
     def _use_database(self, database: Database) -> None:
-        self._store = Store(database)
-        self._health.use(Store(database))
+        self._store = Store(database, self.faults)
+        self._health.use(Store(database, self.faults))
         # Connections belong to threads, so they end with them.
         self._workers.shutdown(wait=False)
         self._workers = ThreadPoolExecutor(CONNECTIONS, "database")

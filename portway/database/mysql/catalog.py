@@ -1,6 +1,8 @@
 """How MySQL and MariaDB are asked what is there, and what their answers mean. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from portway.database.mysql.dialect import account, literal
 from portway.database.state import (
@@ -31,52 +33,90 @@ def names_question(wanted: WantedDatabase) -> str:
 
 
 def rights_question(wanted: WantedDatabase) -> str:
-    """A statement with a row for each right: on which, what, may it be passed on.
-
-    A user without any right on the server has USAGE there.
-    """
-    of_user = f"WHERE grantee = {literal(account(wanted.user))}"
+    """A statement with a row for each right: whose, on which, what, grantable."""
+    grantees = ", ".join(literal(account(user)) for user in _users(wanted))
+    of_users = f"WHERE grantee IN ({grantees})"
     return (
-        "SELECT '', '', privilege_type, is_grantable "
-        f"FROM information_schema.user_privileges {of_user} UNION ALL "
-        "SELECT table_schema, '', privilege_type, is_grantable "
-        f"FROM information_schema.schema_privileges {of_user} UNION ALL "
-        "SELECT table_schema, table_name, privilege_type, is_grantable "
-        f"FROM information_schema.table_privileges {of_user}"
+        "SELECT grantee, '', '', privilege_type, is_grantable "
+        f"FROM information_schema.user_privileges {of_users} UNION ALL "
+        "SELECT grantee, table_schema, '', privilege_type, is_grantable "
+        f"FROM information_schema.schema_privileges {of_users} UNION ALL "
+        "SELECT grantee, table_schema, table_name, privilege_type, is_grantable "
+        f"FROM information_schema.table_privileges {of_users}"
     )
+
+
+def accounts_question(wanted: WantedDatabase) -> str:
+    """A statement with a row for each of the users.
+
+    Its name, whether it is locked, and when its password was set.
+    """
+    where = f"WHERE Host = '%' AND User IN ({', '.join(map(literal, _users(wanted)))})"
+    if wanted.engine == MARIADB:
+        locked = "JSON_VALUE(Priv, '$.account_locked')"
+        changed = "JSON_VALUE(Priv, '$.password_last_changed')"
+        return f"SELECT User, {locked}, {changed} FROM mysql.global_priv {where}"
+    changed = "UNIX_TIMESTAMP(password_last_changed)"
+    return f"SELECT User, account_locked, {changed} FROM mysql.user {where}"
+
+
+SESSIONS_QUESTION = "SHOW PROCESSLIST"
+"""Its second column is the user; every version of both servers has it."""
 
 
 def roles_question(wanted: WantedDatabase) -> str:
-    """A statement with a row for each role of the user."""
-    user = literal(wanted.user)
+    """A statement with a row for each role of the users: whose, and which."""
+    users = ", ".join(map(literal, _users(wanted)))
     if wanted.engine == MARIADB:
         return (
-            f"SELECT Role FROM mysql.roles_mapping WHERE User = {user} AND Host = '%'"
+            "SELECT User, Role FROM mysql.roles_mapping "
+            f"WHERE User IN ({users}) AND Host = '%'"
         )
     return (
-        "SELECT FROM_USER FROM mysql.role_edges "
-        f"WHERE TO_USER = {user} AND TO_HOST = '%'"
+        "SELECT TO_USER, FROM_USER FROM mysql.role_edges "
+        f"WHERE TO_USER IN ({users}) AND TO_HOST = '%'"
     )
 
 
-def found_database(  # noqa: PLR0913 - an answer to each question
+def _users(wanted: WantedDatabase) -> tuple[str, str]:
+    return wanted.user, wanted.second
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The rows that the questions were answered with."""
+
+    names: Sequence[tuple[str, str]]
+    accounts: Sequence[tuple[str, str | None, Any]]
+    rights: Sequence[tuple[str, str, str, str, str]]
+    roles: Sequence[tuple[str, str]]
+    sessions: Sequence[str]
+    """The user of each session."""
+
+
+def found_database(
     wanted: WantedDatabase,
-    names: Sequence[tuple[str, str]],
-    rights: Sequence[tuple[str, str, str, str]],
-    roles: Sequence[str],
+    answers: Answers,
     applied: Mapping[str, AppliedFile] | None,
-    *,
-    password_works: bool,
 ) -> FoundDatabase:
     """What the answers say."""
-    login = next(name for kind, name in names if kind == "login")
-    exists = ("database", wanted.database) in names
+    login = next(name for kind, name in answers.names if kind == "login")
+    exists = ("database", wanted.database) in answers.names
+    users = {
+        user: FoundUser(
+            may_log_in=locked not in ("1", "Y", "true"),
+            roles=tuple(role for whose, role in answers.roles if whose == user),
+            changed=int(changed or 0),
+            sessions=answers.sessions.count(user),
+            rights=_rights([r[1:] for r in answers.rights if r[0] == account(user)]),
+        )
+        for user, locked, changed in answers.accounts
+    }
     return FoundDatabase(
         login=login,
         exists=exists,
         schema_owner=login if exists else None,
-        user=FoundUser(password_works, roles=tuple(roles)) if rights else None,
-        rights=_rights(rights),
+        users=users,
         applied=applied,
     )
 

@@ -74,11 +74,26 @@ class MySql:
             "PRIMARY KEY (schema_name, name)) ENGINE=InnoDB",
         )
 
-    def create_user(self, user: str) -> tuple[str, ...]:
-        return (f"CREATE USER {account(user)} {self._identified()}",)
+    def is_second(self, wanted: WantedDatabase, user: FoundUser) -> bool:
+        """One without any right may be left from a run that was interrupted."""
+        mine = pattern(wanted.database)
+        return not user.rights or any(s.name[:1] == (mine,) for s in user.rights)
+
+    def create_user(
+        self,
+        wanted: WantedDatabase,  # noqa: ARG002 - both users are alike here
+        user: str,
+        *,
+        locked: bool,
+    ) -> tuple[str, ...]:
+        lock = " ACCOUNT LOCK" if locked else ""
+        return (f"CREATE USER {account(user)} {self._identified()}{lock}",)
 
     def set_password(self, user: str) -> tuple[str, ...]:
-        return (f"ALTER USER {account(user)} {self._identified()}",)
+        return (f"ALTER USER {account(user)} {self._identified()} ACCOUNT UNLOCK",)
+
+    def lock(self, user: str) -> tuple[str, ...]:
+        return (f"ALTER USER {account(user)} ACCOUNT LOCK",)
 
     def _identified(self) -> str:
         if self.engine == MARIADB:
@@ -86,9 +101,11 @@ class MySql:
         return f"IDENTIFIED WITH caching_sha2_password AS {PASSWORD}"
 
     def alter_user(
-        self, wanted: WantedDatabase, found: FoundUser | None
+        self,
+        wanted: WantedDatabase,  # noqa: ARG002 - both users are alike here
+        user: str,
+        found: FoundUser | None,
     ) -> Iterable[Difference]:
-        user = wanted.user
         for role in found.roles if found else ():
             yield Difference(
                 f"Take the role {role} from the user {user}",
@@ -101,6 +118,7 @@ class MySql:
     def wanted_rights(
         self,
         wanted: WantedDatabase,
+        user: str,  # noqa: ARG002 - both users are alike here
         found: FoundDatabase,  # noqa: ARG002 - nothing in it changes what is wanted
     ) -> Rights:
         rights = APPLICATION_RIGHTS

@@ -28,6 +28,7 @@ def question(wanted: WantedDatabase) -> str:
     """One statement that answers with everything about the database, as JSON."""
     return _QUESTION.format(
         user=literal(wanted.user),
+        second=literal(wanted.second),
         schema=literal(wanted.schema),
         record=literal(f"{RECORD}.sql_files"),
     )
@@ -37,20 +38,16 @@ def found_database(
     wanted: WantedDatabase,
     answer: Mapping[str, Any],
     applied: Mapping[str, AppliedFile] | None,
-    *,
-    password_works: bool,
 ) -> FoundDatabase:
     """What the answers say, asked in whichever database could be reached."""
     exists = answer["database"] == wanted.database
-    user = _found_user(answer["user"], password_works=password_works)
-    rights = _rights(answer["rights"])
+    users = {row["name"]: _found_user(row) for row in answer["users"]}
     if exists:
         return FoundDatabase(
             login=answer["login"],
             exists=True,
             schema_owner=answer["schema_owner"],
-            user=user,
-            rights=rights,
+            users=users,
             public=_rights(answer["public"]),
             relations=frozenset(
                 Scope(Kind[row["kind"]], (wanted.schema, row["name"]))
@@ -61,8 +58,7 @@ def found_database(
     # What is inside another database says nothing about this one.
     return FoundDatabase(
         login=answer["login"],
-        user=user and replace(user, search_path=()),
-        rights={s: r for s, r in rights.items() if s.kind is Kind.DATABASE},
+        users={name: _as_seen_from_outside(user) for name, user in users.items()},
         public=_public_rights_of_a_new_database(wanted, answer["version"]),
     )
 
@@ -89,24 +85,34 @@ def _public_rights_of_a_new_database(wanted: WantedDatabase, version: int) -> Ri
     return rights
 
 
-def _found_user(
-    user: Mapping[str, Any] | None, *, password_works: bool
-) -> FoundUser | None:
-    if user is None:
-        return None
-    path = user["search_path"] or ""
+def _found_user(row: Mapping[str, Any]) -> FoundUser:
+    path = row["search_path"] or ""
     return FoundUser(
-        password_works=password_works,
-        powers=tuple(power for power in POWERS if power in user["powers"]),
-        roles=tuple(sorted(user["roles"])),
-        may_log_in=user["may_log_in"],
-        expires=user["expires"],
+        powers=tuple(power for power in POWERS if power in row["powers"]),
+        roles=tuple(sorted(row["roles"])),
+        may_log_in=row["may_log_in"],
+        expires=row["expires"],
         search_path=tuple(p.strip().strip('"') for p in path.split(",") if p),
+        acts_as=row["acts_as"] or "",
+        sessions=row["sessions"],
+        rights=_rights(row["rights"]),
     )
 
 
+def _as_seen_from_outside(user: FoundUser) -> FoundUser:
+    rights = {s: r for s, r in user.rights.items() if s.kind is Kind.DATABASE}
+    return replace(user, search_path=(), acts_as="", rights=rights)
+
+
 _QUESTION = """
-WITH me AS (SELECT (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = {user}) AS oid),
+WITH us AS (SELECT * FROM pg_catalog.pg_roles WHERE rolname IN ({user}, {second})),
+settings AS (
+    SELECT setrole, pg_catalog.split_part(setting, '=', 1) AS name,
+        pg_catalog.substr(setting, pg_catalog.strpos(setting, '=') + 1) AS value
+    FROM pg_catalog.pg_db_role_setting, LATERAL pg_catalog.unnest(setconfig) AS setting
+    WHERE setdatabase = (SELECT oid FROM pg_catalog.pg_database
+        WHERE datname = pg_catalog.current_database())
+),
 acls AS (
     SELECT 'DATABASE' AS kind, pg_catalog.json_build_array(datname) AS name,
         coalesce(datacl, pg_catalog.acldefault('d', datdba)) AS acl,
@@ -118,13 +124,13 @@ acls AS (
         pg_catalog.pg_has_role(nspowner, 'USAGE')
     FROM pg_catalog.pg_namespace
     WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
-        AND nspowner IS DISTINCT FROM (SELECT oid FROM me)
+        AND nspowner NOT IN (SELECT oid FROM us)
     UNION ALL
     SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
         pg_catalog.json_build_array(nspname, relname), relacl, false
     FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
     WHERE relacl IS NOT NULL AND nspname !~ '^pg_' AND nspname <> 'information_schema'
-        AND relowner IS DISTINCT FROM (SELECT oid FROM me)
+        AND relowner NOT IN (SELECT oid FROM us)
     UNION ALL
     SELECT defaclobjtype::text, pg_catalog.json_build_array(nspname), defaclacl, false
     FROM pg_catalog.pg_default_acl
@@ -142,23 +148,26 @@ SELECT pg_catalog.json_build_object(
     'version', pg_catalog.current_setting('server_version_num')::int,
     'schema_owner', (SELECT pg_catalog.pg_get_userbyid(nspowner)
         FROM pg_catalog.pg_namespace WHERE nspname = {schema}),
-    'user', (SELECT pg_catalog.row_to_json(u) FROM (
-        SELECT rolcanlogin AS may_log_in,
+    'users', (SELECT coalesce(pg_catalog.json_agg(u), '[]') FROM (
+        SELECT rolname AS name,
+            rolcanlogin AND coalesce(rolvaliduntil > pg_catalog.now(), true)
+                AS may_log_in,
             coalesce(rolvaliduntil < 'infinity', false) AS expires,
             ARRAY(SELECT power FROM (VALUES ('SUPERUSER', rolsuper),
                 ('CREATEROLE', rolcreaterole), ('CREATEDB', rolcreatedb),
                 ('REPLICATION', rolreplication), ('BYPASSRLS', rolbypassrls)
                 ) AS p (power, has) WHERE has) AS powers,
             ARRAY(SELECT DISTINCT pg_catalog.pg_get_userbyid(roleid)
-                FROM pg_catalog.pg_auth_members WHERE member = pg_roles.oid) AS roles,
-            (SELECT pg_catalog.substr(setting, 13) FROM pg_catalog.pg_db_role_setting,
-                LATERAL pg_catalog.unnest(setconfig) AS setting
-                WHERE setrole = pg_roles.oid AND setting LIKE 'search_path=%'
-                AND setdatabase = (SELECT oid FROM pg_catalog.pg_database
-                    WHERE datname = pg_catalog.current_database())) AS search_path
-        FROM pg_catalog.pg_roles WHERE rolname = {user}) u),
-    'rights', (SELECT coalesce(pg_catalog.json_agg(g), '[]') FROM granted g
-        WHERE grantee = (SELECT oid FROM me)),
+                FROM pg_catalog.pg_auth_members WHERE member = us.oid) AS roles,
+            (SELECT value FROM settings WHERE setrole = us.oid
+                AND settings.name = 'search_path') AS search_path,
+            (SELECT value FROM settings WHERE setrole = us.oid
+                AND settings.name = 'role') AS acts_as,
+            (SELECT count(*) FROM pg_catalog.pg_stat_activity
+                WHERE usesysid = us.oid) AS sessions,
+            (SELECT coalesce(pg_catalog.json_agg(g), '[]') FROM granted g
+                WHERE grantee = us.oid) AS rights
+        FROM us) u),
     'public', (SELECT coalesce(pg_catalog.json_agg(g), '[]') FROM granted g
         WHERE grantee = 0 AND mine AND kind IN ('DATABASE', 'SCHEMA')),
     'relations', (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
@@ -167,7 +176,7 @@ SELECT pg_catalog.json_build_object(
         FROM pg_catalog.pg_class
         JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
         WHERE nspname = {schema} AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-            AND relowner IS DISTINCT FROM (SELECT oid FROM me)),
+            AND relowner NOT IN (SELECT oid FROM us)),
     'record', pg_catalog.to_regclass({record}) IS NOT NULL
 )
 """

@@ -58,25 +58,33 @@ class Postgres:
             "PRIMARY KEY (schema_name, name))",
         )
 
-    def create_user(self, user: str) -> tuple[str, ...]:
-        return (f"CREATE ROLE {identifier(user)} LOGIN PASSWORD {PASSWORD}",)
+    def is_second(self, wanted: WantedDatabase, user: FoundUser) -> bool:
+        return wanted.user in user.roles or wanted.user == user.acts_as
+
+    def create_user(
+        self, wanted: WantedDatabase, user: str, *, locked: bool
+    ) -> tuple[str, ...]:
+        login = "NOLOGIN" if locked else "LOGIN"
+        create = f"CREATE ROLE {identifier(user)} {login} PASSWORD {PASSWORD}"
+        return create, *self._join(wanted, user)
 
     def set_password(self, user: str) -> tuple[str, ...]:
-        return (f"ALTER ROLE {identifier(user)} PASSWORD {PASSWORD}",)
+        return (f"ALTER ROLE {identifier(user)} LOGIN PASSWORD {PASSWORD}",)
+
+    def lock(self, user: str) -> tuple[str, ...]:
+        return (f"ALTER ROLE {identifier(user)} NOLOGIN",)
 
     def alter_user(
-        self, wanted: WantedDatabase, found: FoundUser | None
+        self, wanted: WantedDatabase, user: str, found: FoundUser | None
     ) -> Iterable[Difference]:
-        user, role = wanted.user, identifier(wanted.user)
+        role = identifier(user)
         for power in found.powers if found else ():
             text = f"Take {power} from the user {user}"
             yield Difference(text, (f"ALTER ROLE {role} NO{power}",))
         for group in found.roles if found else ():
-            text = f"Take the role {group} from the user {user}"
-            yield Difference(text, (f"REVOKE {identifier(group)} FROM {role}",))
-        if found and not found.may_log_in:
-            text = f"Let the user {user} log in"
-            yield Difference(text, (f"ALTER ROLE {role} LOGIN",))
+            if user == wanted.user or group != wanted.user:
+                text = f"Take the role {group} from the user {user}"
+                yield Difference(text, (f"REVOKE {identifier(group)} FROM {role}",))
         if found and found.expires:
             text = f"Let the password of the user {user} not expire"
             yield Difference(text, (f"ALTER ROLE {role} VALID UNTIL 'infinity'",))
@@ -85,12 +93,35 @@ class Postgres:
             yield Difference(
                 f"Let the user {user} find tables in {', '.join(path)}",
                 (
-                    f"ALTER ROLE {role} IN DATABASE {identifier(wanted.database)} "
+                    f"{_settings_of(wanted, user)} "
                     f"SET search_path TO {', '.join(map(identifier, path))}",
                 ),
             )
+        if user == wanted.second:
+            yield from self._alter_second(wanted, found)
 
-    def wanted_rights(self, wanted: WantedDatabase, found: FoundDatabase) -> Rights:
+    def _alter_second(
+        self, wanted: WantedDatabase, found: FoundUser | None
+    ) -> Iterable[Difference]:
+        """The second login acts as the first one, which owns what either makes."""
+        user, first = wanted.second, wanted.user
+        if found and first not in found.roles:
+            text = f"Make the user {user} a member of {first}"
+            yield Difference(text, self._join(wanted, user))
+        if found is None or found.acts_as != first:
+            statement = f"{_settings_of(wanted, user)} SET role TO {identifier(first)}"
+            yield Difference(f"Let the user {user} act as {first}", (statement,))
+
+    def _join(self, wanted: WantedDatabase, user: str) -> tuple[str, ...]:
+        if user == wanted.user:
+            return ()
+        return (f"GRANT {identifier(wanted.user)} TO {identifier(user)}",)
+
+    def wanted_rights(
+        self, wanted: WantedDatabase, user: str, found: FoundDatabase
+    ) -> Rights:
+        if user == wanted.second:
+            return {}  # it has those of the first one
         makes = wanted.creates_tables
         schema = (wanted.schema,)
         rights = {
@@ -140,6 +171,10 @@ class Postgres:
 def search_path(wanted: WantedDatabase) -> tuple[str, ...]:
     """Where the user and the SQL files look for unqualified names."""
     return tuple(dict.fromkeys((wanted.schema, "public")))
+
+
+def _settings_of(wanted: WantedDatabase, user: str) -> str:
+    return f"ALTER ROLE {identifier(user)} IN DATABASE {identifier(wanted.database)}"
 
 
 def _target(scope: Scope) -> tuple[str, str]:

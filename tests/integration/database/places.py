@@ -3,7 +3,7 @@
 import secrets
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from lab.machines.certificates import Authority
 from portway.database.admin import Access
 from portway.database.session import Server
-from portway.database.state import POSTGRES, SqlFile, WantedDatabase
+from portway.database.state import POSTGRES, NodeLogins, SqlFile, WantedDatabase
 from portway.model.login import Login
 
 HOST = "db.test"
@@ -78,6 +78,8 @@ class Place:
     server: RunningServer
     wanted: WantedDatabase
     password: str
+    nodes: NodeLogins = field(default_factory=NodeLogins)
+    """Which logins the application nodes use."""
 
     def access(self, **changes: Any) -> Access:
         """What Portway is given to reach it, with parts replaced for a test."""
@@ -99,38 +101,54 @@ class Place:
             server=replace(server, **given),
             read_master=lambda: master,
             application=Login(self.wanted.user, SecretStr(self.password)),
+            read_nodes=lambda: self.nodes,
             progress=progress.append,
         )
 
-    def as_application(self, statement: str, database: str | None = None) -> Any:
-        """Run a statement as the application does; raises what its driver raises."""
+    def used_by(self, **users: str) -> None:
+        """Have each application node use some of the logins, named by digits."""
+        logins = {"1": self.wanted.user, "2": self.wanted.second}
+        self.nodes = NodeLogins(
+            {
+                name.replace("_", "-"): frozenset(logins[digit] for digit in digits)
+                for name, digits in users.items()
+            }
+        )
+
+    def connected(self, user: str | None = None, database: str | None = None) -> Any:
+        """A connection of the application's, as one of its users."""
         database = self.wanted.database if database is None else database
         if self.server.engine == POSTGRES:
-            pg = pg8000.native.Connection(
-                self.wanted.user,
+            return pg8000.native.Connection(
+                user or self.wanted.user,
                 host="127.0.0.1",
                 port=self.server.port,
                 database=database,
                 password=self.password,
                 ssl_context=True,
             )
-            try:
-                return pg.run(statement)
-            finally:
-                pg.close()
-        with (
-            pymysql.connect(
-                host="127.0.0.1",
-                port=self.server.port,
-                user=self.wanted.user,
-                password=self.password,
-                database=database or None,
-                autocommit=True,
-            ) as connection,
-            connection.cursor() as cursor,
-        ):
-            cursor.execute(statement)
-            return cursor.fetchall()
+        return pymysql.connect(
+            host="127.0.0.1",
+            port=self.server.port,
+            user=user or self.wanted.user,
+            password=self.password,
+            database=database or None,
+            autocommit=True,
+        )
+
+    def as_application(
+        self, statement: str, database: str | None = None, user: str | None = None
+    ) -> Any:
+        """Run a statement as the application does; raises what its driver raises."""
+        connection = self.connected(user, database)
+        try:
+            if self.server.engine == POSTGRES:
+                return connection.run(statement)
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                return cursor.fetchall()
+        finally:
+            connection.close()
 
 
 def sql_file(name: str, text: str) -> SqlFile:

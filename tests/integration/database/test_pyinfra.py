@@ -14,7 +14,6 @@ from tests.integration.database.operator import (
     secrets_in,
 )
 from tests.integration.database.places import HOST, MASTER
-from tests.integration.database.runs import REFUSED
 
 BOTH = pytest.mark.parametrize("operator", ["postgres", "mariadb"], indirect=True)
 
@@ -50,18 +49,22 @@ def test_run_that_is_confirmed_does_the_same(operator: Operator) -> None:
 
 
 @BOTH
-def test_rotated_secret_is_one_change_and_the_old_password_stops_working(
+def test_rotated_secret_gets_a_login_of_its_own_and_the_former_one_still_works(
     operator: Operator,
 ) -> None:
     operator.run("-y")
     old = replace(operator.place)
+    first, second = old.wanted.user, old.wanted.second
     operator.rotate_application_secret()
-    expected = f"Set the password of the user {old.wanted.user}"
-    assert changes(operator.run("--dry").stdout) == [expected]
-    assert changes(operator.run("-y").stdout)[0] == expected
-    operator.place.as_application("SELECT 1")
-    with pytest.raises(REFUSED):
-        old.as_application("SELECT 1")
+    expected = f"Set the password of the user {second} and let it log in"
+    planned = operator.run("--dry").stdout
+    assert changes(planned)[-1] == expected
+    done = operator.run("-y").stdout
+    assert changes(done)[:-1] == changes(planned)
+    told = f"login {second} gets the application's new password; {first} is locked when"
+    assert told in done
+    operator.place.as_application("SELECT 1", user=second)
+    old.as_application("SELECT 1")
 
 
 @BOTH

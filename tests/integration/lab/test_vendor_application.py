@@ -14,6 +14,7 @@ import requests
 from hl7.client import MLLPClient
 
 from lab.vendor import SQL
+from portway.database.state import POSTGRES
 from tests.integration.database.places import Place, RunningServer, sql_file
 from tests.integration.database.runs import deploy
 from tests.integration.lab.vendor_application import (
@@ -203,6 +204,21 @@ def test_reload_takes_over_the_database(app: Running) -> None:
         app.process.send_signal(signal.SIGHUP)
         wait_until(partial(has_status, app, status))
     assert app.send("one") == ("AA", "one")
+
+
+def test_told_to_reconnect_it_logs_in_for_each_message(app: Running) -> None:
+    assert app.send("one") == ("AA", "one")
+    server, user = app.place.server, app.place.wanted.user
+    on_postgres = server.engine == POSTGRES
+    server.ask(
+        f"ALTER ROLE {user} NOLOGIN"
+        if on_postgres
+        else f"ALTER USER {user}@'%' ACCOUNT LOCK"
+    )
+    assert app.send("two") == ("AA", "two")
+    app.faults('{"reconnect": true}')
+    assert app.send("three") == ("AA", "three")
+    assert app.send("four") == ("AE", "four")
 
 
 def test_told_to_refuse_it_stores_nothing(app: Running) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,8 @@ from tests.lab.system import (
 
 PORTS = (9001, 9002, 9003)
 DRAIN_SECONDS = 5
+QUICK_DRAIN = ("--data", "drain_timeout=1")
+RELOAD = ("--data", "app_reload_command=kill -HUP $MAINPID")
 
 QUERY = "SELECT control_id, version FROM messages.messages"
 
@@ -90,25 +93,64 @@ def test_dry_run_of_the_database_lists_nothing_once_it_is_made(site: System) -> 
     assert [step for step in plan if step["hosts_with_change"]] == []
 
 
-def test_rotated_secret_is_applied_and_loses_no_message(site: System) -> None:
-    with load(site) as report:
-        old = json.loads(site.python(ROTATE))
-        site.deploy(what="site")
-    kept = stored(site)
-    assert report.acknowledged <= kept.keys()
-    endpoint = site.python(
-        "import boto3; r = boto3.client('rds').describe_db_instances()\n"
-        "print(r['DBInstances'][0]['Endpoint']['Address'])"
-    ).strip()
+@contextmanager
+def reconnecting(system: System) -> Iterator[None]:
+    """The application opens a database connection for each message meanwhile."""
+    faults = "/etc/message-app/faults.json"
+    nodes = system.addresses("application")
+    for node in nodes:
+        system.node(node, f"echo '{{\"reconnect\": true}}' >{faults}")
+    yield
+    for node in nodes:
+        system.node(node, f"rm {faults}")
+
+
+def login_on(system: System, node: str) -> str:
+    """The database user in a node's configuration."""
+    show = "sed -n 's/^user = //p' /etc/message-app/message-app.conf"
+    return system.node(node, show).stdout.strip()
+
+
+def test_password_rotated_three_times_refuses_no_connection_and_loses_no_message(
+    site: System,
+) -> None:
+    since = f"@{time.time():.0f}"
+    before, olds = login_on(site, "app-1"), []
+    with reconnecting(site), load(site, clients=4) as report:
+        for way in (RELOAD, RELOAD, QUICK_DRAIN):
+            olds.append((before, json.loads(site.python(ROTATE))["password"]))
+            done = output(site.deploy("-y", *way, what="site"))
+            user = login_on(site, "app-1")
+            assert user == login_on(site, "app-2") != before
+            assert (
+                f"login {user} gets the application's new password; "
+                f"{before} is locked when no node uses it"
+            ) in done
+            before = user
+    assert report.acknowledged <= stored(site).keys()
+    for node in site.addresses("application"):
+        journal = ("journalctl", "-u", "message-app", "-o", "cat", "--since", since)
+        said = site.execute(node, *journal)
+        assert said.count("serves 4 clients") == 3
+        assert "not stored" not in said
+        assert "the database does not work" not in said
+    for user, password in olds:
+        assert answer_to(site, user, password) in ("28P01", "28000")
+    assert changes(site.deploy(what="site")) == 0
+
+
+def answer_to(system: System, user: str, password: str) -> str:
+    """What the database says to somebody who logs in: an SQLSTATE, or "let in"."""
+    show = "sed -n 's/^host = //p' /etc/message-app/message-app.conf"
+    endpoint = system.node("app-1", show).stdout.strip()
     # A node of the application is where the database lets anyone in from.
     library = "PYTHONPATH=/opt/message-app/current/lib"
-    answer = site.call(
+    answer = system.call(
         *("exec", "app-1", "--", "env", library),
-        *("python3", "-c", LOG_IN, old["username"], endpoint),
-        stdin=old["password"] + "\n",
+        *("python3", "-c", LOG_IN, user, endpoint),
+        stdin=password + "\n",
     )
-    assert answer.stdout.strip() == "28P01"  # invalid_password
-    assert changes(site.deploy(what="site")) == 0
+    return answer.stdout.strip()
 
 
 def test_upgrade_under_load_loses_no_message(site: System) -> None:

@@ -1,10 +1,12 @@
 """Differences between a database as it should be and as it is, in both dialects."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from portway.database.differences import Dialect, differences
+from portway.database.dialect import Dialect
+from portway.database.differences import differences
 from portway.database.mysql.dialect import MySql
 from portway.database.postgres.catalog import found_database
 from portway.database.postgres.dialect import Postgres
@@ -40,9 +42,18 @@ def statements(
 def complete() -> FoundDatabase:
     """PostgreSQL as it should be."""
     wanted = replace(WANTED, files=())
-    rights = Postgres().wanted_rights(wanted, NOTHING)
-    user = FoundUser(password_works=True, search_path=("messages", "public"))
-    return FoundDatabase("portway", True, "portway", user, rights)
+    user = FoundUser(
+        password_works=True,
+        search_path=("messages", "public"),
+        rights=Postgres().wanted_rights(wanted, wanted.user, NOTHING),
+    )
+    return FoundDatabase("portway", True, "portway", {wanted.user: user})
+
+
+def with_user(found: FoundDatabase, **changes: Any) -> FoundDatabase:
+    """The same with the application's user changed."""
+    user = replace(found.users[WANTED.user], **changes)
+    return replace(found, users={**found.users, WANTED.user: user})
 
 
 def test_nothing_differs_when_all_is_there() -> None:
@@ -90,10 +101,11 @@ def test_new_user_has_no_right_that_was_not_granted() -> None:
 
 def test_mysql_and_mariadb_are_given_a_hash_in_their_own_words() -> None:
     assert MySql(MYSQL).set_password("u") == (
-        f"ALTER USER 'u'@'%' IDENTIFIED WITH caching_sha2_password AS {PASSWORD}",
+        f"ALTER USER 'u'@'%' IDENTIFIED WITH caching_sha2_password AS {PASSWORD} "
+        "ACCOUNT UNLOCK",
     )
     assert MySql(MARIADB).set_password("u") == (
-        f"ALTER USER 'u'@'%' IDENTIFIED BY PASSWORD {PASSWORD}",
+        f"ALTER USER 'u'@'%' IDENTIFIED BY PASSWORD {PASSWORD} ACCOUNT UNLOCK",
     )
 
 
@@ -119,21 +131,16 @@ def test_names_and_texts_cannot_end_their_quotes() -> None:
 
 
 def test_password_that_does_not_work_is_set() -> None:
-    user = FoundUser(password_works=False, search_path=("messages", "public"))
-    found = replace(complete(), user=user)
+    found = with_user(complete(), password_works=False, may_log_in=False)
     assert texts(Postgres(), replace(WANTED, files=()), found) == [
-        "Set the password of the user application"
+        "Set the password of the user application and let it log in"
     ]
 
 
 def test_powers_and_roles_are_taken_one_by_one() -> None:
-    user = FoundUser(
-        password_works=True,
-        powers=("CREATEROLE", "CREATEDB"),
-        roles=("rds_superuser",),
-        search_path=("messages", "public"),
+    found = with_user(
+        complete(), powers=("CREATEROLE", "CREATEDB"), roles=("rds_superuser",)
     )
-    found = replace(complete(), user=user)
     assert statements(Postgres(), replace(WANTED, files=()), found) == [
         'ALTER ROLE "application" NOCREATEROLE',
         'ALTER ROLE "application" NOCREATEDB',
@@ -156,8 +163,7 @@ def test_tables_without_rights_are_told_together() -> None:
 def test_rights_are_given_before_others_are_taken() -> None:
     """An application that lives by a right of everyone's never loses it."""
     found = replace(
-        complete(),
-        rights={},
+        with_user(complete(), rights={}),
         public={Scope(Kind.DATABASE, ("main",)): frozenset({"CONNECT", "TEMPORARY"})},
     )
     verbs = [
@@ -193,8 +199,8 @@ def test_what_a_new_database_gives_everyone_is_known_beforehand(
 ) -> None:
     """So that a first run lists it, and the second finds nothing."""
     answer = {"database": "postgres", "login": "portway", "version": version}
-    answer |= {"user": None, "rights": []}
-    found = found_database(WANTED, answer, None, password_works=False)
+    answer |= {"users": []}
+    found = found_database(WANTED, answer, None)
     told = texts(Postgres(), WANTED, found)
     assert "Revoke CONNECT, TEMPORARY on database main from PUBLIC" in told
     assert ("Revoke CREATE on schema public from PUBLIC" in told) == open_schema
