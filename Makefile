@@ -29,7 +29,7 @@ failover: setup
 	$(BIN)/python -m lab failover --every-kind --times 3 --document
 
 test: setup check
-	$(BIN)/python -m pytest --numprocesses 4 tests/unit tests/integration
+	$(BIN)/python -m pytest --numprocesses 3 tests/unit tests/integration
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m 'not alone' tests/lab
 	$(BIN)/python -m pytest -m alone tests/lab
 

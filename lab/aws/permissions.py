@@ -132,11 +132,11 @@ def _instance(id_: str, context: Context | None = None) -> Resource:
 
 
 def _attached(id_: str, context: Context | None = None) -> Iterator[Resource]:
-    """An interface, and the instance that it is attached to."""
+    """An interface, of which alone the context is known, and its instance."""
     yield _interface(id_, context)
     found = _backend().enis.get(id_)
     if found is not None and found.instance is not None:
-        yield _instance(found.instance.id, context)
+        yield _instance(found.instance.id)
 
 
 def _interface(id_: str, context: Context | None = None) -> Resource:

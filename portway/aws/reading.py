@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import Any
 
@@ -20,11 +21,14 @@ from portway.contract.address import (
     describe_call,
 )
 from portway.errors import PortwayError
-from portway.model.stack import Role, Stack, may_still_grant
+from portway.model.stack import Role, Stack
 
 POLL_SECONDS = 10.0
 GRANT_SECONDS = 60.0
-"""For how long a run that is denied a call waits if the stack has just been changed."""
+"""For how long a run that is denied a call waits: the right may have been granted just
+now, and IAM takes its time to spread it."""
+LATELY = timedelta(hours=2)
+"""How long a stack takes to be created or updated, at most, if all goes well."""
 LAUNCH_SECONDS = 40.0
 """For how long a run that can work with the nodes that there are waits for those that
 the scaling group has yet to launch: a zone may be without capacity for hours."""
@@ -87,9 +91,7 @@ def read_stack(  # noqa: PLR0913 - what is waited for, and how
     waited, short_since = 0.0, inf
     while True:
         try:
-            found = _read_once(
-                aws, name, need, progress, may_wait=waited < GRANT_SECONDS
-            )
+            found = _read_once(aws, name, need, progress, waited)
             return prepare(aws, found, progress) if prepares else as_prepared(found)
         except NotReady as awaited:
             short_since = min(short_since, waited) if awaited.stack else inf
@@ -129,12 +131,20 @@ def address_reader(stack: Stack) -> Callable[[], tuple[AddressObject, ...]]:
 
 
 def _read_once(
-    aws: Aws,
-    name: str,
-    need: Need,
-    progress: Callable[[str], None],
-    *,
-    may_wait: bool,
+    aws: Aws, name: str, need: Need, progress: Callable[[str], None], waited: float
+) -> Stack:
+    """Read the stack; NotReady if something is missing, or denied that may come yet."""
+    try:
+        return _read_now(aws, name, need, progress)
+    except AwsCallError as error:
+        if error.code not in DENIED or waited >= GRANT_SECONDS:
+            raise
+        text = f"rights that may have been granted just now ({error.message})"
+        raise NotReady(text) from error
+
+
+def _read_now(
+    aws: Aws, name: str, need: Need, progress: Callable[[str], None]
 ) -> Stack:
     stack = _read_description(aws, name)
     name = stack["StackName"]
@@ -152,17 +162,10 @@ def _read_once(
             "what was there before"
         )
     outputs = discovery.read_outputs(stack)
-    changed_at = stack.get("LastUpdatedTime") or stack["CreationTime"]
-    try:
-        answers = _ask(aws, name, outputs, need)
-    except AwsCallError as error:
-        if may_wait and error.code in DENIED and may_still_grant(changed_at):
-            text = f"rights that may have been granted just now ({error.message})"
-            raise NotReady(text) from error
-        raise
-    found = discovery.assemble(
-        name, aws.region, outputs, replace(answers, changed_at=changed_at)
+    answers = replace(
+        _ask(aws, name, outputs, need), changed_at=_changed_at(aws, stack)
     )
+    found = discovery.assemble(name, aws.region, outputs, answers)
     for database in filter(is_lost, answers.databases or ()):
         progress(
             f"stack {name}: its database {outputs.database} is "
@@ -200,6 +203,24 @@ def _read_description(aws: Aws, name: str) -> Answer:
         "and AWS_REGION, that the credentials are for the right account, and that the "
         "stack was created",
     )
+
+
+def _changed_at(aws: Aws, stack: Answer) -> datetime:
+    """When the last change of a stack ended, if that was lately; else when it began."""
+    began: datetime = stack.get("LastUpdatedTime") or stack["CreationTime"]
+    if datetime.now(UTC) - began > LATELY:
+        return began
+    try:
+        newest = aws.call(
+            "cloudformation",
+            "describe_stack_events",
+            f"stack {stack['StackName']}",
+            StackName=stack["StackId"],
+        )["StackEvents"][:1]
+    except AwsCallError:
+        newest = []
+    ended: list[datetime] = [event["Timestamp"] for event in newest]
+    return max([began, *ended])
 
 
 def _first_failure(aws: Aws, stack: Answer) -> str:

@@ -16,6 +16,7 @@ from portway.ops.remote import NotReached, ask, is_silent, node_of_run
 
 GRANT_PAUSE = 5
 """Seconds between two looks at whether rights are in force."""
+GRANT_LOOKS = 20
 
 Statuses = dict[str, LoadBalancerStatus | None]
 """By node name; None for one that cannot be reached."""
@@ -81,12 +82,14 @@ def wait_until_none(
 
 def wait_for_rights(stack: Stack, look: Callable[[], list[str]]) -> list[str]:
     """What EC2 refuses a node, once rights that it got just now must be in force."""
-    while (refused := look()) and stack.may_still_grant():
+    for _ in range(GRANT_LOOKS):
+        if not (refused := look()) or not stack.may_still_grant():
+            return refused
         logger.info(
             f"waiting for rights that may have been granted just now: {refused}"
         )
         gevent.sleep(GRANT_PAUSE)
-    return refused
+    return look()
 
 
 @for_pyinfra

@@ -87,8 +87,15 @@ def wanted_load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
         problems.append(Problem(lb.name, "", text))
     refuse_if_any(problems)
     wanted = load_balancer(cluster, lb)
-    has_part = all(found.files.get(service.config) for service in PAIR)
-    return without_pair(wanted) if lb.peer is None and has_part else wanted
+    return without_pair(wanted) if lb.peer is None and has_part(found) else wanted
+
+
+def has_part(found: FoundNode) -> bool:
+    """Whether a node takes part in a pair: what runs for it was deployed, and runs."""
+    units = [found.services.get(service.unit) for service in PAIR]
+    return all(unit and unit.active for unit in units) and all(
+        service.config in found.files for service in PAIR
+    )
 
 
 def _taken(cluster: Cluster, lb: LoadBalancer, found: FoundNode) -> list[Problem]:

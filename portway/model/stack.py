@@ -123,7 +123,7 @@ class Stack:
     names: tuple[str, ...] = ()
     """The names that nodes of the scaling group can have; some may have no node now."""
     changed_at: datetime | None = None
-    """When it was created or updated last, and with it what its roles may do."""
+    """When its last change ended, and with it that of what its roles may do."""
 
     def with_role(self, role: Role) -> tuple[Node, ...]:
         """The nodes of one role, the one launched first first, ties by instance id."""
@@ -131,8 +131,12 @@ class Stack:
         return tuple(sorted(nodes, key=lambda n: (n.launched_at, n.instance_id)))
 
     def may_still_grant(self) -> bool:
-        """Whether rights that came with its last change may not be in force yet."""
-        return may_still_grant(self.changed_at)
+        """Whether rights that came with its last change may not be in force yet.
+
+        IAM takes seconds for it as a rule, and promises nothing.
+        """
+        since = self.changed_at
+        return since is not None and datetime.now(UTC) - since < GRANTED_WITHIN
 
     def needed_database(self) -> Database:
         """The database, for what cannot do without; PortwayError if it is not known."""
@@ -177,14 +181,6 @@ class Stack:
 
 def _time(saved: str | None) -> datetime | None:
     return datetime.fromisoformat(saved) if saved else None
-
-
-def may_still_grant(changed_at: datetime | None) -> bool:
-    """Whether rights that were granted at a time may not be in force yet.
-
-    IAM takes seconds for it as a rule, and promises nothing.
-    """
-    return changed_at is not None and datetime.now(UTC) - changed_at < GRANTED_WITHIN
 
 
 def _virtual_address(saved: dict[str, Any]) -> VirtualAddress:

@@ -38,6 +38,8 @@ class NodeConnector(SSHConnector):
 
     waits = True
     """Whether it waits while the node boots."""
+    unwanted = ""
+    """Why a run goes without the node, and does not even try to connect."""
     is_silent = False
     """Whether nothing answered when it tried to connect, for whatever reason."""
     _tunnel: Tunnel | None = None
@@ -45,8 +47,10 @@ class NodeConnector(SSHConnector):
 
     def connect(self) -> None:
         if self.host.data.get(STOPPED):
+            self.unwanted = "Its instance is stopped"
+        if self.unwanted:
             self.is_silent = True
-            raise ConnectError("Its instance is stopped")
+            raise ConnectError(self.unwanted)
         began = datetime.now(UTC)
         text = self.host.data.get(STARTED)
         started = datetime.fromisoformat(text) if text else None

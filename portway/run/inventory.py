@@ -178,7 +178,22 @@ def _prepare_to_connect(run: Run) -> None:
     unknown = [node for node in nodes if _trusts(node) and not node.is_known()]
     if unknown:
         trust(run.stack, unknown, lambda line: logger.info(f"    {line}"))
-    refuse_unknown(nodes)
+    refuse_unknown(_without_asked(nodes, _roles(CHANGES)))
+
+
+def _without_asked(nodes: list[Reached], changed: tuple[Role, ...]) -> list[Reached]:
+    """Those that a run cannot do without: not who is only asked, and is not known.
+
+    A scaling group may have launched that one just now. A run that changes others goes
+    on as if it did not answer.
+    """
+    left = [n for n in nodes if n.node.role in changed or n.is_trusted()]
+    for node in nodes:
+        if node not in left and isinstance(node.host.connector, NodeConnector):
+            node.host.connector.unwanted = (
+                "No SSH host key is known for it; record it: portway-trust INVENTORY"
+            )
+    return left
 
 
 def _trusts(node: Reached) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +73,7 @@ def aws(server: AwsServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsServe
     }.items():
         monkeypatch.setenv(name, value)
     server.forget()
-    requests.post(f"{server.url}/moto-api/reset", timeout=10).raise_for_status()
+    requests.post(f"{server.url}/moto-api/reset", timeout=60).raise_for_status()
     server.forget()
     yield server
     server.forget()
@@ -154,6 +153,20 @@ class Account:
             ],
         )
 
+    def launch_no_other(self) -> None:
+        """Have groups launch nothing for now, as in a zone without capacity."""
+        group = self.client("autoscaling")
+        for found in group.describe_auto_scaling_groups()["AutoScalingGroups"]:
+            name = found["AutoScalingGroupName"]
+            ids = [member["InstanceId"] for member in found["Instances"]]
+            group.update_auto_scaling_group(AutoScalingGroupName=name, MinSize=0)
+            if "ApplicationGroup" not in name:
+                group.detach_instances(
+                    InstanceIds=ids,
+                    AutoScalingGroupName=name,
+                    ShouldDecrementDesiredCapacity=True,
+                )
+
     def launch(self, count: int = 1, **tags: str) -> list[str]:
         """Start instances outside of the stack, each a reservation of its own."""
         like = self.instances("load-balancer")[0]
@@ -228,8 +241,8 @@ def discover() -> Discovery:
 
 @pytest.fixture
 def long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stack was changed long ago: whatever rights it grants are in force."""
-    monkeypatch.setattr("portway.model.stack.GRANTED_WITHIN", timedelta())
+    """Rights were granted long ago: those that are there are in force."""
+    monkeypatch.setattr("portway.aws.reading.GRANT_SECONDS", 0.0)
 
 
 def _name(instance: dict[str, Any]) -> str:

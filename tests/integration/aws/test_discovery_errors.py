@@ -218,14 +218,17 @@ def test_access_denied_names_the_action(
     assert "x9x9x9" not in message
 
 
+@pytest.mark.parametrize(
+    "action", ["cloudformation:DescribeStacks", "ec2:DescribeInstances"]
+)
 def test_rights_that_were_granted_just_now_are_waited_for(
-    stack: Account, request: pytest.FixtureRequest
+    stack: Account, request: pytest.FixtureRequest, action: str
 ) -> None:
     said: list[str] = []
 
     def read() -> list[float]:
         pauses: list[float] = []
-        stack.aws.refuse("ec2:DescribeInstances", "UnauthorizedOperation", "not yet")
+        stack.aws.refuse(action, "UnauthorizedOperation", "not yet")
 
         def sleep(seconds: float) -> None:
             pauses.append(seconds)
@@ -237,30 +240,15 @@ def test_rights_that_were_granted_just_now_are_waited_for(
 
     assert len(read()) == 3
     assert "waiting for rights that may have been granted just now (" in said[0]
-    assert "these credentials may not call ec2:DescribeInstances" in said[0]
+    assert f"these credentials may not call {action}" in said[0]
     request.getfixturevalue("long_ago")
     with pytest.raises(PortwayError, match="access denied"):
         read()
 
 
-def launch_no_other(stack: Account) -> None:
-    """Have groups launch nothing for now, as in a zone without capacity."""
-    group = stack.client("autoscaling")
-    for found in group.describe_auto_scaling_groups()["AutoScalingGroups"]:
-        name = found["AutoScalingGroupName"]
-        ids = [member["InstanceId"] for member in found["Instances"]]
-        group.update_auto_scaling_group(AutoScalingGroupName=name, MinSize=0)
-        if "ApplicationGroup" not in name:
-            group.detach_instances(
-                InstanceIds=ids,
-                AutoScalingGroupName=name,
-                ShouldDecrementDesiredCapacity=True,
-            )
-
-
 def test_no_load_balancers(stack: Account, discover: Discovery) -> None:
     ids = [i["InstanceId"] for i in stack.instances("load-balancer")]
-    launch_no_other(stack)
+    stack.launch_no_other()
     stack.client("ec2").terminate_instances(InstanceIds=ids)
 
     message = refusal(discover)
@@ -272,7 +260,7 @@ def test_no_load_balancers(stack: Account, discover: Discovery) -> None:
 
 def test_one_load_balancer_is_enough(stack: Account, discover: Discovery) -> None:
     second = stack.load_balancer("lb-2")
-    launch_no_other(stack)
+    stack.launch_no_other()
     stack.client("ec2").terminate_instances(InstanceIds=[second])
 
     found = discover().with_role(Role.LOAD_BALANCER)

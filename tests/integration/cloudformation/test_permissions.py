@@ -393,14 +393,16 @@ def test_operators_may_let_routed_packets_in_at_load_balancers_only(
     account: Account,
 ) -> None:
     account.create_with(AddressKind.ROUTE)
-    (statement,) = (
-        s
+    conditions = {
+        s["Resource"]: s["Condition"]
         for s in operators_may(account)
         if s["Action"] == "ec2:ModifyNetworkInterfaceAttribute"
-    )
+    }
 
-    assert statement["Condition"] == {
-        "StringEquals": OWN["StringEquals"] | {"ec2:Attribute/SourceDestCheck": "false"}
+    off = OWN["StringEquals"] | {"ec2:Attribute/SourceDestCheck": "false"}
+    assert conditions == {
+        arn("network-interface", "*"): {"StringEquals": off},
+        arn("instance", "*"): OWN,
     }
 
 

@@ -463,7 +463,7 @@ def test_down_leaves_nothing_and_up_recovers_from_a_killed_up() -> None:
             with killed():
                 time.sleep(seconds)
         with killed():
-            until(boots)
+            until(boots, 60)
         other.call("up", "--app-nodes", "1")
         assert set(other.nodes()) == {"app-1", "db-1", "lb-1", "lb-2"}
         assert other.run("ssh", "lb-1", "hostname").strip() == "lb-1"

@@ -39,3 +39,12 @@ def test_stopped_instance_is_not_connected_to() -> None:
     with pytest.raises(ConnectError, match="is stopped"):
         connector.connect()
     assert connector.is_silent
+
+
+def test_node_that_a_run_does_without_is_not_connected_to() -> None:
+    connector = NodeConnector.__new__(NodeConnector)
+    vars(connector)["host"] = SimpleNamespace(data={})
+    connector.unwanted = "No SSH host key is known for it"
+    with pytest.raises(ConnectError, match="No SSH host key"):
+        connector.connect()
+    assert connector.is_silent

@@ -10,11 +10,13 @@ from pyinfra.api.state import State, StateStage
 from pyinfra.context import ctx_state
 
 from portway.aws.discovery import Need
+from portway.model.stack import Role
 from portway.ops.connector import NodeConnector
 from portway.ops.pyinfra_errors import RunStopped
 from portway.run import inventory
 from portway.run.command_line import Invocation
 from portway.run.run import Run
+from portway.run.trust import Reached
 from tests.unit import samples
 
 needs: list[Need] = []
@@ -159,6 +161,27 @@ def test_run_goes_on_without_nodes_while_others_have_work(
 def test_node_that_refuses_who_comes_ends_the_run() -> None:
     """Such as one with another host key: that is no failure of the node."""
     assert goes_on("lb.py", "lb-1", silent=False) is False
+
+
+def test_node_without_a_known_key_is_done_without_only_where_it_is_asked() -> None:
+    nodes = [
+        SimpleNamespace(
+            node=node,
+            host=SimpleNamespace(connector=connector(silent=False)),
+            is_trusted=lambda known=node.name != "lb-2": known,
+        )
+        for node in samples.stack().nodes
+    ]
+    given = cast(list[Reached], nodes)
+
+    assert inventory._without_asked(given, tuple(Role)) == nodes
+    assert all(node.host.connector.unwanted == "" for node in nodes)
+
+    left = inventory._without_asked(given, (Role.APPLICATION,))
+    assert [n.node.name for n in left] == ["lb-1", "app-1", "app-2"]
+    said = {n.node.name: n.host.connector.unwanted for n in nodes}
+    assert said.pop("lb-2").startswith("No SSH host key is known for it")
+    assert set(said.values()) == {""}
 
 
 def test_failure_after_connecting_ends_the_run() -> None:
