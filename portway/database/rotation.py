@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from portway.database.dialect import Dialect
 from portway.database.state import MYSQL, FoundDatabase, FoundUser, WantedDatabase
 from portway.errors import PortwayError
+from portway.model.login import SECOND
 
 LONGEST_IN_MYSQL = 32
 """Characters of a user's name; the other engines allow more than secrets do."""
@@ -115,5 +116,5 @@ def _refuse_second(wanted: WantedDatabase, found: FoundDatabase) -> None:
             f"the user name {wanted.user} in the application's secret is too long",
             why="its password is rotated with a second login, and MySQL takes no name "
             f"as long as {second}",
-            do=f"give it one of up to {LONGEST_IN_MYSQL - 2} characters",
+            do=f"give it one of up to {LONGEST_IN_MYSQL - len(SECOND)} characters",
         )

@@ -219,8 +219,28 @@ def test_user_of_somebody_else_is_not_taken_for_the_second_login(place: Place) -
         server.ask(f"GRANT SELECT ON mysql.* TO {second}@'%'")
     assert look(place) == ()
     rotate(place)
-    with pytest.raises(PortwayError, match=r"a user .*_2 that is not Portway's"):
+    with pytest.raises(PortwayError, match=r"a user .*_portway that is not Portway's"):
         look(place)
+
+
+def test_user_with_a_usual_name_is_never_taken_for_the_second_login(
+    place: Place,
+) -> None:
+    """However little it may do, and whatever it is a member of."""
+    user, server = f"{place.wanted.user}_2", place.server
+    if server.engine == POSTGRES:
+        server.ask(f"CREATE ROLE {user} LOGIN PASSWORD 'theirs'")
+        server.ask(f"GRANT {place.wanted.user} TO {user}")
+    else:
+        server.ask(f"CREATE USER {user}@'%' IDENTIFIED BY 'theirs'")
+    theirs = replace(place, password="theirs")
+    elsewhere = "postgres" if server.engine == POSTGRES else ""
+    for digit in ("2", "1"):
+        rotate(place)
+        assert not any(user in line for line in deploy(place))
+        place.used_by(app_1=digit)
+        assert not any(user in line for line in deploy(place))
+        theirs.connected(user, database=elsewhere).close()
 
 
 def test_what_either_login_makes_is_the_other_s_too(rds: RunningServer) -> None:

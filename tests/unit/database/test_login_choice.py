@@ -16,7 +16,7 @@ from portway.ops.pyinfra_errors import RunStopped
 from tests.unit import samples
 
 CLUSTER = samples.cluster()
-ONE, TWO = "application", "application_2"
+ONE, TWO = "application", "application_portway"
 HOST = SimpleNamespace(print_prefix="[app-1] ")
 
 

@@ -17,7 +17,7 @@ from tests.unit.samples import clients, settings, stack
 
 RELEASE = Release("1.0.0", "https://artifacts.test/a", "a" * 64)
 ONE, TWO = both_logins(Login("application", SecretStr("secret")))
-FIRST, SECOND = frozenset({"application"}), frozenset({"application_2"})
+FIRST, SECOND = frozenset({"application"}), frozenset({"application_portway"})
 
 
 def rendered(login: Login) -> Application:

@@ -22,7 +22,7 @@ from portway.database.state import (
 )
 from portway.errors import PortwayError
 
-ONE, TWO = "application", "application_2"
+ONE, TWO = "application", "application_portway"
 WANTED = WantedDatabase(POSTGRES, "main", "messages", ONE)
 IN_MYSQL = WantedDatabase(MYSQL, "main", "main", ONE)
 OPEN, LOCKED = FoundUser(), FoundUser(may_log_in=False)
@@ -163,15 +163,15 @@ def test_user_of_somebody_else_is_left_alone_until_its_name_is_needed() -> None:
 
 
 def test_second_name_that_mysql_does_not_take_is_refused_when_it_is_needed() -> None:
-    name = "a" * 31
+    name = "a" * 25
     wanted = replace(IN_MYSQL, user=name)
     assert rotation(MySql(MYSQL), wanted, FoundDatabase("portway")).current == name
     found = FoundDatabase("portway", users={name: OPEN})
-    with pytest.raises(PortwayError, match="up to 30 characters"):
+    with pytest.raises(PortwayError, match="up to 24 characters"):
         rotation(MySql(MYSQL), wanted, found)
     for dialect in (MySql(MARIADB), Postgres()):
         mine = replace(wanted, engine=getattr(dialect, "engine", POSTGRES))
-        assert rotation(dialect, mine, found).current == f"{name}_2"
+        assert rotation(dialect, mine, found).current == f"{name}_portway"
 
 
 @pytest.mark.parametrize("engine", [MYSQL, MARIADB])
