@@ -79,10 +79,8 @@ def _unused(
     for name in both:
         if name not in users or not users[name].may_log_in:
             return name
-    # A rotation before this one has not ended.
-    return min(
-        reversed(both), key=lambda n: (len(found.nodes.using(n)), users[n].sessions)
-    )
+    # A rotation before this one has not ended. Every look must come to the same.
+    return min(reversed(both), key=lambda name: len(found.nodes.using(name)))
 
 
 def _held_by(

@@ -91,9 +91,11 @@ def test_new_password_in_the_middle_goes_to_the_login_that_fewer_nodes_use(
     assert (begun.current, begun.refused) == (current, refused)
 
 
-def test_sessions_decide_where_nodes_do_not() -> None:
-    assert now(OPEN, replace(OPEN, sessions=3)).current == ONE
-    assert now(replace(OPEN, sessions=3), OPEN).current == TWO
+def test_sessions_that_come_and_go_change_no_choice() -> None:
+    for one, two in ((0, 0), (3, 0), (0, 3)):
+        users = replace(OPEN, sessions=one), replace(OPEN, sessions=two)
+        assert now(*users).current == TWO
+        assert now(*users, a="1", b="2").current == TWO
 
 
 @pytest.mark.parametrize(
