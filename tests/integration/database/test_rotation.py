@@ -178,6 +178,28 @@ def test_secret_set_back_after_the_end_is_one_more_rotation(place: Place) -> Non
     assert logs_in(place, place.wanted.user)
 
 
+def test_password_changed_in_the_database_comes_back_to_the_login_that_nodes_have(
+    place: Place,
+) -> None:
+    for digit, user in (("1", place.wanted.user), ("2", place.wanted.second)):
+        if digit == "2":
+            place.used_by(app_1="1", app_2="1")
+            rotate(place)
+            deploy(place)
+        place.used_by(app_1=digit, app_2=digit)
+        place.nodes = replace(place.nodes, ready={"app-1": user, "app-2": user})
+        deploy(place)
+        if place.server.engine == POSTGRES:
+            place.server.ask(f"ALTER ROLE {user} PASSWORD 'drifted'")
+        else:
+            place.server.ask(f"SET PASSWORD FOR {user}@'%' = PASSWORD('drifted')")
+        assert not logs_in(place, user)
+        assert stage(place).refused == ()
+        assert deploy(place) == [f"Set the password of the user {user}"]
+        assert logs_in(place, user)
+        assert look(place) == ()
+
+
 def test_former_login_stays_while_a_node_cannot_be_asked(place: Place) -> None:
     before = rotate(place)
     deploy(place)
