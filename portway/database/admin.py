@@ -133,6 +133,8 @@ def read_database(access: Access, wanted: WantedDatabase) -> FoundDatabase:
         if _password_works(access.server, login, database):
             works = replace(found.users[login.user], password_works=True)
             return replace(found, users={**found.users, login.user: works})
+    if users and len(logins) < 2:
+        found = replace(found, nodes=access.read_nodes())
     return found
 
 
@@ -178,13 +180,15 @@ def _ask_postgres(
 def find_working_login(access: Access, database: str, likely: str | None) -> Login:
     """The login that has the secret's password, found without the master user.
 
-    ``likely`` is tried first. If nothing is likely, the one that fewer nodes use is:
-    servers may count failed tries. LoginRefused if neither has it.
+    ``likely`` is tried first. If nothing is likely, the one that nodes have with this
+    password, then the one that fewer nodes use: servers may count failed tries.
+    LoginRefused if neither has it.
     """
     logins = list(both_logins(access.application))
     if likely is None:
         nodes = access.read_nodes()
-        logins.sort(key=lambda login: len(nodes.using(login.user)))
+        ready, using = nodes.ready_login, nodes.using
+        logins.sort(key=lambda login: (login.user != ready, len(using(login.user))))
     else:
         logins.sort(key=lambda login: login.user != likely)
     for login in logins:

@@ -1,8 +1,9 @@
 """What is done to the stack's database, in the words of the job.
 
 The database admits application nodes only, so Portway reaches it through one of them,
-the gateway. Passwords stay in this process: they are on no node, in no host data and in
-no operation's arguments.
+the gateway. Passwords are in no host data and in no operation's arguments. Of a node's
+programs only those that look for the application's password in its configuration get
+that one, on standard input.
 """
 
 import socket
@@ -36,7 +37,7 @@ from portway.database.state import (
 )
 from portway.errors import GROUP_DATA, PortwayError, refuse_if_any
 from portway.model.cluster import Cluster
-from portway.model.login import Login, both_logins, second_user
+from portway.model.login import Login, both_logins
 from portway.model.stack import Role
 from portway.ops.pyinfra_errors import Commands, for_pyinfra, operation, reported
 from portway.ops.reading import is_confirmed, once_per_run, once_per_stage
@@ -115,7 +116,7 @@ def _read_access(cluster: Cluster) -> Access:
         ),
         read_master=lambda: read_login(region, database.master_secret),
         application=application,
-        read_nodes=lambda: read_node_logins(cluster, application.user),
+        read_nodes=lambda: read_node_logins(cluster, application),
         progress=lambda line: logger.warning(f"{node.print_prefix}{line}"),
     )
 
@@ -135,13 +136,22 @@ def find_database_differences(
 def _tell(now: Rotation) -> None:
     """Say how far the rotation of the application's password is, unless it is over."""
     if now.refused:
-        logger.warning(
-            f"{host.print_prefix}both logins of the application are in use, because "
-            f"an earlier rotation has not ended; {now.current} gets the new password, "
-            f"so new database connections may be refused on {', '.join(now.refused)} "
-            "until its turn"
+        why = (
+            "both logins of the application are in use, because an earlier rotation "
+            "has not ended; "
         )
-    if now.former and not now.has_password:
+        logger.warning(
+            f"{host.print_prefix}{'' if now.restored else why}{now.current} gets the "
+            "application's password, so new database connections may be refused on "
+            f"{', '.join(now.refused)} until its turn"
+        )
+    if now.restored:
+        logger.warning(
+            f"{host.print_prefix}the password of {now.current} was changed in the "
+            f"database; it gets back the one that {', '.join(now.restored)} "
+            f"{'have' if len(now.restored) > 1 else 'has'}"
+        )
+    elif now.former and not now.has_password:
         logger.info(
             f"    login {now.current} gets the application's new password; "
             f"{now.former} is locked when no node uses it"
@@ -174,8 +184,9 @@ def prepared_login(cluster: Cluster) -> Login:
 def working_login(cluster: Cluster, likely: str | None) -> Login:
     """The login that has the secret's password, found without the master user.
 
-    ``likely`` is the user that a node has already with this password, if one has. What
-    nodes have is taken while the database does not answer.
+    ``likely`` is the user that a node has already with this password, if one has. While
+    the database does not answer, only such a user is taken: nodes never get a user and
+    a password that no database has. Where nothing is deployed, it is the first one.
     """
     access = _access(cluster)
     database = cluster.stack.needed_database().name or cluster.settings.database_schema
@@ -184,15 +195,32 @@ def working_login(cluster: Cluster, likely: str | None) -> Login:
     except LoginRefused:
         raise
     except PortwayError as error:
-        nodes, first = access.read_nodes(), access.application.user
-        seconds, firsts = nodes.using(second_user(first)), nodes.using(first)
-        most = second_user(first) if len(seconds) > len(firsts) else first
-        guess = _login_of(cluster, likely or most)
+        nodes = access.read_nodes()
+        ready = likely or nodes.ready_login
+        if ready is None and (nodes.unseen or any(nodes.by_node.values())):
+            raise _no_login(cluster, error) from error
+        login = _login_of(cluster, ready or access.application.user)
         logger.warning(
             f"{host.print_prefix}cannot see which login has the application's "
-            f"password, so nodes get {guess.user}: {error.message}"
+            f"password, so nodes get {login.user}, "
+            f"{'which nodes have with it' if ready else 'as the secret says'}: "
+            f"{error.message}"
         )
-        return guess
+        return login
+
+
+def _no_login(cluster: Cluster, error: PortwayError) -> PortwayError:
+    secret = cluster.stack.needed_database().application_secret
+    return PortwayError(
+        "nothing says which login has the password in the application's secret: "
+        f"{error.what}",
+        why="no node that can be asked has that password in its configuration, so the "
+        "secret was changed since",
+        do="run again when the database answers, or set the secret back to what it "
+        "was:\n"
+        "  aws secretsmanager update-secret-version-stage --version-stage AWSCURRENT "
+        f"--secret-id {secret} --remove-from-version-id NEW --move-to-version-id OLD",
+    )
 
 
 def _login_of(cluster: Cluster, user: str) -> Login:

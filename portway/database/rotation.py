@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from portway.database.dialect import Dialect
 from portway.database.state import MYSQL, FoundDatabase, FoundUser, WantedDatabase
 from portway.errors import PortwayError
+from portway.model.login import SECOND
 
 LONGEST_IN_MYSQL = 32
 """Characters of a user's name; the other engines allow more than secrets do."""
@@ -28,7 +29,9 @@ class Rotation:
     held_by: tuple[str, ...] = ()
     """Why that one cannot be locked yet."""
     refused: tuple[str, ...] = ()
-    """Nodes that use ``current`` with an older password, or may, which ends now."""
+    """Nodes that use ``current`` with another password, or may, which ends now."""
+    restored: tuple[str, ...] = ()
+    """Nodes that have the password with ``current``, which gets it back."""
 
     @property
     def locks(self) -> bool:
@@ -53,35 +56,42 @@ def rotation(
     """How far it is. PortwayError if it must begin and the second login cannot be."""
     users = own_users(dialect, wanted, found)
     working = [name for name, user in users.items() if user.password_works]
-    current = working[0] if working else _unused(wanted, found, users)
+    current = working[0] if working else _without_password(wanted, found, users)
     if current == wanted.second and current not in users:
         _refuse_second(wanted, found)
     (other,) = {wanted.user, wanted.second} - {current}
     is_open = other in users and users[other].may_log_in
     stale = not working and current in users and users[current].may_log_in
+    restored = () if working else found.nodes.ready_for(current)
+    others = (*found.nodes.using(current), *found.nodes.unseen)
     return Rotation(
         current,
         has_password=bool(working),
         former=other if is_open else None,
         held_by=_held_by(found, users, current, other) if is_open else (),
-        refused=(*found.nodes.using(current), *found.nodes.unseen) if stale else (),
+        refused=tuple(n for n in others if stale and n not in restored),
+        restored=restored,
     )
 
 
-def _unused(
+def _without_password(
     wanted: WantedDatabase, found: FoundDatabase, users: dict[str, FoundUser]
 ) -> str:
-    """The login that gets a new password: one that nobody can use, if there is one."""
+    """The login that gets the password, which neither has.
+
+    Nodes may have it, if somebody has changed it in the database: their login. If not,
+    it is a new one, for a login that nobody can use, if there is one.
+    """
     if wanted.user not in users:
         return wanted.user
+    if found.nodes.ready_login:
+        return found.nodes.ready_login
     both = wanted.user, wanted.second
     for name in both:
         if name not in users or not users[name].may_log_in:
             return name
-    # A rotation before this one has not ended.
-    return min(
-        reversed(both), key=lambda n: (len(found.nodes.using(n)), users[n].sessions)
-    )
+    # A rotation before this one has not ended. Every look must come to the same.
+    return min(reversed(both), key=lambda name: len(found.nodes.using(name)))
 
 
 def _held_by(
@@ -115,5 +125,5 @@ def _refuse_second(wanted: WantedDatabase, found: FoundDatabase) -> None:
             f"the user name {wanted.user} in the application's secret is too long",
             why="its password is rotated with a second login, and MySQL takes no name "
             f"as long as {second}",
-            do=f"give it one of up to {LONGEST_IN_MYSQL - 2} characters",
+            do=f"give it one of up to {LONGEST_IN_MYSQL - len(SECOND)} characters",
         )

@@ -112,10 +112,25 @@ class NodeLogins:
     """What each node's configuration names, and what its process has loaded."""
     unseen: tuple[str, ...] = ()
     """Nodes that could not be asked."""
+    ready: Mapping[str, str] = field(default_factory=dict)
+    """What the configuration names of each node that has the secret's password in it.
+
+    It may be that no process has loaded it yet.
+    """
 
     def using(self, user: str) -> tuple[str, ...]:
         """The nodes that use one of them."""
         return tuple(name for name, users in self.by_node.items() if user in users)
+
+    def ready_for(self, user: str) -> tuple[str, ...]:
+        """The nodes whose configuration has one of them with the secret's password."""
+        return tuple(name for name, ready in self.ready.items() if ready == user)
+
+    @property
+    def ready_login(self) -> str | None:
+        """The login that most of those have; None if there is no such node."""
+        users = sorted(set(self.ready.values()))
+        return max(users, key=lambda u: len(self.ready_for(u)), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +146,7 @@ class FoundDatabase:
     users: Mapping[str, FoundUser] = field(default_factory=dict)
     """Those of the application's two users that exist, by name."""
     nodes: NodeLogins = field(default_factory=NodeLogins)
-    """Which of them nodes use; read only while both can log in."""
+    """Which of them nodes use; read only while both can log in, or none does."""
     public: Rights = field(default_factory=dict)
     """What PUBLIC has and Portway can revoke."""
     relations: frozenset[Scope] = frozenset()

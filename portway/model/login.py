@@ -15,9 +15,13 @@ class Login:
     """Whether it is the application's second login, which its secret does not name."""
 
 
+SECOND = "_portway"
+"""How the second login's name ends: as nobody calls a user by accident."""
+
+
 def second_user(user: str) -> str:
     """The user that alternates with the one that the application's secret names."""
-    return f"{user}_2"
+    return f"{user}{SECOND}"
 
 
 def both_logins(login: Login) -> tuple[Login, Login]:

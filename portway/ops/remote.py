@@ -5,6 +5,8 @@ load balancers. Whoever writes a script quotes its words, and secrets travel on 
 input.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import gevent
@@ -22,6 +24,21 @@ from portway.ops.pyinfra_errors import as_portway_error
 from portway.ops.way import INSTANCE, REGION
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenInput:
+    """A secret line for ``_stdin`` of a fact: pyinfra logs arguments, also that one."""
+
+    text: str = field(repr=False)
+
+    def __iter__(self) -> Iterator[str]:
+        """As pyinfra wants it."""
+        return iter(self.readlines())
+
+    def readlines(self) -> list[str]:
+        """What pyinfra writes, as often as it tries."""
+        return [self.text]
 
 
 class NotReached(PortwayError):  # noqa: N818 - a state, not an error of the program

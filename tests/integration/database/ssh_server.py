@@ -22,7 +22,7 @@ from paramiko.common import (
 )
 
 USER = "admin"
-FOLDERS = ("/run/portway", "/var/lib/portway")
+FOLDERS = ("/run/portway", "/var/lib/portway", "/etc/message-app")
 
 
 @dataclass

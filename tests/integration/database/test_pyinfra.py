@@ -63,8 +63,33 @@ def test_rotated_secret_gets_a_login_of_its_own_and_the_former_one_still_works(
     assert changes(done)[:-1] == changes(planned)
     told = f"login {second} gets the application's new password; {first} is locked when"
     assert told in done
+    assert "cannot ask" not in done
     operator.place.as_application("SELECT 1", user=second)
     old.as_application("SELECT 1")
+
+
+def test_rotated_password_that_the_database_lost_goes_back_to_the_login_of_the_nodes(
+    operator: Operator,
+) -> None:
+    operator.run("-y")
+    place, folder = operator.place, operator.node.server.files / "etc/message-app"
+    for user in (place.wanted.user, place.wanted.second):
+        if user == place.wanted.second:
+            operator.rotate_application_secret()
+            operator.run("-y")
+        folder.mkdir(parents=True, exist_ok=True)
+        config = f"user = {user}\npassword = {place.password}\n"
+        (folder / "message-app.conf").write_text(config)
+        (folder / "listeners").write_text(f"login {user}\n")
+        place.server.ask(f"ALTER ROLE {user} PASSWORD 'drifted'")
+        done = operator.run("-y", *LOUD).stdout
+        assert f"Set the password of the user {user}" in changes(done)
+        assert "it gets back the one that app-1, app-2 have" in done
+        place.as_application("SELECT 1", user=user)
+    assert secrets_in(operator.said, operator) == []
+    assert not any(
+        place.password.encode() in line for line in operator.node.server.commands
+    )
 
 
 @BOTH

@@ -178,6 +178,28 @@ def test_secret_set_back_after_the_end_is_one_more_rotation(place: Place) -> Non
     assert logs_in(place, place.wanted.user)
 
 
+def test_password_changed_in_the_database_comes_back_to_the_login_that_nodes_have(
+    place: Place,
+) -> None:
+    for digit, user in (("1", place.wanted.user), ("2", place.wanted.second)):
+        if digit == "2":
+            place.used_by(app_1="1", app_2="1")
+            rotate(place)
+            deploy(place)
+        place.used_by(app_1=digit, app_2=digit)
+        place.nodes = replace(place.nodes, ready={"app-1": user, "app-2": user})
+        deploy(place)
+        if place.server.engine == POSTGRES:
+            place.server.ask(f"ALTER ROLE {user} PASSWORD 'drifted'")
+        else:
+            place.server.ask(f"SET PASSWORD FOR {user}@'%' = PASSWORD('drifted')")
+        assert not logs_in(place, user)
+        assert stage(place).refused == ()
+        assert deploy(place) == [f"Set the password of the user {user}"]
+        assert logs_in(place, user)
+        assert look(place) == ()
+
+
 def test_former_login_stays_while_a_node_cannot_be_asked(place: Place) -> None:
     before = rotate(place)
     deploy(place)
@@ -219,8 +241,28 @@ def test_user_of_somebody_else_is_not_taken_for_the_second_login(place: Place) -
         server.ask(f"GRANT SELECT ON mysql.* TO {second}@'%'")
     assert look(place) == ()
     rotate(place)
-    with pytest.raises(PortwayError, match=r"a user .*_2 that is not Portway's"):
+    with pytest.raises(PortwayError, match=r"a user .*_portway that is not Portway's"):
         look(place)
+
+
+def test_user_with_a_usual_name_is_never_taken_for_the_second_login(
+    place: Place,
+) -> None:
+    """However little it may do, and whatever it is a member of."""
+    user, server = f"{place.wanted.user}_2", place.server
+    if server.engine == POSTGRES:
+        server.ask(f"CREATE ROLE {user} LOGIN PASSWORD 'theirs'")
+        server.ask(f"GRANT {place.wanted.user} TO {user}")
+    else:
+        server.ask(f"CREATE USER {user}@'%' IDENTIFIED BY 'theirs'")
+    theirs = replace(place, password="theirs")
+    elsewhere = "postgres" if server.engine == POSTGRES else ""
+    for digit in ("2", "1"):
+        rotate(place)
+        assert not any(user in line for line in deploy(place))
+        place.used_by(app_1=digit)
+        assert not any(user in line for line in deploy(place))
+        theirs.connected(user, database=elsewhere).close()
 
 
 def test_what_either_login_makes_is_the_other_s_too(rds: RunningServer) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from portway.database.node_logins import NodeLoginFacts
+from portway.database.node_logins import NodeLogin, NodeLoginFacts
 from portway.model.build import build_cluster
 from portway.model.login import Login, both_logins
 from portway.model.releases import Release
@@ -17,7 +17,7 @@ from tests.unit.samples import clients, settings, stack
 
 RELEASE = Release("1.0.0", "https://artifacts.test/a", "a" * 64)
 ONE, TWO = both_logins(Login("application", SecretStr("secret")))
-FIRST, SECOND = frozenset({"application"}), frozenset({"application_2"})
+FIRST, SECOND = frozenset({"application"}), frozenset({"application_portway"})
 
 
 def rendered(login: Login) -> Application:
@@ -50,11 +50,19 @@ class Node:
         record.write_text(sums + listing)
 
     def logins(self) -> frozenset[str]:
+        return self.says("other").users
+
+    def says(self, password: str) -> NodeLogin:
+        """What it answers to a password, which is nobody's argument."""
         script = NodeLoginFacts().command(app="message-app", user="application")
         for top in ("/etc/", "/run/"):
             script = script.replace(top, f"{self.folder}{top}")
         said = subprocess.run(
-            ["sh", "-c", script], capture_output=True, text=True, check=True
+            ["sh", "-c", script],
+            input=f"{password}\n",
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert said.stderr == ""
         return NodeLoginFacts().process(said.stdout.splitlines())
@@ -113,3 +121,42 @@ def test_node_that_crashed_while_it_was_written_is_known_when_all_is_written(
     assert node.logins() >= FIRST
     node.has(rendered(TWO))
     assert node.logins() == SECOND
+
+
+def test_node_says_which_login_its_configuration_has_with_the_password(
+    node: Node,
+) -> None:
+    assert node.says("secret").ready is None
+    node.has(rendered(ONE))
+    assert node.says("secret").ready == "application"
+    node.started()
+    node.has(rendered(TWO), ".conf")
+    assert node.says("secret").ready == "application_portway"
+    node.has(rendered(TWO))
+    assert node.says("secret").ready == "application_portway"
+    assert node.says("other").ready is None
+
+
+@pytest.mark.parametrize("password", ["", "secre", "ecret", "s.cret", "-e", "\\"])
+def test_part_or_pattern_of_the_password_is_not_the_password(
+    node: Node, password: str
+) -> None:
+    node.has(rendered(ONE))
+    assert node.says(password) == NodeLogin(FIRST)
+
+
+@pytest.mark.parametrize("password", ["a  b$(id)`id`\\n'\"%s*[", "-f", "%d\\", "~ ~"])
+def test_password_may_be_anything_that_a_secret_may_have(
+    node: Node, password: str
+) -> None:
+    node.has(rendered(replace(TWO, password=SecretStr(password))))
+    assert node.says(password).ready == "application_portway"
+
+
+def test_password_with_another_user_of_an_earlier_secret_is_no_login(
+    node: Node,
+) -> None:
+    node.has(rendered(Login("former", SecretStr("secret"))))
+    conf = node.folder / "etc/message-app/message-app.conf"
+    conf.write_text(conf.read_text().replace("[application]", "[process]"))
+    assert node.says("secret").ready is None

@@ -22,7 +22,7 @@ from portway.database.state import (
 )
 from portway.errors import PortwayError
 
-ONE, TWO = "application", "application_2"
+ONE, TWO = "application", "application_portway"
 WANTED = WantedDatabase(POSTGRES, "main", "messages", ONE)
 IN_MYSQL = WantedDatabase(MYSQL, "main", "main", ONE)
 OPEN, LOCKED = FoundUser(), FoundUser(may_log_in=False)
@@ -30,17 +30,26 @@ WORKS = FoundUser(password_works=True)
 
 
 def now(one: FoundUser | None, two: FoundUser | None = None, **nodes: str) -> Rotation:
-    """How far it is; ``nodes`` use logins by digit, and "?" cannot be asked."""
+    """How far it is.
+
+    ``nodes`` use logins by digit, the last one with the secret's password if "!"
+    follows, and "?" cannot be asked.
+    """
     if two is not None:
         two = replace(two, roles=(ONE,), acts_as=ONE)
     users = {n: u for n, u in ((ONE, one), (TWO, two)) if u is not None}
     names = {"1": ONE, "2": TWO}
-    seen = {n: frozenset(map(names.get, d)) for n, d in nodes.items() if d != "?"}
+    seen = {
+        n: frozenset(names[digit] for digit in d.rstrip("!"))
+        for n, d in nodes.items()
+        if d != "?"
+    }
+    ready = {n: names[d[-2]] for n, d in nodes.items() if d.endswith("!")}
     unseen = tuple(name for name, digits in nodes.items() if digits == "?")
     found = FoundDatabase(
         "portway",
         users=users,
-        nodes=NodeLogins(seen, unseen),  # type: ignore[arg-type]
+        nodes=NodeLogins(seen, unseen, ready),
     )
     return rotation(Postgres(), WANTED, found)
 
@@ -91,9 +100,45 @@ def test_new_password_in_the_middle_goes_to_the_login_that_fewer_nodes_use(
     assert (begun.current, begun.refused) == (current, refused)
 
 
-def test_sessions_decide_where_nodes_do_not() -> None:
-    assert now(OPEN, replace(OPEN, sessions=3)).current == ONE
-    assert now(replace(OPEN, sessions=3), OPEN).current == TWO
+def test_sessions_that_come_and_go_change_no_choice() -> None:
+    for one, two in ((0, 0), (3, 0), (0, 3)):
+        users = replace(OPEN, sessions=one), replace(OPEN, sessions=two)
+        assert now(*users).current == TWO
+        assert now(*users, a="1", b="2").current == TWO
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "nodes", "current", "refused"),
+    [
+        (OPEN, None, {"a": "1!", "b": "1!"}, ONE, ()),
+        (OPEN, LOCKED, {"a": "1!", "b": "1!"}, ONE, ()),
+        (LOCKED, OPEN, {"a": "2!", "b": "2!"}, TWO, ()),
+        (LOCKED, LOCKED, {"a": "2!", "b": "2!"}, TWO, ()),
+        (OPEN, OPEN, {"a": "2!", "b": "2!"}, TWO, ()),
+        (OPEN, OPEN, {"a": "1!", "b": "1!", "c": "2"}, ONE, ()),
+        (OPEN, OPEN, {"a": "12!", "b": "2", "c": "2"}, TWO, ("b", "c")),
+        (OPEN, OPEN, {"a": "1!", "b": "2!", "c": "2!"}, TWO, ()),
+        (OPEN, OPEN, {"a": "1!", "b": "2!"}, ONE, ()),
+        (OPEN, LOCKED, {"a": "1!", "b": "?"}, ONE, ("b",)),
+    ],
+)
+def test_password_that_nodes_have_goes_back_to_the_login_that_they_have_it_with(
+    one: FoundUser,
+    two: FoundUser | None,
+    nodes: dict[str, str],
+    current: str,
+    refused: tuple[str, ...],
+) -> None:
+    begun = now(one, two, **nodes)
+    assert (begun.current, begun.has_password) == (current, False)
+    has = "1!" if current == ONE else "2!"
+    assert begun.restored == tuple(n for n in nodes if nodes[n].endswith(has))
+    assert begun.refused == refused
+
+
+def test_login_that_works_stays_whatever_nodes_have() -> None:
+    state = now(WORKS, OPEN, a="2!", b="2!")
+    assert (state.current, state.restored) == (ONE, ())
 
 
 @pytest.mark.parametrize(
@@ -163,15 +208,15 @@ def test_user_of_somebody_else_is_left_alone_until_its_name_is_needed() -> None:
 
 
 def test_second_name_that_mysql_does_not_take_is_refused_when_it_is_needed() -> None:
-    name = "a" * 31
+    name = "a" * 25
     wanted = replace(IN_MYSQL, user=name)
     assert rotation(MySql(MYSQL), wanted, FoundDatabase("portway")).current == name
     found = FoundDatabase("portway", users={name: OPEN})
-    with pytest.raises(PortwayError, match="up to 30 characters"):
+    with pytest.raises(PortwayError, match="up to 24 characters"):
         rotation(MySql(MYSQL), wanted, found)
     for dialect in (MySql(MARIADB), Postgres()):
         mine = replace(wanted, engine=getattr(dialect, "engine", POSTGRES))
-        assert rotation(dialect, mine, found).current == f"{name}_2"
+        assert rotation(dialect, mine, found).current == f"{name}_portway"
 
 
 @pytest.mark.parametrize("engine", [MYSQL, MARIADB])
