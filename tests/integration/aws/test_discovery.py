@@ -1,5 +1,7 @@
 """Reading a stack: what is found, in how many calls, and what is waited for."""
 
+from datetime import timedelta
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -39,17 +41,25 @@ def test_everything_in_a_new_stack_is_found(
 
 
 def test_a_small_stack_is_read_in_five_calls(
-    stack: Account, discover: Discovery
+    stack: Account, discover: Discovery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    discover()
-
-    assert sorted(stack.aws.calls) == [
+    """One more if it was changed lately: when that ended."""
+    calls = [
         "autoscaling:DescribeAutoScalingGroups",
         "cloudformation:DescribeStacks",
         "ec2:DescribeAddresses",
         "ec2:DescribeInstances",
         "rds:DescribeDBInstances",
     ]
+    discover()
+    assert sorted(stack.aws.calls) == sorted(
+        [*calls, "cloudformation:DescribeStackEvents"]
+    )
+
+    stack.aws.forget()
+    monkeypatch.setattr("portway.aws.reading.LATELY", timedelta())
+    discover()
+    assert sorted(stack.aws.calls) == calls
 
 
 def test_nodes_are_as_ec2_describes_them(stack: Account, discover: Discovery) -> None:

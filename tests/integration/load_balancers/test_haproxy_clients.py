@@ -191,6 +191,8 @@ def test_metrics_name_the_client_that_nobody_serves(site: Site) -> None:
     assert site.talk(PLAIN, b"hello")
     assert site.talk(LISTED, b"hello", OUTSIDE) == b""
     assert site.line(NOWHERE)["end"] == "SC"
+    for name in (PLAIN, LISTED):  # what is counted when a connection ends, is
+        site.line(name)
     with socket.create_connection(("127.0.0.1", site.stats), 5, (INSIDE, 0)) as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         text = b"".join(iter(lambda: client.recv(65536), b"")).decode()
