@@ -90,6 +90,14 @@ def test_the_other_load_balancer_may_be_the_first_to_get_one(
     assert second["lb-2"] == first["lb-2"]
     assert second["lb-1"] != first["lb-1"]
 
+    lost(InstanceIds=[second["lb-2"]])
+    account.update(LoadBalancersAs="groups")
+
+    third = load_balancers(discover)
+    assert list(third) == ["lb-1", "lb-2"], "the one that serves is left alone"
+    assert third["lb-1"] == second["lb-1"]
+    assert third["lb-2"] != second["lb-2"]
+
 
 @pytest.mark.parametrize("kind", AddressKind)
 def test_a_stack_of_instances_gets_groups_one_load_balancer_at_a_time(
