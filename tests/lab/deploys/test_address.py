@@ -109,9 +109,10 @@ def test_address_is_at_the_master_and_everyone_says_so(settled: System) -> None:
 def test_transfer_holds_over_deploys_and_reboots_until_it_is_handed_back(
     healed: System,
 ) -> None:
+    wait_until(lambda: at(healed, "lb-1"), 90, "the address at the master")
     with idle_connection(healed, 9001):
         text = transfer(healed, "--data", "transfer_to=lb-2")
-    assert "lb-1 still has 1 stream, which may carry messages for a time" in text
+    assert "lb-1 still has 1 stream, which may carry messages for a time" in text, text
     assert at(healed, "lb-2")
     assert told(healed, "lb-2")["reaction"] < REACTION
     again = healed.deploy("-y", "--data", "transfer_to=lb-2", what="transfer")
