@@ -72,8 +72,8 @@ def without_peer(cluster: Cluster) -> tuple[str, ...]:
     """That a load balancer is alone, if it is."""
     return tuple(
         f"{lb.name} is the only load balancer: nothing takes over when it fails, and "
-        "its keepalived and its address mover are as they were; launch another, and "
-        "run this again"
+        "changes of keepalived and of the address mover wait for the other one; launch "
+        "it, and run this again"
         for lb in cluster.load_balancers
         if lb.peer is None
     )

@@ -10,8 +10,9 @@ from portway.errors import PortwayError
 
 TIMES = ("launched_at", "started_at")
 """The fields of a node that JSON has as text."""
-GRANTED_WITHIN = timedelta(seconds=120)
 LISTS = ("nodes", "operator_networks", "names")
+GRANTED_WITHIN = timedelta(seconds=120)
+"""After a change of the stack, when the rights that it grants must be in force."""
 
 
 class Role(StrEnum):

@@ -62,7 +62,7 @@ def test_an_update_of_the_stack_meets_no_lost_instance(
     assert load_balancers(discover) == before
 
 
-def test_an_update_of_the_stack_replaces_no_load_balancer(template: Resource) -> None:
+def test_no_update_policy_replaces_load_balancers(template: Resource) -> None:
     """It would not wait for a run between the first and the second."""
     for name in of_type(template, "AWS::AutoScaling::AutoScalingGroup"):
         assert "UpdatePolicy" not in template["Resources"][name]
