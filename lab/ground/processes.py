@@ -39,9 +39,9 @@ def cgroup(lab: Lab, thing: str = "") -> Path:
     return _unified_hierarchy() / _TOP / lab.name / thing
 
 
-def image_cgroup() -> Path:
+def image_cgroup(image: str) -> Path:
     """The cgroup of whoever builds an image; its name cannot be a lab's."""
-    return _unified_hierarchy() / _TOP / "image.build"
+    return _unified_hierarchy() / _TOP / f"image.{image}"
 
 
 def in_cgroup(group: Path) -> list[int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from lab.artifactory import releases
 from lab.aws import process, stack
@@ -37,9 +38,8 @@ def up(  # noqa: PLR0913 - what a lab can be asked to be
     with alone(lab):
         lab.directory.mkdir(parents=True, exist_ok=True)
         chosen = _remember_suite(lab, suite)
-        database_image = image.ensure(chosen, *image.DATABASE_SERVERS)
+        disk_image, database_image = _images(chosen)
         images = {records.DATABASE_ROLE: database_image}
-        disk_image = image.ensure(chosen)
         with step("network and AWS"):
             wiring.make(lab)
             process.start(lab)
@@ -68,6 +68,15 @@ def _remember_suite(lab: Lab, suite: str | None) -> str:
     chosen = suite or (file.read_text().strip() if file.exists() else image.SUITES[0])
     write_whole(file, chosen + "\n")
     return chosen
+
+
+def _images(suite: str) -> tuple[Path, Path]:
+    """What nodes and the database start from, which stands for RDS in every suite."""
+    with ThreadPoolExecutor() as pool:
+        nodes = pool.submit(image.ensure, suite)
+        servers = image.DATABASE_SERVERS
+        stored = pool.submit(image.ensure, image.SUITES[0], *servers)
+        return nodes.result(), stored.result()
 
 
 def _reconcile(

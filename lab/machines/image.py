@@ -87,7 +87,7 @@ def ensure(suite: str, *more: str) -> Path:
     wanted = recipe(suite, *more)
     image = cache_directory() / f"{suite}-{wanted.digest()}"
     if not image.is_dir():
-        with _locked(cache_directory()):
+        with _locked(image):
             if not image.is_dir():
                 _build(wanted, image)
     _last_use(image).touch()
@@ -95,9 +95,9 @@ def ensure(suite: str, *more: str) -> Path:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "lock").open("w") as lock:
+def _locked(image: Path) -> Iterator[None]:
+    image.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(image, "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -109,30 +109,32 @@ def _locked(directory: Path) -> Iterator[None]:
 def _build(wanted: Recipe, image: Path) -> None:
     """Build beside the final place, so that a half-built image is never used."""
     # A build that was killed leaves its scratch and its processes behind.
-    processes.kill(processes.image_cgroup())
-    for left_over in image.parent.glob(".building-*"):
+    group = processes.image_cgroup(image.name)
+    processes.kill(group)
+    building = f".building-{image.name}-"
+    for left_over in image.parent.glob(f"{building}*"):
         mounts.remove_tree(left_over)
-    scratch = Path(tempfile.mkdtemp(prefix=".building-", dir=image.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=building, dir=image.parent))
     root = scratch / "root"
     script = scratch / "customize-image.sh"
     script.write_text(wanted.customize)
-    log = image.parent / f"{wanted.suite}-build.log"
+    log = _beside(image, "log")
     log.unlink(missing_ok=True)
     command = _mmdebstrap(wanted, root, script)
     with progress.step(
-        f"building the image for Debian {wanted.suite} (once per recipe)",
+        f"building the image {image.name} (once per recipe)",
         lambda: _last_line(log),
     ):
         try:
             process = shell.start(
                 command,
                 log,
-                cgroup=processes.image_cgroup(),
+                cgroup=group,
                 env={**os.environ, "TMPDIR": str(scratch)},
             )
             status = process.wait()
         finally:
-            processes.kill(processes.image_cgroup())
+            processes.kill(group)
         if status != 0:
             raise LabError(f"the image could not be built: see {log}")
         root.chmod(0o755)
@@ -141,9 +143,13 @@ def _build(wanted: Recipe, image: Path) -> None:
     _prune(image)
 
 
+def _beside(image: Path, kind: str) -> Path:
+    return image.with_name(f"{image.name}.{kind}")
+
+
 def _last_use(image: Path) -> Path:
     """A file whose time says when the image was last asked for."""
-    return image.with_name(f"{image.name}.used")
+    return _beside(image, "used")
 
 
 def _prune(newest: Path) -> None:
@@ -155,7 +161,8 @@ def _prune(newest: Path) -> None:
         old = time.time() - stamp.stat().st_mtime > KEEP_DAYS * 86400
         if old and image != newest and str(image) not in in_use:
             mounts.remove_tree(image)
-            stamp.unlink()
+            for kind in ("log", "lock", "used"):
+                _beside(image, kind).unlink(missing_ok=True)
 
 
 def _mmdebstrap(wanted: Recipe, root: Path, script: Path) -> list[str | Path]:

@@ -105,6 +105,8 @@ def reload_keeps_drains(system: System) -> None:
     finally:
         system.node(node, SET.format(drain.replace("drain", "ready")))
     assert changes(system.deploy()) == 0
+    # Clients of an ordered backend go back only to a node that was up for a while.
+    wait_until(lambda: system.ask(9003).startswith("app-1 "), 15, "app-1 is preferred")
 
 
 def reloads(system: System, node: str) -> dict[str, int]:
