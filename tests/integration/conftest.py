@@ -1,5 +1,6 @@
 """A stack created from the project's own template, in moto, for every test anew."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,12 @@ def aws(server: AwsServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsServe
     server.forget()
 
 
+@functools.cache
+def _client(url: str, service: str) -> Any:
+    """One for all tests: it takes longer to make than most calls."""
+    return boto3.client(service, REGION, endpoint_url=url)
+
+
 @dataclass(frozen=True)
 class Account:
     """The account that the stack stands in, and ways to change it."""
@@ -86,7 +93,7 @@ class Account:
     aws: AwsServer
 
     def client(self, service: str) -> Any:
-        return boto3.client(service, region_name=REGION)
+        return _client(self.aws.url, service)
 
     def create(self, *, template: str = "", **parameters: str) -> None:
         """Create the stack, from another text of the template if one is given."""

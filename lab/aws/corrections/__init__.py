@@ -7,7 +7,7 @@ else. A correction is a function whose docstring says what moto does.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lab.aws.corrections import addresses, cloudformation, conditions, network
+from lab.aws.corrections import addresses, cloudformation, conditions, network, speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,9 @@ class Correction:
 
 
 CORRECTIONS = (
+    Correction(speed.templates_are_read_by_libyaml),
+    Correction(speed.keys_share_a_number),
+    Correction(speed.no_images_are_listed),
     Correction(cloudformation.secrets_can_be_in_a_stack),
     Correction(cloudformation.database_versions_are_recent),
     Correction(cloudformation.instances_keep_their_properties),

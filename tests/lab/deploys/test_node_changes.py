@@ -56,7 +56,7 @@ def streams(
     """Streams held open, each with the node that HAProxy gave it to."""
     with ExitStack() as stack:
         found: list[tuple[Callable[[], int], str]] = []
-        known: set[str] = set()
+        known = set(sessions(system))
         for _ in range(count):
             last = stack.enter_context(stream(system, 9001))
             lines = sessions(system)

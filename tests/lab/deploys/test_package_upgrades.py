@@ -118,10 +118,18 @@ def test_needrestart_restarts_nothing_that_carries_streams(settled: System) -> N
         assert f"systemctl restart {unit}.service" in said[node], said[node]
         assert (process(settled, node, unit) == running[node, unit]) is stays
     assert moves(settled, began) == []
-    # A reload is enough for HAProxy to use the new library.
-    due = settled.node(holder, "systemctl reload haproxy && needrestart -b -l").stdout
-    assert "keepalived.service" in due
-    assert "haproxy.service" not in due
+    # A reload is enough for HAProxy to use the new library, once its old process ended.
+    settled.node(holder, "systemctl reload haproxy")
+    wait_until(
+        lambda: "haproxy.service" not in restarts_due(settled, holder),
+        15,
+        "HAProxy uses the new library",
+    )
+    assert "keepalived.service" in restarts_due(settled, holder)
+
+
+def restarts_due(system: System, node: str) -> str:
+    return system.node(node, "needrestart -b -l").stdout
 
 
 def test_application_is_restarted_in_turn_once_its_record_is_gone(
