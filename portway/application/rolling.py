@@ -23,7 +23,7 @@ from portway.contract.release_requests import Remove, Request, Switch, to_json
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
 from portway.model.listeners import Listener
-from portway.ops.operations import journal, write_script
+from portway.ops.operations import contents, journal, write_script
 from portway.ops.remote import ask, run
 from portway.render.application import Application, fetch_request
 
@@ -81,8 +81,8 @@ def _bring_up(host: Host, cluster: Cluster, wanted: Application, todo: Pending) 
         run(host, f"cat >>{record}", todo.record)
     if todo.reload:
         run(host, keep_script(wanted))
-    for file in todo.files:
-        run(host, write_script(file), file.content)
+    if todo.files:
+        run(host, write_script(*todo.files), contents(todo.files))
     if todo.fetch:
         _install(host, fetch_request(wanted))
     if todo.switch:

@@ -9,7 +9,6 @@ quoted, and none begins with a dash.
 import shlex
 from collections.abc import Iterable
 from dataclasses import asdict
-from pathlib import PurePosixPath
 
 from pyinfra import host, logger, state
 
@@ -50,9 +49,10 @@ def write_files(files: tuple[ManagedFile, ...], wanted: WantedNode) -> Commands:
     differing = [file for file in files if file_differs(file, found)]
     if not differing:
         host.noop("all files are up to date")
+        return
     for file in differing:
         show_difference(file)
-        yield from change(write_script(file), stdin=file.content)
+    yield from change(write_script(*differing), stdin=contents(differing))
 
 
 @operation
@@ -73,42 +73,62 @@ def removal_script(files: Iterable[str], folders: Iterable[str]) -> str:
     )
 
 
-def write_script(file: ManagedFile) -> str:
-    """A script that reads the content and renames it into place if it is good.
+def write_script(*files: ManagedFile) -> str:
+    """A script that reads contents and renames each into place if it is good.
 
-    It checks the hash because a connection that breaks looks like the end of the
-    content, and half a file can be valid.
+    They come one after the other on standard input, see ``contents``. Each is checked
+    by its hash because a connection that breaks looks like the end of the content, and
+    half a file can be valid.
     """
-    path = PurePosixPath(file.path)
-    target, folder = shlex.quote(file.path), shlex.quote(str(path.parent))
-    new = f".{path.name}.portway-"
-    old = shlex.quote(f"{new}*")
-    check = f'{shlex.join(file.validate)} "$new"' if file.validate else ":"
-
-    def refuse(reason: str) -> str:
-        return f"{{ echo {target}: {shlex.quote(reason)} >&2; exit 1; }}"
-
-    kept = "the old file is unchanged"
-    return "\n".join(
-        (
-            f"install -d -m 755 {folder} && umask 077 || exit 1",
-            f"[ ! -d {target} ] || [ -L {target} ] || "
-            + refuse("is a directory; look at it, remove it and run again"),
-            # Left behind by killed runs: no write takes an hour.
-            f"find {folder}/ -maxdepth 1 -name {old} -mmin +60 -delete",
-            f"new=$(mktemp {folder}/{shlex.quote(new)}XXXXXX) || exit 1",
-            "trap 'rm -f \"$new\"' EXIT",
-            'cat >"$new" || ' + refuse(f"could not be written; {kept}"),
-            f'[ "$(sha256sum <"$new" | cut -d" " -f1)" = {file.sha256} ] || '
-            + refuse(f"arrived incomplete; {kept}; run again"),
-            f'chown {file.owner}:{file.group} "$new" && chmod {file.mode} "$new" || '
-            + refuse(f"owner or mode could not be set; {kept}"),
-            f"{check} >&2 || "
-            + refuse(f"the program that reads it rejects it; {kept}"),
-            f'sync "$new" && mv -fT "$new" {target} || '
-            + refuse(f"could not be put in place; {kept}"),
+    lines = [
+        shlex.join(
+            (
+                "put",
+                file.path,
+                str(len(file.content.encode())),
+                file.sha256,
+                f"{file.owner}:{file.group}",
+                file.mode,
+                *(file.validate or (":",)),
+            )
         )
-    )
+        for file in files
+    ]
+    return "\n".join((_PUT.strip(), *lines))
+
+
+def contents(files: Iterable[ManagedFile]) -> str:
+    """What the script for these files reads."""
+    return "".join(file.content for file in files)
+
+
+_PUT = r"""
+umask 077
+trap 'rm -f "$new"' EXIT
+refuse() { echo "$target: $1" >&2; exit 1; }
+put() {
+    target=$1 bytes=$2 sha256=$3 owner=$4 mode=$5
+    shift 5
+    folder=${target%/*} kept="the old file is unchanged"
+    if [ "$folder" != "$last" ]; then
+        install -d -m 755 "$folder" || exit 1
+        # Left behind by killed runs: no write takes an hour.
+        find "$folder/" -maxdepth 1 -name '.*.portway-*' -mmin +60 -delete
+        last=$folder
+    fi
+    [ ! -d "$target" ] || [ -L "$target" ] ||
+        refuse "is a directory; look at it, remove it and run again"
+    new=$(mktemp "$folder/.${target##*/}.portway-XXXXXX") || exit 1
+    head -c "$bytes" >"$new" || refuse "could not be written; $kept"
+    echo "$sha256  $new" | sha256sum --check --status ||
+        refuse "arrived incomplete; $kept; run again"
+    chown "$owner" "$new" && chmod "$mode" "$new" ||
+        refuse "owner or mode could not be set; $kept"
+    "$@" "$new" >&2 || refuse "the program that reads it rejects it; $kept"
+    sync "$new" && mv -fT "$new" "$target" ||
+        refuse "could not be put in place; $kept"
+}
+"""
 
 
 def show_difference(file: ManagedFile) -> None:

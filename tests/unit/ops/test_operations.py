@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from portway.ops.operations import write_script
+from portway.ops.operations import contents, write_script
 from portway.render.files import ManagedFile
 
 OLD, NEW = "old\n", "new first line\nnew second line\n"
@@ -29,9 +29,9 @@ def managed(
     )
 
 
-def run(file: ManagedFile, stdin: str = NEW) -> subprocess.CompletedProcess[str]:
+def run(*files: ManagedFile, stdin: str = NEW) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["/bin/sh", "-c", write_script(file)],
+        ["/bin/sh", "-c", write_script(*files)],
         input=stdin,
         capture_output=True,
         text=True,
@@ -109,12 +109,7 @@ def test_killed_while_writing_leaves_the_old_file_and_the_next_run_mends(
     assert process.stdin
     process.stdin.write(NEW[:10])
     process.stdin.flush()
-
-    def written() -> bool:
-        new = [target.with_name(name) for name in leftovers(target)]
-        return any(path.stat().st_size >= 10 for path in new)
-
-    while not written():
+    while not leftovers(target):
         assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.stdin.close()
@@ -126,6 +121,29 @@ def test_killed_while_writing_leaves_the_old_file_and_the_next_run_mends(
     os.utime(target.with_name(left), (0, 0))
     assert run(file).returncode == 0
     assert leftovers(target) == []
+
+
+def test_several_files_arrive_in_one_stream(target: Path, tmp_path: Path) -> None:
+    files = (
+        managed(target),
+        replace(managed(tmp_path / "new" / "empty"), content=""),
+        replace(managed(tmp_path / "new" / "ümlaut"), content="zwölf\n"),
+    )
+    assert run(*files, stdin=contents(files)).returncode == 0
+    for file in files:
+        assert Path(file.path).read_text() == file.content
+    assert leftovers(target) == []
+
+
+def test_refused_file_leaves_those_after_it_as_they_are(target: Path) -> None:
+    later = target.with_name("later.conf")
+    later.write_text(OLD)
+    files = (managed(target), managed(later, ("false",)), managed(target))
+    earlier = replace(files[0], path=str(target.with_name("earlier.conf")))
+    result = run(earlier, *files[1:], stdin=contents(files))
+    assert f"{later}: the program that reads it rejects it" in result.stderr
+    assert Path(earlier.path).read_text() == NEW
+    assert (later.read_text(), target.read_text()) == (OLD, OLD)
 
 
 def test_two_runs_at_once_never_mix_their_contents(target: Path) -> None:
