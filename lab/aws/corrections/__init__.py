@@ -7,7 +7,14 @@ else. A correction is a function whose docstring says what moto does.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lab.aws.corrections import addresses, cloudformation, conditions, network, speed
+from lab.aws.corrections import (
+    addresses,
+    cloudformation,
+    conditions,
+    deletion,
+    network,
+    speed,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,9 @@ CORRECTIONS = (
     Correction(cloudformation.no_value_leaves_lists),
     Correction(cloudformation.parameters_are_seen_in_texts),
     Correction(conditions.updates_follow_conditions),
+    Correction(deletion.route_tables_leave_with_their_stack),
+    Correction(deletion.endpoints_leave_with_their_stack),
+    Correction(deletion.elastic_ips_outlive_their_stack),
     Correction(addresses.elastic_ip_leaves_its_old_interface),
     Correction(addresses.elastic_ip_goes_to_the_only_interface),
     Correction(addresses.private_address_has_one_interface),
@@ -54,6 +64,7 @@ CORRECTIONS = (
     Correction(network.instances_follow_their_subnet, hosts_only=True),
     Correction(network.subnets_get_their_route_table, hosts_only=True),
     Correction(network.databases_have_an_interface, hosts_only=True),
+    Correction(deletion.deleted_databases_have_no_interface, hosts_only=True),
 )
 """In the order in which they are applied: later ones wrap what earlier ones did."""
 

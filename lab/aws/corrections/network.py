@@ -110,3 +110,13 @@ def _place_database(backend: Any, database: Any) -> None:
     )
     eni.requester_managed = True
     eni.status = "in-use"
+
+
+def remove_database(backend: Any, identifier: str) -> None:
+    """Take a database's interface out of the VPC."""
+    for eni in list(backend.enis.values()):
+        tags = {tag["key"]: tag["value"] for tag in eni.get_tags()}
+        if tags.get(DATABASE_TAG) == identifier:
+            backend.enis.pop(eni.id)
+            for item in eni.private_ip_addresses:
+                eni.subnet.del_subnet_ip(item["PrivateIpAddress"])

@@ -1,0 +1,63 @@
+"""What becomes of a stack's resources when the stack, or one of them, is deleted."""
+
+from typing import Any
+
+from moto.cloudformation.parsing import ResourceMap
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.route_tables import RouteTable
+from moto.ec2.models.vpcs import VPCEndPoint
+from moto.rds.models import RDSBackend
+
+from lab.aws.corrections.network import remove_database
+
+_map: Any = ResourceMap
+_rds: Any = RDSBackend
+
+
+def route_tables_leave_with_their_stack() -> None:
+    """Moto's CloudFormation keeps a stack's route tables, and so the VPC as well."""
+
+    def delete(_: Any, name: str, __: Any, account: str, region: str) -> None:
+        backend = ec2_backends[account][region]
+        # AWS deletes the associations first; moto does not delete them either.
+        backend.get_route_table(name)._associations.clear()
+        backend.delete_route_table(name)
+
+    model: Any = RouteTable
+    model.delete_from_cloudformation_json = classmethod(delete)
+
+
+def endpoints_leave_with_their_stack() -> None:
+    """Moto's CloudFormation keeps a stack's VPC endpoints and their interfaces."""
+
+    def delete(_: Any, name: str, __: Any, account: str, region: str) -> None:
+        ec2_backends[account][region].delete_vpc_endpoints([name])
+
+    model: Any = VPCEndPoint
+    model.delete_from_cloudformation_json = classmethod(delete)
+
+
+def elastic_ips_outlive_their_stack() -> None:
+    """Moto knows the policy Retain, but not RetainExceptOnCreate."""
+    original = _map.delete
+
+    def delete(self: Any) -> None:
+        for resource in self._resource_json_map.values():
+            if resource.get("DeletionPolicy") == "RetainExceptOnCreate":
+                resource["DeletionPolicy"] = "Retain"
+        original(self)
+
+    _map.delete = delete
+
+
+def deleted_databases_have_no_interface() -> None:
+    """Moto does not know the interface that was made for a database."""
+    original = _rds.delete_db_instance
+
+    def delete(self: Any, db_instance_identifier: str, *args: Any, **kw: Any) -> Any:
+        database = original(self, db_instance_identifier, *args, **kw)
+        backend = ec2_backends[self.account_id][self.region_name]
+        remove_database(backend, db_instance_identifier)
+        return database
+
+    _rds.delete_db_instance = delete
