@@ -17,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lab.aws import address as addresses
+from lab.aws import groups, present
 from lab.aws.address import Address
 from lab.errors import LabError
 from lab.plan import facts
@@ -94,7 +95,7 @@ def ensure(
     """Create the stack, or update it where it differs; returns what was done."""
     formation = client("cloudformation")
     template = TEMPLATE.read_text()
-    present = _describe(formation)
+    before = _describe(formation)
     wanted = {
         "OperatorCidr": f"{facts.OPERATOR_STATION.address}/32",
         "ZoneA": f"{facts.REGION}a",
@@ -102,10 +103,10 @@ def ensure(
     }
     if application_nodes is not None:
         wanted["ApplicationNodes"] = str(application_nodes)
-    if present is None or load_balancers_as:
+    if before is None or load_balancers_as:
         wanted["LoadBalancersAs"] = load_balancers_as or "groups"
     done = "unchanged"
-    if present is None:
+    if before is None:
         if engine not in (None, DEFAULT_ENGINE):
             wanted["DatabaseEngine"] = engine
         wanted |= addresses.parameters(address_kind or addresses.KINDS[0])
@@ -126,9 +127,9 @@ def ensure(
     return "updated" if done == "unchanged" else done
 
 
-def _refuse_another(key: str, wanted: str | None, present: dict[str, str]) -> None:
+def _refuse_another(key: str, wanted: str | None, before: dict[str, str]) -> None:
     """Refuse what AWS could change, but the lab's moto and hosts cannot follow."""
-    kept = present.get(key, _KEPT[key])
+    kept = before.get(key, _KEPT[key])
     if wanted not in (None, kept):
         raise LabError(
             f"the lab's stack has {key}={kept} and keeps it, so it cannot become "
@@ -148,8 +149,8 @@ def _choose_address() -> str:
 
 
 def _parameters(formation: Any) -> dict[str, str]:
-    present = _describe(formation) or {"Parameters": []}
-    return {p["ParameterKey"]: p["ParameterValue"] for p in present["Parameters"]}
+    described = _describe(formation) or {"Parameters": []}
+    return {p["ParameterKey"]: p["ParameterValue"] for p in described["Parameters"]}
 
 
 def _carry_out(action: Any, template: str, parameters: dict[str, str]) -> None:
@@ -162,14 +163,15 @@ def _carry_out(action: Any, template: str, parameters: dict[str, str]) -> None:
             for key, value in parameters.items()
         ],
     )
-    present = _describe(client("cloudformation"))
-    if present is None or not present["StackStatus"].endswith("_COMPLETE"):
+    done = _describe(client("cloudformation"))
+    if done is None or not done["StackStatus"].endswith("_COMPLETE"):
         raise LabError(
-            f"the stack was not created or updated: {present}; see the lab's aws.log"
+            f"the stack was not created or updated: {done}; see the lab's aws.log"
         )
 
 
 def _describe(formation: Any) -> dict[str, Any] | None:
+    """The stack that the lab makes itself."""
     try:
         stacks = formation.describe_stacks(StackName=facts.STACK)["Stacks"]
     except ClientError as error:
@@ -179,11 +181,24 @@ def _describe(formation: Any) -> dict[str, Any] | None:
     return dict(stacks[0])
 
 
+def names() -> tuple[str, ...]:
+    """The stacks that are there; the machines of the first are the lab's hosts."""
+    return tuple(described["StackName"] for described in _present())
+
+
+def name() -> str | None:
+    """The stack whose machines are the lab's hosts, whoever created it."""
+    return next(iter(names()), None)
+
+
 def outputs() -> dict[str, str]:
-    """The stack's outputs; none if there is no stack."""
-    present = _describe(client("cloudformation"))
-    listed = present.get("Outputs", []) if present else []
-    return {output["OutputKey"]: output["OutputValue"] for output in listed}
+    """The outputs of that stack; none if there is no stack."""
+    return next(map(present.outputs, _present()), {})
+
+
+def _present() -> tuple[present.Described, ...]:
+    pages = client("cloudformation").get_paginator("describe_stacks").paginate()
+    return present.stacks(stack for page in pages for stack in page["Stacks"])
 
 
 def grant() -> None:
@@ -245,14 +260,19 @@ def _machine(tags: dict[str, str]) -> str:
 def machines() -> tuple[Machine, ...]:
     """Everything of the stack that is a machine, by name."""
     ec2 = client("ec2")
+    instances = list(_instances(ec2, ["pending", "running", "stopping", "stopped"]))
+    identifier = outputs().get("DatabaseIdentifier", "")
+    filters = [{"Name": f"tag:{facts.DATABASE_TAG}", "Values": [identifier or "-"]}]
+    interfaces = ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
+    # Last, for the stack may have been created meanwhile.
     subnets = {
         subnet["SubnetId"]: subnet["CidrBlock"]
         for page in ec2.get_paginator("describe_subnets").paginate()
         for subnet in page["Subnets"]
     }
     found = [
-        *_instance_machines(ec2, subnets),
-        *_database_machines(ec2, subnets),
+        *(_instance_machine(instance, subnets) for instance in instances),
+        *_database_machines(identifier, interfaces, subnets),
     ]
     names = [machine.node for machine in found]
     if twice := {name for name in names if names.count(name) > 1}:
@@ -260,33 +280,30 @@ def machines() -> tuple[Machine, ...]:
     return tuple(sorted(found, key=lambda machine: machine.node))
 
 
-def _instance_machines(ec2: Any, subnets: dict[str, str]) -> Iterator[Machine]:
-    states = ["pending", "running", "stopping", "stopped"]
-    for instance in _instances(ec2, states):
-        tags = _tags(instance)
-        interface = instance["NetworkInterfaces"][0]
-        yield Machine(
-            node=_machine(tags) or instance["InstanceId"],
-            role=tags.get("portway:role", ""),
-            id=instance["InstanceId"],
-            interface_id=interface["NetworkInterfaceId"],
-            mac=interface["MacAddress"],
-            address=instance["PrivateIpAddress"],
-            subnet=subnets[instance["SubnetId"]],
-            on=instance["State"]["Name"] in ("pending", "running"),
-        )
+def _instance_machine(instance: dict[str, Any], subnets: dict[str, str]) -> Machine:
+    tags = _tags(instance)
+    interface = instance["NetworkInterfaces"][0]
+    return Machine(
+        node=_machine(tags) or instance["InstanceId"],
+        role=tags.get("portway:role", ""),
+        id=instance["InstanceId"],
+        interface_id=interface["NetworkInterfaceId"],
+        mac=interface["MacAddress"],
+        address=instance["PrivateIpAddress"],
+        subnet=subnets[instance["SubnetId"]],
+        on=instance["State"]["Name"] in ("pending", "running"),
+    )
 
 
-def _database_machines(ec2: Any, subnets: dict[str, str]) -> Iterator[Machine]:
+def _database_machines(
+    identifier: str, interfaces: list[dict[str, Any]], subnets: dict[str, str]
+) -> Iterator[Machine]:
     """RDS shows no machine, but the network interface that it made for one."""
-    identifier = outputs().get("DatabaseIdentifier")
-    filters = [{"Name": f"tag:{facts.DATABASE_TAG}", "Values": [identifier or "-"]}]
-    interfaces = ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
     for number, interface in enumerate(interfaces, start=1):
         yield Machine(
             node=f"db-{number}",
             role=DATABASE_ROLE,
-            id=str(identifier),
+            id=identifier,
             interface_id=interface["NetworkInterfaceId"],
             mac=interface["MacAddress"],
             address=interface["PrivateIpAddress"],
@@ -317,10 +334,16 @@ def address() -> Address | None:
     return addresses.read(client("ec2"), outputs())
 
 
+def keep_groups() -> None:
+    """Have auto scaling groups replace what they lost, as AWS does by itself."""
+    groups.keep(client("autoscaling"), client("ec2"))
+
+
 def _instances(ec2: Any, states: list[str]) -> Iterator[dict[str, Any]]:
+    # An empty value is no stack's name.
     pages = ec2.get_paginator("describe_instances").paginate(
         Filters=[
-            {"Name": "tag:portway:stack", "Values": [facts.STACK]},
+            {"Name": "tag:portway:stack", "Values": [name() or ""]},
             {"Name": "instance-state-name", "Values": states},
         ]
     )

@@ -12,7 +12,7 @@ REGION = "us-east-1"
 ACCOUNT = "123456789012"
 
 STACK = "portway"
-"""The name of the stack in the lab's AWS."""
+"""The name of the stack that the lab makes itself; somebody else's can have another."""
 
 API_PORT = 443
 """Plain HTTP on the port AWS has, so that egress rules mean what they mean there."""

@@ -6,6 +6,7 @@ kernel.
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from lab.plan.files import write_whole
@@ -55,4 +56,5 @@ def hosts(lab: Lab) -> tuple[Host, ...]:
 
 def _read(lab: Lab) -> Iterator[Host]:
     for path in lab.hosts.glob(f"*/{RECORD}"):
-        yield Host(**json.loads(path.read_text()))
+        with suppress(FileNotFoundError):  # removed while we looked
+            yield Host(**json.loads(path.read_text()))
