@@ -1,4 +1,4 @@
-"""``python -m lab up``, ``down``, ``status`` and ``demo``."""
+"""``python -m lab up``, ``follow``, ``down``, ``status`` and ``demo``."""
 
 import argparse
 import json
@@ -33,6 +33,16 @@ def add_to(add: Callable[..., argparse.ArgumentParser]) -> None:
         help="what launches the load balancers: groups when the stack is created, and "
         "later what it was",
     )
+    up.add_argument(
+        "--no-stack",
+        action="store_true",
+        help="all but the stack, which somebody creates with CloudFormation",
+    )
+    add(
+        "follow",
+        _follow,
+        "give machines hosts as AWS launches and terminates them, until down",
+    )
     add("demo", _demo, "show the main job: a stack, one command, and real traffic")
     add("down", _down, "remove the lab and everything of it but the disk images")
     status = add("status", _status, "show what is there")
@@ -50,8 +60,16 @@ def _up(lab: Lab, options: argparse.Namespace) -> None:
         options.database,
         options.address_kind,
         load_balancers_as=options.load_balancers_as,
+        no_stack=options.no_stack,
     )
     print(status.table(status.read(lab)), end="")
+
+
+def _follow(lab: Lab, options: argparse.Namespace) -> None:
+    from lab.lifecycle.follow import follow
+
+    del options
+    follow(lab)
 
 
 def _down(lab: Lab, options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""One up or down of a lab at a time."""
+"""One up, down or look of a follower of a lab at a time."""
 
 import fcntl
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from lab.plan.names import Lab
 
 @contextmanager
 def alone(lab: Lab) -> Iterator[None]:
-    """One up or down at a time; the kernel lets go when a process dies."""
+    """Keep others out; the kernel lets them in when a process dies."""
     with Path(f"/run/lock/portway-lab-{lab.name}").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            with step(f"waiting for another up or down of lab {lab.name}"):
+            with step(f"waiting for another up, down or follow of lab {lab.name}"):
                 fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -5,6 +5,7 @@ from typing import Any
 from lab.aws import stack
 from lab.aws.address import Address
 from lab.ground import namespaces, processes
+from lab.lifecycle import remembered
 from lab.machines import hosts
 from lab.plan import facts, records
 from lab.plan.names import AWS, OPERATOR, Lab
@@ -15,19 +16,21 @@ _COLUMNS = ("node", "role", "instance_id", "address", "state", "holds_address")
 def read(lab: Lab) -> dict[str, Any]:
     """Everything one needs to know to use a lab."""
     present = records.hosts(lab)
+    name: str | None = None
     outputs: dict[str, str] = {}
     address: Address | None = None
     aws = processes.in_cgroup(processes.cgroup(lab, AWS))
     if aws and namespaces.exists(lab, OPERATOR):
         with namespaces.within(lab, OPERATOR):
+            name = stack.name()
             outputs = stack.outputs()
             address = stack.address()
     suite = lab.directory / "suite"
     return {
         "name": lab.name,
-        "up": bool(aws and present),
+        "up": bool(aws and (present or not remembered.makes_stack(lab))),
         "suite": suite.read_text().strip() if suite.exists() else None,
-        "stack": facts.STACK,
+        "stack": name,
         "region": facts.REGION,
         "endpoint": facts.ENDPOINT,
         "outputs": outputs,
@@ -80,6 +83,11 @@ def table(status: dict[str, Any]) -> str:
     """The status as a table, with what one can do next above it."""
     if not status["up"]:
         return f"lab {status['name']} is not up: python -m lab up\n"
+    if not status["stack"]:
+        return (
+            f"lab {status['name']}: Debian {status['suite']}, no stack in "
+            f"{status['region']}; AWS is at {status['endpoint']}\n"
+        )
     rows = [[_cell(node[column]) for column in _COLUMNS] for node in status["nodes"]]
     heads = [column.replace("_", " ") for column in _COLUMNS]
     widths = [max(map(len, cells)) for cells in zip(heads, *rows, strict=True)]

@@ -1,7 +1,7 @@
-"""The operator's machine: a home with a key, and hosts known before the first login."""
+"""The operator's machine: a home with a key, and hosts known where the lab says so."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab.ground import shell
@@ -27,15 +27,23 @@ def key(lab: Lab) -> str:
 
 def write_home(lab: Lab, host_keys: Mapping[Host, str]) -> None:
     """Write down how to reach every host and by which key to recognize it."""
-    directory = lab.home / ".ssh"
     hosts = sorted(host_keys, key=lambda host: host.node)
     known = "".join(f"{h.node},{h.address} {host_keys[h]}\n" for h in hosts)
-    write_whole(directory / "known_hosts", known, 0o600)
+    write_whole(lab.home / ".ssh" / "known_hosts", known, 0o600)
+    configure(lab, hosts)
+
+
+def configure(lab: Lab, hosts: Sequence[Host] = ()) -> None:
+    """Have ssh use the operator's key and the known hosts, and know hosts by name.
+
+    Without hosts it knows none, and reaches them by address as on a user's machine.
+    """
+    directory = lab.home / ".ssh"
     write_whole(directory / "config", _config(directory, hosts), 0o600)
     _write_wrappers(lab, directory / "config")
 
 
-def _config(directory: Path, hosts: list[Host]) -> str:
+def _config(directory: Path, hosts: Sequence[Host]) -> str:
     """The first match wins in ssh, so what holds for all comes last."""
     sections = [f"Host {host.node}\n    HostName {host.address}\n" for host in hosts]
     sections.append(
