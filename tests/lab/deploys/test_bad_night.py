@@ -41,16 +41,17 @@ class Usual:
         system.deploy(what="site")
         self.seconds = (time.monotonic() - began) / 2
 
-    def without(self, node: str, *options: str, what: str) -> str:
-        """What a run says that does without a node."""
+    def without(self, *nodes: str, given: tuple[str, ...] = (), what: str) -> str:
+        """What a run says that does without some nodes."""
         began = time.monotonic()
-        given = (*(options or ("-y",)), *BOOTED)
-        result = self.system.deploy(*given, what=what, check=False)
+        options = (*(given or ("-y",)), *BOOTED)
+        result = self.system.deploy(*options, what=what, check=False)
         took = time.monotonic() - began
         text = output(result)
         assert result.returncode == 1, text
-        told = rf"{node} \(i-\w+\) does not answer: this run does what can be done"
-        assert re.search(told, text), text
+        for node in nodes:
+            told = rf"{node} \(i-\w+\) does not answer: this run does what can be done"
+            assert re.search(told, text), text
         assert "deploy failed" not in text
         assert "verification failed" not in text
         # Tests beside it may make a run take longer than it did when it was measured.
@@ -188,7 +189,7 @@ def test_standby_without_power_stops_neither_a_roll_nor_its_peer(usual: Usual) -
     faults.power_off(Lab(system.name), "lb-2")
     with stream(system, 9003) as last:
         last()
-        text = usual.without("lb-2", *NEWER, what="app")
+        text = usual.without("lb-2", given=NEWER, what="app")
     assert set(versions(system).values()) == {"2.0.0"}
     assert "lb-2 does not hold the address and cannot be asked" in text
     one = system.deploy("-y", "--limit", "app-2", *BOOTED, what="app")
@@ -245,11 +246,47 @@ def test_holder_without_power_leaves_its_peer_to_work_with(usual: Usual) -> None
     result = system.deploy("-y", *target, *BOOTED, what="transfer", check=False)
     assert result.returncode == 1
     assert "does what can be done" not in output(result), "it is about both"
-    usual.without("lb-1", *NEWER, what="app")
+    usual.without("lb-1", given=NEWER, what="app")
     assert set(versions(system).values()) == {"2.0.0"}
     usual.without("lb-1", what="site")  # it rolls back
     assert set(versions(system).values()) == {"1.0.0"}
     assert system.ask(9001) != ""
+
+
+def test_zone_that_is_gone_leaves_the_other_to_work_with(usual: Usual) -> None:
+    """The holder and an application node at once: all four deploys."""
+    system, lab = usual.system, Lab(usual.system.name)
+    faults.power_off(lab, "lb-1")
+    faults.power_off(lab, "app-1")
+    wait_until(lambda: system.holder == "lb-2", 20, "the address at lb-2")
+    wait_until(lambda: system.answering_nodes(9001, 4) == {"app-2"}, 30, "only app-2")
+    usual.without("lb-1", what="lb")
+    config = system.node("lb-2", "cat /etc/haproxy/haproxy.cfg").stdout
+    sure = ("-y", "--limit", "lb-2", "--data", "hard_stop_after=500", *BOOTED)
+    assert "though its standby is not" in output(system.deploy(*sure, check=False))
+    assert system.node("lb-2", "cat /etc/haproxy/haproxy.cfg").stdout != config
+
+    # A roll would leave nobody to serve: one that is sure names the node.
+    refused = output(system.deploy(*NEWER, *BOOTED, what="app", check=False))
+    assert "app-2 is the only application node that serves" in refused
+    assert versions(system)["app-2"] == "1.0.0"
+    began = time.monotonic()
+    system.deploy(*NEWER, "--limit", "app-2", *BOOTED, what="app")
+    assert versions(system)["app-2"] == "2.0.0"
+    system.deploy("-y", "--limit", "app-2", *BOOTED, what="app")
+    assert versions(system)["app-2"] == "1.0.0"
+    assert time.monotonic() - began < 2 * (2 * usual.seconds + ALLOWANCE)
+
+    target = ("-y", "--data", "transfer_to=lb-1", *BOOTED)
+    began = time.monotonic()
+    moved = system.deploy(*target, what="transfer", check=False)
+    assert moved.returncode == 1
+    assert "lb-1" in output(moved)
+    assert time.monotonic() - began < ALLOWANCE
+    assert system.holder == "lb-2"
+
+    usual.without("app-1", "lb-1", what="site")
+    assert system.ask(9001).startswith("app-2 ")
 
 
 def test_lost_load_balancer_that_takes_the_address_is_not_passed_over(
