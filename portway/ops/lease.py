@@ -95,12 +95,20 @@ def release_script(lease: Lease, *, records: bool) -> str:
     return _RELEASE.format(**_paths(), lock=lock, id=lease.id, record=record)
 
 
+READ_REST = "timeout 30 cat >/dev/null"
+
+
 def fenced(lease: Lease, name: str, script: str) -> str:
-    """The script, which does nothing and fails once the node is not ours any more."""
+    """The script, which does nothing and fails once the node is not ours any more.
+
+    A script that takes long can call ``still_ours`` again before each change. What is
+    left of its input is read, or the connection would break before the reason is told.
+    """
     lost = shlex.quote(f"this run may not change {name} any more: {LOST}")
     return (
-        f"grep -qsxF 'id {lease.id}' {LEASE} || "
-        f"{{ echo {lost} >&2; sed -n '4,5p' {LEASE} >&2; exit 1; }}\n{script}"
+        f"still_ours() {{ grep -qsxF 'id {lease.id}' {LEASE} || "
+        f"{{ echo {lost} >&2; sed -n '4,5p' {LEASE} >&2; {READ_REST}; exit 1; }}; }}\n"
+        f"still_ours\n{script}"
     )
 
 

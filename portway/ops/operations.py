@@ -22,6 +22,7 @@ from portway.ops.differences import (
 )
 from portway.ops.facts import FileDifference, NodeFacts
 from portway.ops.fence import change
+from portway.ops.lease import READ_REST
 from portway.ops.pyinfra_errors import Commands, operation
 from portway.ops.reading import is_confirmed, once_per_host
 from portway.render.files import ManagedFile, Service, Survey, WantedNode
@@ -76,9 +77,9 @@ def removal_script(files: Iterable[str], folders: Iterable[str]) -> str:
 def write_script(*files: ManagedFile) -> str:
     """A script that reads contents and renames each into place if it is good.
 
-    They come one after the other on standard input, see ``contents``. Each is checked
-    by its hash because a connection that breaks looks like the end of the content, and
-    half a file can be valid.
+    The contents follow one another on standard input, as ``contents`` joins them. Each
+    is checked by its hash because a connection that breaks looks like the end of the
+    content, and half a file can be valid.
     """
     lines = [
         shlex.join(
@@ -103,32 +104,35 @@ def contents(files: Iterable[ManagedFile]) -> str:
 
 
 _PUT = r"""
-umask 077
+umask 077; new= last=
 trap 'rm -f "$new"' EXIT
-refuse() { echo "$target: $1" >&2; exit 1; }
+command -v still_ours >/dev/null || still_ours() { :; }  # see portway.ops.lease
+refuse() { echo "$target: $1" >&2; READ_REST; exit 1; }
 put() {
     target=$1 bytes=$2 sha256=$3 owner=$4 mode=$5
     shift 5
     folder=${target%/*} kept="the old file is unchanged"
     if [ "$folder" != "$last" ]; then
-        install -d -m 755 "$folder" || exit 1
+        install -d -m 755 "$folder" || refuse "its folder could not be made"
         # Left behind by killed runs: no write takes an hour.
         find "$folder/" -maxdepth 1 -name '.*.portway-*' -mmin +60 -delete
         last=$folder
     fi
     [ ! -d "$target" ] || [ -L "$target" ] ||
         refuse "is a directory; look at it, remove it and run again"
-    new=$(mktemp "$folder/.${target##*/}.portway-XXXXXX") || exit 1
+    new=$(mktemp "$folder/.${target##*/}.portway-XXXXXX") ||
+        refuse "could not be written; $kept"
     head -c "$bytes" >"$new" || refuse "could not be written; $kept"
     echo "$sha256  $new" | sha256sum --check --status ||
         refuse "arrived incomplete; $kept; run again"
     chown "$owner" "$new" && chmod "$mode" "$new" ||
         refuse "owner or mode could not be set; $kept"
-    "$@" "$new" >&2 || refuse "the program that reads it rejects it; $kept"
+    "$@" "$new" </dev/null >&2 || refuse "the program that reads it rejects it; $kept"
+    still_ours
     sync "$new" && mv -fT "$new" "$target" ||
         refuse "could not be put in place; $kept"
 }
-"""
+""".replace("READ_REST", READ_REST)
 
 
 def show_difference(file: ManagedFile) -> None:

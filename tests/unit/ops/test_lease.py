@@ -1,5 +1,6 @@
 """The lease's scripts, run by a real shell on this machine."""
 
+import shlex
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from portway.ops import lease
 from portway.ops.lease import Answer, Holder, Lease
+from portway.ops.operations import contents, write_script
+from portway.render.files import ManagedFile
 
 
 def run(script: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -144,6 +147,38 @@ def test_fence_lets_a_change_pass_only_while_the_node_is_ours(tmp_path: Path) ->
     assert not changed.exists()
     assert "may not change lb-1 any more" in result.stderr
     assert "bob@host" in result.stderr
+
+
+def test_fence_stands_before_each_of_several_files(tmp_path: Path, place: Path) -> None:
+    """A machine that sleeps in the middle may wake when another run has the node."""
+    mine, taken = of("anna"), shlex.quote("id of-bob\n")
+    rob = ("sh", "-c", f"printf {taken} >{place}")
+    files = [
+        ManagedFile(str(tmp_path / name), "new\n", owner=owner, group=group, validate=v)
+        for name, v in (("first", ()), ("second", rob), ("third", ()))
+        for owner, group in [("root", "root")]
+    ]
+    ask(lease.take_script(mine))
+    result = run(lease.fenced(mine, "lb-1", write_script(*files)), contents(files))
+    assert result.returncode == 1
+    assert "may not change lb-1 any more" in result.stderr
+    assert (tmp_path / "first").exists()
+    assert not (tmp_path / "second").exists()
+    assert not (tmp_path / "third").exists()
+
+
+def test_refusal_reads_what_is_still_on_its_way(tmp_path: Path) -> None:
+    """A connection that breaks under the sender would take the reason with it."""
+    process = subprocess.Popen(
+        ["sh", "-c", lease.fenced(of("anna"), "lb-1", "true")],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin
+    process.stdin.write(b"x" * 300_000)  # more than a pipe holds
+    _, said = process.communicate()
+    assert b"may not change lb-1 any more" in said
+    assert process.returncode == 1
 
 
 def test_one_of_many_at_once_gets_it() -> None:

@@ -61,7 +61,8 @@ def test_content_owner_and_mode_are_put_in_place(target: Path) -> None:
 def test_missing_folder_is_made_for_everyone_to_read(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "c.conf"
     assert run(managed(path)).returncode == 0
-    assert path.parent.stat().st_mode & 0o777 == 0o755
+    for folder in (path.parent, path.parent.parent):
+        assert folder.stat().st_mode & 0o777 == 0o755
 
 
 def test_refused_content_leaves_the_old_file_and_the_validator_s_words(
@@ -138,12 +139,35 @@ def test_several_files_arrive_in_one_stream(target: Path, tmp_path: Path) -> Non
 def test_refused_file_leaves_those_after_it_as_they_are(target: Path) -> None:
     later = target.with_name("later.conf")
     later.write_text(OLD)
-    files = (managed(target), managed(later, ("false",)), managed(target))
-    earlier = replace(files[0], path=str(target.with_name("earlier.conf")))
-    result = run(earlier, *files[1:], stdin=contents(files))
+    earlier = replace(managed(target.with_name("earlier.conf")), content="earlier\n")
+    files = (earlier, managed(later, ("false",)), managed(target))
+    result = run(*files, stdin=contents(files))
     assert f"{later}: the program that reads it rejects it" in result.stderr
-    assert Path(earlier.path).read_text() == NEW
+    assert Path(earlier.path).read_text() == "earlier\n"
     assert (later.read_text(), target.read_text()) == (OLD, OLD)
+    assert sorted(leftovers(target)) == ["earlier.conf", "later.conf"]
+
+
+def test_validator_cannot_read_the_next_file(target: Path) -> None:
+    judge = ("sh", "-c", "cat >/dev/null")
+    files = (managed(target.with_name("first"), judge), managed(target))
+    assert run(*files, stdin=contents(files)).returncode == 0
+    assert target.read_text() == NEW
+
+
+def test_refusal_reads_the_files_that_are_still_on_their_way(target: Path) -> None:
+    large = replace(managed(target), content="x" * 300_000)  # more than a pipe holds
+    files = (managed(target.with_name("first"), ("false",)), large)
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", write_script(*files)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin
+    process.stdin.write(contents(files).encode())
+    _, said = process.communicate()
+    assert b"the program that reads it rejects it" in said
+    assert process.returncode == 1
 
 
 def test_two_runs_at_once_never_mix_their_contents(target: Path) -> None:
