@@ -57,9 +57,14 @@ class Cleaner:
             for entry in self._journal.left(kind):
                 try:
                     delete(entry)
-                except PortwayError as error:
-                    self.problems.append(f"{kind} {entry.name}: {error.message}")
-                    say(f"  not deleted: {kind} {entry.name}: {error.what}")
+                except Exception as error:  # the others are to be deleted all the same
+                    text = (
+                        error.message
+                        if isinstance(error, PortwayError)
+                        else f"{type(error).__name__}: {error}"
+                    )
+                    self.problems.append(f"{kind} {entry.name}: {text}")
+                    say(f"  not deleted: {kind} {entry.name}: {text}")
         if not self.problems:
             for entry in self._journal.left(Kind.RUN):
                 self._journal.write(Kind.RUN, entry.name, State.GONE)

@@ -386,7 +386,7 @@ def resources(caller: Caller, stack_id: str) -> dict[str, Any]:
         "the stack's resources",
         StackName=stack_id,
     )["StackResources"]
-    return {resource["LogicalResourceId"]: resource for resource in found}
+    return {r["LogicalResourceId"]: r for r in found if r.get("LogicalResourceId")}
 
 
 def progress(caller: Caller, stack_id: str) -> str:

@@ -18,7 +18,7 @@ from acceptance.deploys import Deploys, write_private
 from acceptance.interrupts import Interrupted, Interrupts
 from acceptance.items import ITEMS, After
 from acceptance.journal import Journal, Kind, State
-from acceptance.making import Maker, Run, new_key, refuse_existing, zones
+from acceptance.making import Maker, Run, new_key, refuse_existing, resources, zones
 from acceptance.masking import Mask
 from acceptance.observing import Observation, observe
 from acceptance.options import Options
@@ -186,15 +186,11 @@ def _assumed(credentials: Callable[[], Mapping[str, str]]) -> str:
 
 def _look_at_database(caller: Caller, maker: Maker, seen: list[Any]) -> None:
     """Note what RDS says of the database while it is created."""
-    found = caller.probe(
-        "cloudformation",
-        "describe_stack_resource",
-        StackName=maker.stack_id,
-        LogicalResourceId="Database",
-    )
-    if isinstance(found, Refused):
-        return
-    name = found["StackResourceDetail"].get("PhysicalResourceId")
+    try:
+        found = resources(caller, maker.stack_id).get("Database", {})
+    except PortwayError:
+        return  # the run does not end for what it only notes
+    name = found.get("PhysicalResourceId")
     if not name:
         return
     answer = caller.probe("rds", "describe_db_instances", DBInstanceIdentifier=name)

@@ -13,6 +13,7 @@ from moto.cloudformation.models import cloudformation_backends
 from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
 from moto.secretsmanager.models import secretsmanager_backends
+from moto.sts.models import sts_backends
 
 from lab.aws.calls import Request
 from lab.aws.imds import instance_at, role_of
@@ -40,6 +41,11 @@ def _caller(request: Request) -> Any:
     instance = instance_at(request.source)
     if instance is not None:
         return role_of(instance)
+    sessions = sts_backends[facts.ACCOUNT]["aws"]
+    session = sessions.get_assumed_role_from_access_key(request.key)
+    if session is not None:
+        roles = iam_backends[facts.ACCOUNT]["aws"].roles.values()
+        return next((role for role in roles if role.arn == session.role_arn), None)
     if request.key != facts.CREDENTIALS["AWS_ACCESS_KEY_ID"]:
         return None
     return iam_backends[facts.ACCOUNT]["aws"].users.get(facts.OPERATOR_USER)

@@ -311,6 +311,16 @@ def _database_machines(
         )
 
 
+def public_key(instance_id: str) -> str:
+    """The public key of the key pair that an instance was launched with; or empty."""
+    ec2 = client("ec2")
+    found = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
+    name = found[0]["Instances"][0].get("KeyName")
+    filters = [{"Name": "key-name", "Values": [name or "-"]}]
+    pairs = ec2.describe_key_pairs(Filters=filters, IncludePublicKey=True)["KeyPairs"]
+    return "".join(pair["PublicKey"].strip() + "\n" for pair in pairs)
+
+
 def database(identifier: str) -> dict[str, Any]:
     """What RDS says of a database."""
     found = client("rds").describe_db_instances(DBInstanceIdentifier=identifier)

@@ -92,14 +92,17 @@ def _arrange(lab: Lab, present: dict[str, Host]) -> set[str]:
 
 
 def _build(lab: Lab, new: Sequence[Host]) -> None:
-    public_key = operator.key(lab)
+    of_operator = operator.key(lab)
     authority = Authority(lab.directory / "authority")
     authority.ensure()
 
     def build(host: Host) -> None:
         hosts.remove(lab, host.node)
         hosts.make(lab, host)
-        hosts.authorize(lab, host, public_key)
+        of_instance = ""
+        if host.role != records.DATABASE_ROLE:
+            of_instance = stack.public_key(host.instance_id)
+        hosts.authorize(lab, host, of_operator + of_instance)
         hosts.set_environment(lab, host, {"AWS_ENDPOINT_URL": facts.ENDPOINT})
         if host.role == records.DATABASE_ROLE:
             engine = stack.database(host.instance_id)["Engine"]

@@ -267,8 +267,8 @@ def _update_group(_: Any, **kwargs: Any) -> Any:
 def groups_launch_what_their_template_says() -> None:
     """Moto starts a group's instances in one subnet, and ignores some properties.
 
-    They are the template's MetadataOptions, IamInstanceProfile, and the tags that it
-    has for network interfaces.
+    They are the template's KeyName, MetadataOptions, IamInstanceProfile, and the tags
+    that it has for network interfaces.
     """
     model: Any = FakeAutoScalingGroup
     original = model.replace_autoscaling_group_instances
@@ -291,6 +291,7 @@ def groups_launch_what_their_template_says() -> None:
 def _complete(backend: Any, instance: Any, data: Properties) -> None:
     """Give an instance what its launch template says and moto did not do."""
     _set_metadata_options(backend, instance, data.get("MetadataOptions", {}))
+    instance.key_name = data.get("KeyName")
     if profile := data.get("IamInstanceProfile"):
         backend.associate_iam_instance_profile(
             instance.id, iam_instance_profile_arn=profile["Arn"]

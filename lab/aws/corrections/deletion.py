@@ -6,7 +6,7 @@ from moto.cloudformation.parsing import ResourceMap
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.route_tables import RouteTable
 from moto.ec2.models.vpcs import VPCEndPoint
-from moto.rds.models import RDSBackend
+from moto.rds.models import DBInstance, RDSBackend, rds_backends
 
 from lab.aws.corrections.network import remove_database
 
@@ -48,6 +48,24 @@ def elastic_ips_outlive_their_stack() -> None:
         original(self)
 
     _map.delete = delete
+
+
+def databases_leave_a_snapshot() -> None:
+    """Moto knows the policy Snapshot, but makes none when a stack is deleted."""
+    original = _map._delete_resource
+
+    def delete(self: Any, resource: Any, description: dict[str, Any]) -> None:
+        if (
+            isinstance(resource, DBInstance)
+            and description.get("DeletionPolicy") == "Snapshot"
+        ):
+            name = resource.db_instance_identifier
+            rds_backends[self._account_id][self._region_name].create_db_snapshot(
+                name, f"{name}-snapshot-{len(name)}"
+            )
+        original(self, resource, description)
+
+    _map._delete_resource = delete
 
 
 def deleted_databases_have_no_interface() -> None:
