@@ -45,7 +45,7 @@ format: setup
 
 # pyinfra keeps no compiled modules: each run would compile Portway again.
 setup: $(VENV)/.complete
-	@$(BIN)/python -m compileall -q portway lab
+	@$(BIN)/python -m compileall -q portway acceptance lab
 	@missing=$$(for p in $(DEBIAN_PACKAGES); do \
 	    dpkg-query -W -f='$${db:Status-Status}\n' $$p 2>/dev/null | grep -qx installed || echo $$p; \
 	done); \

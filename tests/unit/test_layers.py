@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TREES = ("portway", "lab")
+TREES = ("portway", "acceptance", "lab")
+OF_PACKAGES = ("portway", "lab")
+"""Trees that have packages only; the other is small, and its modules have floors."""
 
 OUTSIDE: dict[str, set[str]] = {
     "portway.contract": set(),
@@ -39,6 +41,9 @@ for the installer the contract."""
 FORBIDDEN = {
     ("portway.ops", "portway.aws"): "an operation changes a node and asks nobody else",
     ("lab", "portway"): "the lab judges Portway, so it must not share its mistakes",
+    ("acceptance", "lab"): "it is for AWS, and users may have no lab",
+    ("portway", "acceptance"): "it uses Portway, and nothing uses it",
+    ("lab", "acceptance"): "it uses Portway, and nothing uses it",
 }
 
 
@@ -147,7 +152,7 @@ def test_imports_go_down(tree: str) -> None:
     assert complaints(tree, ROOT) == []
 
 
-@pytest.mark.parametrize("tree", TREES)
+@pytest.mark.parametrize("tree", OF_PACKAGES)
 def test_every_module_is_in_a_package(tree: str) -> None:
     modules = {path.name for path in (ROOT / tree).glob("*.py")}
     assert modules - {"__main__.py"} == {"__init__.py", "errors.py"}
@@ -202,6 +207,26 @@ def test_import_of_portway_by_the_lab_is_named(tmp_path: Path) -> None:
     sentences = complaints("lab", tmp_path)
     assert len(sentences) == 2
     assert all("judges Portway" in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize(
+    ("tree", "statement", "expected"),
+    [
+        ("acceptance", "from lab.plan import facts", "users may have no lab"),
+        ("portway", "from acceptance import items", "nothing uses it"),
+        ("lab", "import acceptance.items", "nothing uses it"),
+    ],
+)
+def test_acceptance_is_for_users_and_nothing_uses_it(
+    tree: str, statement: str, expected: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / tree
+    folder.mkdir()
+    (folder / "__init__.py").write_text((ROOT / tree / "__init__.py").read_text())
+    module = "items.py" if tree == "acceptance" else "errors.py"
+    (folder / module).write_text(f"{statement}\n")
+    (sentence,) = complaints(tree, tmp_path)
+    assert expected in sentence
 
 
 FRAMEWORKS = {"pyinfra", "boto3", "botocore", "pg8000", "pymysql", "gevent"}

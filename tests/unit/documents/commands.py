@@ -24,6 +24,8 @@ import botocore.session
 from botocore import xform_name
 from cfnlint.decode import cfn_yaml
 
+from acceptance.command import _parser as acceptance_parser
+from acceptance.parts import chosen as parts_chosen
 from lab.aws.address import ELASTIC_IP
 from lab.cli.main import _parser as lab_parser
 from lab.errors import LabError
@@ -89,8 +91,22 @@ def check_python(words: Words) -> None:
     need(find_spec(module), f"no module {module}")
     if module == "lab":
         check_lab(rest)
+    if module == "acceptance":
+        check_acceptance(rest)
     if module.startswith("portway."):
         check_files(rest)
+
+
+def check_acceptance(words: Words) -> None:
+    """Its own parser takes the arguments; the parts and settings exist."""
+    try:
+        parsed = acceptance_parser().parse_args(words)
+        parts_chosen(tuple(filter(None, parsed.only.split(","))))
+    except SystemExit:
+        raise Wrong(f"acceptance: {words}") from None
+    except PortwayError as error:
+        raise Wrong(str(error)) from error
+    check_settings(dict(word.split("=", 1) for word in parsed.data))
 
 
 def check_lab(words: Words) -> None:

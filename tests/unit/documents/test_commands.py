@@ -26,6 +26,9 @@ def test_every_block_is_marked_and_would_work(path: Path) -> None:
         ("sh", ".venv/bin/python -m no_such_module"),
         ("sh", ".venv/bin/python -m lab dance"),
         ("sh", ".venv/bin/python -m lab failover --only tea-break"),
+        ("sh aws", ".venv/bin/python -m acceptance --stack"),
+        ("sh aws", ".venv/bin/python -m acceptance --stack a --only tea-break"),
+        ("sh aws", ".venv/bin/python -m acceptance --stack a --data app_versoin=1"),
         ("sh", ". .venv/bin/activated"),
         (
             "sh",
