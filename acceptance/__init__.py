@@ -6,15 +6,13 @@ modules have floors, and an import may only go down, to a module on a lower line
 
     command
     whole
-    report
-    parts
-    moves, replacements, updates
-    observing
+    report, parts
+    observing, replacements
+    moves, updates
     view
-    cleaning
+    sender, cleaning
     making
-    deploys, sender
-    calls
-    client, items, journal, masking, prices, interrupts
-    options, waiting
+    deploys, calls, prices, interrupts
+    options, waiting, masking
+    client, items, journal
 """

@@ -255,6 +255,7 @@ class Cleaner:
         """Those that CloudFormation left of the database; RDS deletes its own."""
         if self._journal.left(Kind.STACK):
             return  # it is not deleted, so the database may still be there
+        self._delete_database(entry)
         about = f"the snapshots of {entry.name}"
 
         def look() -> list[Any] | None:
@@ -274,6 +275,30 @@ class Cleaner:
             SNAPSHOT_SECONDS,
         )
         self._gone(entry)
+
+    def _delete_database(self, entry: Entry) -> None:
+        """CloudFormation has deleted it with the stack; an hour of it costs money."""
+        about = f"database {entry.name}"
+
+        def look() -> Any | None:
+            given = {"DBInstanceIdentifier": entry.name}
+            answer = self._caller.probe("rds", "describe_db_instances", **given)
+            found = self._unless_absent(answer, "DBInstanceNotFound", about)
+            return found["DBInstances"][0] if found else None
+
+        found = look()
+        if found is None or not entry.id or found["DbiResourceId"] != entry.id:
+            return
+        say(f"  {about} has outlived its stack")
+        if found["DBInstanceStatus"] != "deleting":
+            given = {"DBInstanceIdentifier": entry.name, "SkipFinalSnapshot": True}
+            self._caller.call("rds", "delete_db_instance", about, **given)
+        wait_for(
+            f"{about} to be deleted",
+            lambda: True if look() is None else None,
+            DELETE_SECONDS,
+        )
+        self.deleted.append(about)
 
     def _snapshots(self, entry: Entry) -> list[Any]:
         found = self._caller.read(

@@ -152,6 +152,8 @@ class Maker:
     """Keeps signals from ending the run between a call and its line."""
     mask: Mask
     stack_id: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+    """The stack's; an update gives them all again, for else they are the defaults."""
     outputs: dict[str, str] = field(default_factory=dict)
 
     def key_pair(self, public_key: str) -> None:
@@ -175,7 +177,7 @@ class Maker:
     def stack(self, zones_: tuple[str, str]) -> None:
         """Begin to create the stack."""
         name = self.options.stack
-        parameters = self.options.parameters(self.run.key_name, zones_)
+        self.parameters = self.options.parameters(self.run.key_name, zones_)
         with self.held():
             self.journal.write(Kind.STACK, name, State.PLANNED)
             made = self.caller.call(
@@ -185,7 +187,7 @@ class Maker:
                 StackName=name,
                 TemplateBody=compact(TEMPLATE.read_text()),
                 Capabilities=["CAPABILITY_IAM"],
-                Parameters=as_parameters(parameters),
+                Parameters=as_parameters(self.parameters),
                 Tags=self.run.tags,
                 ClientRequestToken=f"portway-acceptance-{self.run.id}",
             )
@@ -198,13 +200,7 @@ class Maker:
 
     def update(self, **changes: str) -> None:
         """Change parameters of the stack and wait until that is done."""
-        now = describe_stack(self.caller, self.stack_id)
-        given = (
-            {p["ParameterKey"]: p["ParameterValue"] for p in now["Parameters"]}
-            if now
-            else {}
-        )
-        empty = [key for key, value in given.items() if not value]
+        self.parameters |= changes
         self.caller.call(
             "cloudformation",
             "update_stack",
@@ -212,9 +208,7 @@ class Maker:
             StackName=self.options.stack,
             TemplateBody=compact(TEMPLATE.read_text()),
             Capabilities=["CAPABILITY_IAM"],
-            Parameters=as_parameters(
-                {k: v for k, v in {**given, **changes}.items() if k not in empty}
-            ),
+            Parameters=as_parameters(self.parameters),
             Tags=self.run.tags,
         )
         self._settle("UPDATE_COMPLETE", UPDATE_SECONDS)

@@ -106,11 +106,15 @@ def _moved(view: View, what: str, target: Node, act: Callable[[], object]) -> st
     watch = Watch(view, target)
     began = time.time()
     done = act()
-    began = _said_time(done, began)
+    fault = _said_time(r"acts at (\d+\.\d+)", done, began)
     view.wait_for_holder(lambda eni: eni == target.interface_id)
     shown_at = watch.stop()
     view.client().wait_until_served(time.time())
     time.sleep(SETTLE_SECONDS)
+    called = view.deploys.on_node(target.name, "portway-address status --json")
+    moved = _said_time(r'"last_move": (\d+\.\d+)', called, began)
+    # Of a transfer, what counts is when the node called AWS.
+    began = fault if fault > began else moved
     return remember(view, what, began, former, target, shown_at)
 
 
@@ -132,9 +136,9 @@ def remember(  # noqa: PLR0913, PLR0917 - everything that was seen of a move
     return f"{what}: {traffic}"
 
 
-def _said_time(done: object, otherwise: float) -> float:
-    """When a command on a node acted, by its own clock, if that can be right."""
-    found = re.search(r"acts at (\d+\.\d+)", getattr(done, "output", ""))
+def _said_time(pattern: str, done: object, otherwise: float) -> float:
+    """When something was done on a node, by its own clock, if that can be right."""
+    found = re.search(pattern, getattr(done, "output", ""))
     if found is None:
         return otherwise
     return min(max(float(found[1]), otherwise), time.time())
