@@ -7,12 +7,14 @@ part of the stack that has it.
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from acceptance.calls import Caller, Refused
 from acceptance.journal import Entry, Journal, Kind, State
 from acceptance.making import TAG, describe_stack, first_failure, remember_what_stays
 from acceptance.waiting import say, wait_for
+from portway.aws.errors import AwsCallError
+from portway.contract.address import THROTTLED
 from portway.errors import PortwayError
 
 APPEAR_SECONDS = 30
@@ -23,8 +25,22 @@ TRIES = 3
 RELEASE_SECONDS = 300
 SNAPSHOT_SECONDS = 1800
 
+T = TypeVar("T")
+
 HOME = "home"
 """In the work folder: the key and what else is secret."""
+
+
+def patiently(ask: Callable[[], T]) -> T | None:
+    """An answer; None if AWS is busy or the network is away, which passes."""
+    try:
+        return ask()
+    except AwsCallError as error:
+        if error.code not in THROTTLED:
+            raise
+    except PortwayError as error:
+        say(f"  {error.what}")
+    return None
 
 
 class Cleaner:
@@ -170,7 +186,7 @@ class Cleaner:
                 f"{about} to be deleted",
                 lambda: self._deleted(id_),
                 DELETE_SECONDS,
-                now=lambda: self._status(id_),
+                now=lambda: patiently(lambda: self._status(id_)) or "",
                 do=f"see its events, and run --clean-up {entry.name} again",
             )
             if status != "DELETE_FAILED":
@@ -187,14 +203,16 @@ class Cleaner:
         return str(found["StackStatus"]) if found else "DELETE_COMPLETE"
 
     def _deleted(self, id_: str) -> str | None:
-        status = self._status(id_)
+        if (status := patiently(lambda: self._status(id_))) is None:
+            return None
         return status if status in ("DELETE_COMPLETE", "DELETE_FAILED") else None
 
     def _wait_for_update(self, id_: str, about: str) -> None:
         """A stack that is being updated cannot be deleted."""
 
         def look() -> bool | None:
-            status = self._status(id_)
+            if (status := patiently(lambda: self._status(id_))) is None:
+                return None
             updates = status.startswith("UPDATE_") and status.endswith("_IN_PROGRESS")
             return None if updates else True
 
