@@ -162,6 +162,8 @@ class Cleaner:
         )
         if found is None or found["StackStatus"] == "DELETE_COMPLETE":
             return None
+        if entry.state is State.PLANNED and not self._is_ours(found.get("Tags")):
+            return None  # somebody else was faster with that name: none was made
         self._refuse_foreign(found.get("Tags"))
         if not entry.id:
             id_ = found["StackId"]

@@ -16,6 +16,7 @@ NAME = (os.environ.get("PORTWAY_LAB") or "pwtest") + WORKER
 
 
 LONGEST = (
+    "test_acceptance",
     "test_client_changes",
     "test_debian_12",
     "test_application",

@@ -1,5 +1,6 @@
 """A run against moto: what it makes, what it refuses, and that it leaves nothing."""
 
+import io
 import json
 import os
 import signal
@@ -248,6 +249,40 @@ def test_nobody_to_ask_is_no_yes(
     assert "about $0." in done.stdout
     assert "nobody can be asked" in done.stderr
     assert there(account)["stacks"] == there(account)["key pairs"] == []
+
+
+def test_answer_no_makes_nothing(
+    account: Account,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    before = there(account)
+
+    assert main(["--stack", NAME, "--folder", str(tmp_path)]) == 1
+
+    assert "Make it, and spend that?" in capsys.readouterr().out
+    assert there(account) == before
+
+
+def test_somebody_elses_stack_that_was_faster_is_left_alone(
+    account: Account, acted: list[View], tmp_path: Path
+) -> None:
+    def create(text: str) -> str:
+        account.client("cloudformation").create_stack(
+            StackName=NAME, TemplateBody=json.dumps({"Resources": {}})
+        )
+        return text
+
+    account.aws.edit_once("ec2:ImportKeyPair", create)
+
+    assert run(tmp_path) == 1
+
+    found = there(account)
+    assert (found["stacks"], found["key pairs"]) == ([NAME], [])
+    assert Journal(tmp_path / NAME / "journal.jsonl").run() is None
 
 
 MAKING = (
