@@ -199,3 +199,20 @@ def test_operators_turn_off_the_check_of_load_balancers_and_nothing_else(
     )
 
     assert is_permitted(request) is expected
+
+
+def test_an_assumed_role_may_do_what_its_policies_say(stack: Account) -> None:
+    iam, sts = stack.client("iam"), stack.client("sts")
+    role = iam.create_role(RoleName="operators", AssumeRolePolicyDocument="{}")["Role"]
+    given = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="test")["Credentials"]
+    key = given["AccessKeyId"]
+
+    def may(action: str) -> bool:
+        request = Request("192.0.2.130", "ec2", action, "ec2", {}, key)
+        return is_permitted(request)
+
+    assert not may("DescribeInstances")
+    policy = stack.outputs()["OperatorPolicyArn"]
+    iam.attach_role_policy(RoleName="operators", PolicyArn=policy)
+    assert may("DescribeInstances")
+    assert not may("TerminateInstances")

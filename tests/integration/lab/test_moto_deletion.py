@@ -17,3 +17,21 @@ def test_deleted_stack_leaves_its_elastic_ip_and_nothing_else(stack: Account) ->
         allocation
     ]
     assert stack.instances("load-balancer") == stack.instances("application") == []
+
+
+def test_deleted_stack_leaves_a_snapshot_of_its_database(stack: Account) -> None:
+    rds = stack.client("rds")
+    (database,) = rds.describe_db_instances()["DBInstances"]
+
+    stack.client("cloudformation").delete_stack(StackName=STACK)
+
+    snapshots = rds.describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]
+    assert rds.describe_db_instances()["DBInstances"] == []
+    assert [s["DbiResourceId"] for s in snapshots] == [database["DbiResourceId"]]
+
+
+def test_groups_launch_with_the_key_pair_of_their_template(account: Account) -> None:
+    key = account.client("ec2").create_key_pair(KeyName="mine")["KeyName"]
+    account.create(KeyName=key, LoadBalancersAs="groups")
+    found = account.instances("load-balancer") + account.instances("application")
+    assert [instance.get("KeyName") for instance in found] == [key] * 4

@@ -108,7 +108,7 @@ class Run:
         with self.output.open("ab") as sink:
             return subprocess.Popen(
                 self.system.command(
-                    "run", "--", "env", *owner, "-u", "PORTWAY_STACK", *command
+                    "run", "--", "env", "-u", "PORTWAY_STACK", *owner, *command
                 ),
                 cwd=PROJECT,
                 stdin=subprocess.DEVNULL,
