@@ -14,5 +14,5 @@ modules have floors, and an import may only go down, to a module on a lower line
     making
     deploys, calls, prices, interrupts
     options, waiting, masking
-    client, items, journal
+    client, guarded, items, journal
 """

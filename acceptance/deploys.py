@@ -23,6 +23,8 @@ TRUST_SECONDS = 900
 STOP_SECONDS = 15
 """How long a run gets to end when it is interrupted: its nodes will be deleted."""
 SHOWN_LINES = 15
+GUARD = (sys.executable, "-m", "acceptance.guarded")
+"""It ends what it runs when this program is killed."""
 NOT_FOR_RUNS = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE")
 """The user's own: runs get credentials in the environment."""
 
@@ -122,10 +124,10 @@ class Deploys:
         start = self._log.stat().st_size if self._log.exists() else 0
         with private_file(self._log) as log:
             process = subprocess.Popen(  # noqa: S603 - Portway's own programs
-                words,
+                (*GUARD, *words),
                 cwd=PROJECT,
                 env=self.environment(),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # see guarded.py
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for this program, which ends it
