@@ -4,7 +4,6 @@ Each is in the journal before the call that makes it.
 """
 
 import json
-import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -26,8 +25,6 @@ from portway.errors import PortwayError
 TAG = "portway:acceptance"
 """On everything that takes tags; its value is the run's id."""
 TEMPLATE = PROJECT / "cloudformation" / "stack.yaml"
-LONGEST_TEMPLATE = 51_200
-"""Bytes that CloudFormation takes with a call, without a bucket."""
 CREATE_SECONDS = 3600
 UPDATE_SECONDS = 1800
 GRANT_SECONDS = 180
@@ -56,19 +53,6 @@ class Run:
     @property
     def tags(self) -> list[dict[str, str]]:
         return [{"Key": TAG, "Value": self.id}]
-
-
-def compact(template: str) -> str:
-    """A template without the lines that are only comments: AWS takes so many bytes."""
-    lines = template.splitlines(keepends=True)
-    text = "".join(line for line in lines if not re.match(r"\s*(#.*)?$", line))
-    if len(text.encode()) > LONGEST_TEMPLATE:
-        raise PortwayError(
-            f"{TEMPLATE.name} has more than {LONGEST_TEMPLATE} bytes without comments",
-            why="CloudFormation takes no larger template with a call",
-            do="please report it",
-        )
-    return text
 
 
 def new_key() -> tuple[str, str]:
@@ -185,7 +169,7 @@ class Maker:
                 "create_stack",
                 f"stack {name}",
                 StackName=name,
-                TemplateBody=compact(TEMPLATE.read_text()),
+                TemplateBody=TEMPLATE.read_text(),
                 Capabilities=["CAPABILITY_IAM"],
                 Parameters=as_parameters(self.parameters),
                 Tags=self.run.tags,
@@ -206,7 +190,7 @@ class Maker:
             "update_stack",
             f"stack {self.options.stack}",
             StackName=self.options.stack,
-            TemplateBody=compact(TEMPLATE.read_text()),
+            TemplateBody=TEMPLATE.read_text(),
             Capabilities=["CAPABILITY_IAM"],
             Parameters=as_parameters(self.parameters),
             Tags=self.run.tags,

@@ -1,6 +1,6 @@
 """Auto scaling groups, which AWS keeps at their size and moto only when it is told."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 Group = Mapping[str, Any]
@@ -11,7 +11,7 @@ def keep(autoscaling: Any, ec2: Any) -> None:
     """Replace unhealthy instances and launch missing ones, as AWS does each minute."""
     pages = autoscaling.get_paginator("describe_auto_scaling_groups").paginate()
     groups = [group for page in pages for group in page["AutoScalingGroups"]]
-    if ids := unhealthy(groups):
+    if ids := unhealthy(groups, _stopped(ec2)):
         # moto's groups launch others for what EC2 terminates.
         ec2.terminate_instances(InstanceIds=ids)
         return
@@ -22,14 +22,27 @@ def keep(autoscaling: Any, ec2: Any) -> None:
         )
 
 
-def unhealthy(groups: Iterable[Group]) -> list[str]:
-    """The instances that somebody reported as unhealthy."""
+def _stopped(ec2: Any) -> set[str]:
+    """The instances that do not run, which fails EC2's checks."""
+    states = {"Name": "instance-state-name", "Values": ["stopping", "stopped"]}
+    pages = ec2.get_paginator("describe_instances").paginate(Filters=[states])
+    return {
+        instance["InstanceId"]
+        for page in pages
+        for reservation in page["Reservations"]
+        for instance in reservation["Instances"]
+    }
+
+
+def unhealthy(groups: Iterable[Group], stopped: Collection[str] = ()) -> list[str]:
+    """The instances that are stopped, or that somebody reported as unhealthy."""
     return [
         instance["InstanceId"]
         for group in groups
         if _does(group, "ReplaceUnhealthy")
         for instance in group["Instances"]
         if instance["HealthStatus"].lower() == "unhealthy"
+        or instance["InstanceId"] in stopped
     ]
 
 

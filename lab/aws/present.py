@@ -30,7 +30,6 @@ def too_many(names: tuple[str, ...]) -> str:
     if not others:
         return ""
     return (
-        f"the stacks {' and '.join(names)} are there, and a lab has hosts for one: "
-        f"they stay those of {first}; delete {' and '.join(others)}, or bring up "
-        "another lab for it"
+        f"stacks {' and '.join(names)} exist, but a lab has hosts for only one: they "
+        f"stay with {first}; delete {' and '.join(others)}, or use another lab"
     )

@@ -41,7 +41,7 @@ def add_to(add: Callable[..., argparse.ArgumentParser]) -> None:
     add(
         "follow",
         _follow,
-        "give machines hosts as AWS launches and terminates them, until down",
+        "start and remove hosts as instances come and go, until the lab is down",
     )
     add("demo", _demo, "show the main job: a stack, one command, and real traffic")
     add("down", _down, "remove the lab and everything of it but the disk images")

@@ -97,6 +97,11 @@ def power_on(lab: Lab, node: str) -> None:
         hosts.start(lab, host)
 
 
+def has_no_power(lab: Lab, node: str) -> bool:
+    """Whether somebody cut a host's power and has not given it back."""
+    return link_faults.is_silent(lab, node) and not is_frozen(lab, node)
+
+
 def reboot(lab: Lab, node: str) -> None:
     """Have a host reboot itself in good order; returns when it has begun to."""
     systemctl(lab, usable_host(lab, node), "--no-block", "reboot")

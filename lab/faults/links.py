@@ -84,6 +84,11 @@ def silence(lab: Lab, node: str) -> None:
     put(lab, LinkFault(SILENT, node, EVERYTHING))
 
 
+def is_silent(lab: Lab, node: str) -> bool:
+    """Whether every packet from and to a host is dropped."""
+    return any((f.kind, f.a) == (SILENT, node) for f in listed(lab))
+
+
 def end_silence(lab: Lab, node: str) -> None:
     """Undo ``silence``; nothing to do if the host is not silent."""
     with _alone(lab):

@@ -1,4 +1,4 @@
-"""Hosts that come and go with AWS's machines, as long as somebody lets this run."""
+"""Keeps a lab's hosts in step with AWS until it is interrupted or the lab is down."""
 
 import os
 import signal
@@ -57,6 +57,7 @@ def follow(lab: Lab) -> None:
                     warn(_look(lab, settled))
                     complain("")
                 except Exception as error:  # whatever it is, AWS goes on
+                    settled.clear()  # it may have ended anywhere
                     complain(_described(error))
             time.sleep(PAUSE_SECONDS)
 

@@ -1,4 +1,4 @@
-"""One up, down or look of a follower of a lab at a time."""
+"""Only one up, down or pass of a follower at a time for each lab."""
 
 import fcntl
 from collections.abc import Iterator

@@ -1,8 +1,9 @@
 """Hosts brought to what AWS says of the stack, for ``up`` and for ``follow``."""
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Event
 
 from lab.aws import process, stack
 from lab.faults import hosts as host_faults
@@ -18,11 +19,21 @@ from lab.plan.records import Host
 
 def images(suite: str) -> dict[str, Path]:
     """What hosts of a role start from; the database stands for RDS in every suite."""
+    stop = Event()
     with ThreadPoolExecutor() as pool:
-        nodes = pool.submit(image.ensure, suite)
-        servers = image.DATABASE_SERVERS
-        stored = pool.submit(image.ensure, image.SUITES[0], *servers)
-        return {"": nodes.result(), records.DATABASE_ROLE: stored.result()}
+        builds = {
+            "": pool.submit(image.ensure, suite, stop=stop),
+            records.DATABASE_ROLE: pool.submit(
+                image.ensure, image.SUITES[0], *image.DATABASE_SERVERS, stop=stop
+            ),
+        }
+        try:
+            done, _ = wait(builds.values(), return_when=FIRST_EXCEPTION)
+            for build in done:
+                build.result()
+        finally:
+            stop.set()  # one that failed, or Ctrl-C, ends the other
+        return {role: build.result() for role, build in builds.items()}
 
 
 def wanted(
@@ -43,8 +54,8 @@ def reconcile(
     """Bring the hosts to what AWS says; use it in the operator's namespace.
 
     Those that are settled have been seen with everything they need, and are left as
-    they are for as long as AWS says the same: whoever cut their power meant it. Others
-    get it, and are settled when they have booted; a patient caller waits for that.
+    they are for as long as AWS says the same. Others get it, and are settled when they
+    have booted; a patient caller waits for that, and ends a fault of their power.
     """
     before = {path.name for path in lab.hosts.glob("*")}
     kept = _arrange(lab, present)
@@ -139,7 +150,12 @@ def _boot(lab: Lab, unsettled: Sequence[Host], *, patient: bool) -> None:
         if not host_faults.is_frozen(lab, host.node) and not hosts.has_booted(lab, host)
     ]
     # One that was switched on a moment ago may have no init process yet.
-    off = [h for h in late if not processes.in_cgroup(processes.cgroup(lab, h.node))]
+    off = [
+        host
+        for host in late
+        if not processes.in_cgroup(processes.cgroup(lab, host.node))
+        and (patient or not host_faults.has_no_power(lab, host.node))
+    ]
     if late and patient:
         with step(f"booting {len(late)} hosts"):
             for host in off:

@@ -7,12 +7,13 @@ import fcntl
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Event
+from typing import IO
 
 from lab.errors import LabError
 from lab.ground import mounts, processes, progress, shell
@@ -82,86 +83,117 @@ def cache_directory() -> Path:
     return Path(os.environ.get("PORTWAY_LAB_CACHE", "/var/cache/portway-lab"))
 
 
-def ensure(suite: str, *more: str) -> Path:
-    """The image of a suite, built first if its recipe was never built before."""
+class InterruptedBuildError(LabError):
+    """Somebody has asked for the end of a build."""
+
+
+def ensure(suite: str, *more: str, stop: Event) -> Path:
+    """The image of a suite, built first if its recipe was never built before.
+
+    Several may be built at once, here and by other processes. A build ends with
+    InterruptedBuildError within a second of the event.
+    """
     wanted = recipe(suite, *more)
     image = cache_directory() / f"{suite}-{wanted.digest()}"
     if not image.is_dir():
-        with _locked(image):
+        with _locked(image, stop):
             if not image.is_dir():
-                _build(wanted, image)
-    _last_use(image).touch()
+                _build(wanted, image, stop)
+    _beside(image, "used").touch()
     return image
 
 
 @contextmanager
-def _locked(image: Path) -> Iterator[None]:
+def _locked(image: Path, stop: Event) -> Iterator[None]:
     image.parent.mkdir(parents=True, exist_ok=True)
     with _beside(image, "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with progress.step("waiting for another build of a lab image"):
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _try(lock):
+            with progress.step(f"waiting for another build of the image {image.name}"):
+                while not _try(lock):
+                    _pause(stop)
         yield
 
 
-def _build(wanted: Recipe, image: Path) -> None:
+def _try(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _pause(stop: Event) -> None:
+    if stop.wait(0.2):
+        raise InterruptedBuildError("interrupted")
+
+
+def _build(wanted: Recipe, image: Path, stop: Event) -> None:
     """Build beside the final place, so that a half-built image is never used."""
-    # A build that was killed leaves its scratch and its processes behind.
-    group = processes.image_cgroup(image.name)
-    processes.kill(group)
-    building = f".building-{image.name}-"
-    for left_over in image.parent.glob(f"{building}*"):
-        mounts.remove_tree(left_over)
-    scratch = Path(tempfile.mkdtemp(prefix=building, dir=image.parent))
+    scratch = image.with_name(f"{_BUILDING}{image.name}")
+    _forget(scratch)  # a build that was killed
+    scratch.mkdir()
     root = scratch / "root"
     script = scratch / "customize-image.sh"
     script.write_text(wanted.customize)
     log = _beside(image, "log")
     log.unlink(missing_ok=True)
-    command = _mmdebstrap(wanted, root, script)
-    with progress.step(
-        f"building the image {image.name} (once per recipe)",
-        lambda: _last_line(log),
-    ):
-        try:
+    try:
+        with progress.step(
+            f"building the image {image.name} (once per recipe)",
+            lambda: _last_line(log),
+        ):
             process = shell.start(
-                command,
+                _mmdebstrap(wanted, root, script),
                 log,
-                cgroup=group,
+                cgroup=processes.image_cgroup(image.name),
                 env={**os.environ, "TMPDIR": str(scratch)},
             )
-            status = process.wait()
-        finally:
-            processes.kill(group)
+            while (status := process.poll()) is None:
+                _pause(stop)
         if status != 0:
             raise LabError(f"the image could not be built: see {log}")
         root.chmod(0o755)
+        _beside(image, "used").touch()
         root.rename(image)
-    mounts.remove_tree(scratch)
+    finally:
+        _forget(scratch)
     _prune(image)
+
+
+_BUILDING = ".building-"
+
+
+def _forget(scratch: Path) -> None:
+    """End a build and remove what it has made so far."""
+    processes.kill(processes.image_cgroup(scratch.name.removeprefix(_BUILDING)))
+    if scratch.exists():
+        mounts.remove_tree(scratch)
 
 
 def _beside(image: Path, kind: str) -> Path:
     return image.with_name(f"{image.name}.{kind}")
 
 
-def _last_use(image: Path) -> Path:
-    """A file whose time says when the image was last asked for."""
-    return _beside(image, "used")
-
-
 def _prune(newest: Path) -> None:
-    """Remove images of older recipes that no host uses and nobody will ask for."""
-    suite = newest.name.partition("-")[0]
+    """Remove images that nobody has asked for lately, and what dead builds left."""
     in_use = Path("/proc/self/mounts").read_text()
-    for stamp in newest.parent.glob(f"{suite}-*.used"):
-        image = stamp.with_suffix("")
-        old = time.time() - stamp.stat().st_mtime > KEEP_DAYS * 86400
-        if old and image != newest and str(image) not in in_use:
-            mounts.remove_tree(image)
-            for kind in ("log", "lock", "used"):
+    names = {
+        path.name.removeprefix(_BUILDING).removesuffix(".used")
+        for pattern in ("*.used", f"{_BUILDING}*")
+        for path in newest.parent.glob(pattern)
+    } - {newest.name}
+    for image in map(newest.with_name, sorted(names)):
+        with _beside(image, "lock").open("w") as lock:
+            if not _try(lock):
+                continue  # it is being built, or removed by another
+            _forget(image.with_name(f"{_BUILDING}{image.name}"))
+            stamp = _beside(image, "used")
+            used = stamp.stat().st_mtime if stamp.exists() else 0
+            if time.time() - used <= KEEP_DAYS * 86400 or str(image) in in_use:
+                continue
+            if image.is_dir():
+                mounts.remove_tree(image)
+            for kind in ("log", "used", "lock"):
                 _beside(image, kind).unlink(missing_ok=True)
 
 

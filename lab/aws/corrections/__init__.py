@@ -33,8 +33,9 @@ class Correction:
 
 CORRECTIONS = (
     Correction(speed.templates_are_read_by_libyaml),
-    Correction(speed.keys_share_a_number),
+    Correction(speed.kms_keys_share_a_private_key),
     Correction(speed.no_images_are_listed),
+    Correction(cloudformation.large_templates_are_refused),
     Correction(cloudformation.secrets_can_be_in_a_stack),
     Correction(cloudformation.database_versions_are_recent),
     Correction(cloudformation.instances_keep_their_properties),

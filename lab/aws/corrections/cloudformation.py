@@ -7,6 +7,8 @@ from typing import Any, cast
 
 from moto.autoscaling.models import FakeAutoScalingGroup
 from moto.cloudformation import parsing
+from moto.cloudformation.exceptions import ValidationError
+from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.common_models import CloudFormationModel
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.elastic_ip_addresses import ElasticAddress
@@ -19,6 +21,9 @@ from moto.secretsmanager.models import secretsmanager_backends
 Properties = dict[str, Any]
 
 SECOND = timedelta(seconds=1)
+
+LARGEST_TEMPLATE = 51_200
+"""Bytes, by AWS's list of CloudFormation's quotas."""
 
 
 class SecretResource(CloudFormationModel):
@@ -88,6 +93,24 @@ class SecretResource(CloudFormationModel):
 def zones_are_those_of(region: str) -> None:
     """Moto answers Fn::GetAZs with the zones of us-east-1 in every region."""
     parsing.DEFAULT_REGION = region
+
+
+def large_templates_are_refused() -> None:
+    """Moto takes a template of any size with a call, without a bucket for it."""
+    model: Any = CloudFormationResponse
+    original = model._get_param
+
+    def get_param(self: Any, name: str, *rest: Any) -> Any:
+        value = original(self, name, *rest)
+        if name == "TemplateBody" and len((value or "").encode()) > LARGEST_TEMPLATE:
+            raise ValidationError(
+                message="1 validation error detected: Value at 'templateBody' failed "
+                "to satisfy constraint: Member must have length less than or equal to "
+                f"{LARGEST_TEMPLATE}"
+            )
+        return value
+
+    model._get_param = get_param
 
 
 def secrets_can_be_in_a_stack() -> None:

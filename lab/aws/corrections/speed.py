@@ -1,4 +1,4 @@
-"""What moto does slowly and need not: its answers here stay the same."""
+"""What moto does slowly, though nobody here asks for it."""
 
 import functools
 from typing import Any
@@ -18,11 +18,11 @@ def templates_are_read_by_libyaml() -> None:
     yaml.loader.Loader = yaml.Loader = yaml.CLoader
 
 
-def keys_share_a_number() -> None:
-    """Moto searches primes for each key of KMS, with which nobody here signs."""
+def kms_keys_share_a_private_key() -> None:
+    """Moto generates an RSA key for each KMS key; nothing here signs with them."""
     _keys.generate_private_key = functools.cache(_keys.generate_private_key)
 
 
 def no_images_are_listed() -> None:
-    """Moto makes hundreds of images and snapshots, which nobody here asks for."""
+    """Moto makes hundreds of images and snapshots; here DescribeImages has none."""
     _images._load_amis = lambda _: None

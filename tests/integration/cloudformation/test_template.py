@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from portway.contract.address import AddressKind
 from tests.integration.conftest import TEMPLATE, Account, Discovery, Resource, of_type
@@ -32,6 +33,15 @@ def ingress(stack: Account, role: str) -> set[tuple[str, int, int, str]]:
             *(roles[given["GroupId"]] for given in rule["UserIdGroupPairs"]),
         )
     }
+
+
+def test_template_is_not_larger_than_aws_takes(account: Account) -> None:
+    """Without a bucket, also for ``aws cloudformation deploy``."""
+    text = TEMPLATE.read_text()
+    room = 51_200 - len(text.encode())
+    with pytest.raises(ClientError, match="less than or equal to 51200"):
+        account.create(template=text + "#" * (room + 1))
+    account.create(template=text + "#" * room)
 
 
 def test_cfn_lint_has_nothing_to_say() -> None:

@@ -17,6 +17,12 @@ def test_deleted_stack_leaves_its_elastic_ip_and_nothing_else(stack: Account) ->
         allocation
     ]
     assert stack.instances("load-balancer") == stack.instances("application") == []
+    endpoints = ec2.describe_vpc_endpoints()["VpcEndpoints"]
+    assert {endpoint["State"] for endpoint in endpoints} == {"deleted"}
+    assert stack.client("rds").describe_db_instances()["DBInstances"] == []
+    groups = stack.client("autoscaling").describe_auto_scaling_groups()
+    assert groups["AutoScalingGroups"] == []
+    assert stack.client("secretsmanager").list_secrets()["SecretList"] == []
 
 
 def test_deleted_stack_leaves_a_snapshot_of_its_database(stack: Account) -> None:

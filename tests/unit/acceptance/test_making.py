@@ -9,7 +9,7 @@ import pytest
 from cfnlint.decode import cfn_yaml
 
 from acceptance.interrupts import SIGNALS, Interrupted, Interrupts
-from acceptance.making import LONGEST_TEMPLATE, TEMPLATE, compact, new_key
+from acceptance.making import TEMPLATE, new_key
 from acceptance.options import Options
 from acceptance.parts import chosen
 from acceptance.replacements import refuse_renamed
@@ -17,17 +17,6 @@ from portway.contract.address import AddressKind
 from portway.errors import PortwayError
 from portway.model.stack import Role
 from tests.unit.samples import stack
-
-
-def test_template_without_comments_is_the_same_and_short_enough() -> None:
-    text = compact(TEMPLATE.read_text())
-    assert cfn_yaml.loads(text) == cfn_yaml.loads(TEMPLATE.read_text())
-    assert len(text.encode()) <= LONGEST_TEMPLATE
-
-
-def test_template_that_is_too_long_is_refused() -> None:
-    with pytest.raises(PortwayError, match="bytes without comments"):
-        compact("a: b\n" * LONGEST_TEMPLATE)
 
 
 def test_key_is_one_of_openssh() -> None:

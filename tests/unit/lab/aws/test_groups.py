@@ -25,4 +25,5 @@ def test_group_is_short_when_an_instance_is_missing() -> None:
 
 def test_unhealthy_instances_are_replaced_unless_that_is_suspended() -> None:
     assert unhealthy([group(2, "Healthy", "Unhealthy")]) == ["i-1"]
+    assert unhealthy([group(2, "Healthy", "Healthy")], {"i-0", "i-7"}) == ["i-0"]
     assert unhealthy([group(1, "Unhealthy", suspended="ReplaceUnhealthy")]) == []

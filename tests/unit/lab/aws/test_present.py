@@ -29,6 +29,6 @@ def test_the_stack_created_first_is_first_and_others_do_not_count() -> None:
 def test_stacks_without_hosts_are_named_with_the_one_that_has_them() -> None:
     assert too_many(()) == too_many(("prod",)) == ""
     assert too_many(("prod", "staging")) == (
-        "the stacks prod and staging are there, and a lab has hosts for one: they stay "
-        "those of prod; delete staging, or bring up another lab for it"
+        "stacks prod and staging exist, but a lab has hosts for only one: they stay "
+        "with prod; delete staging, or use another lab"
     )
