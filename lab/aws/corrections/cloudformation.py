@@ -87,7 +87,14 @@ class SecretResource(CloudFormationModel):
         account_id: str,
         region_name: str,
     ) -> None:
-        """Leave the secret behind; the whole of moto goes with the lab."""
+        """Delete it for good: CloudFormation leaves no time to take that back."""
+        del cloudformation_json
+        backend = secretsmanager_backends[account_id][region_name]
+        backend.delete_secret(
+            resource_name,
+            recovery_window_in_days=None,
+            force_delete_without_recovery=True,
+        )
 
 
 def zones_are_those_of(region: str) -> None:

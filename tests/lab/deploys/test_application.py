@@ -74,13 +74,16 @@ def stored(system: System) -> dict[str, str]:
     return dict(line.split("|") for line in lines)
 
 
-def versions(system: System) -> dict[str, str]:
-    """The release that each application node's process runs."""
+def version(system: System, node: str) -> str:
+    """The release that an application node's process runs."""
     show = "readlink /proc/$(systemctl show -p MainPID --value message-app)/cwd"
-    return {
-        node: system.node(node, show).stdout.strip().rpartition("/")[2]
-        for node in sorted(system.addresses("application"))
-    }
+    return system.node(node, show).stdout.strip().rpartition("/")[2]
+
+
+def versions(system: System) -> dict[str, str]:
+    """The same for each application node."""
+    nodes = sorted(system.addresses("application"))
+    return {node: version(system, node) for node in nodes}
 
 
 def test_site_a_second_time_changes_nothing(site: System) -> None:

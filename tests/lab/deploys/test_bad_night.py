@@ -12,7 +12,7 @@ from lab.faults import interface as faults
 from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
 from tests.lab.deploys.membership import join, leave, lose, resize, slots
-from tests.lab.deploys.test_application import drained_on, stored, versions
+from tests.lab.deploys.test_application import drained_on, stored, version, versions
 from tests.lab.itself.test_ground import ASSOCIATE, UNTAG
 from tests.lab.system import (
     PYINFRA,
@@ -269,12 +269,12 @@ def test_zone_that_is_gone_leaves_the_other_to_work_with(usual: Usual) -> None:
     # A roll would leave nobody to serve: one that is sure names the node.
     refused = output(system.deploy(*NEWER, *BOOTED, what="app", check=False))
     assert "app-2 is the only application node that serves" in refused
-    assert versions(system)["app-2"] == "1.0.0"
+    assert version(system, "app-2") == "1.0.0"
     began = time.monotonic()
     system.deploy(*NEWER, "--limit", "app-2", *BOOTED, what="app")
-    assert versions(system)["app-2"] == "2.0.0"
+    assert version(system, "app-2") == "2.0.0"
     system.deploy("-y", "--limit", "app-2", *BOOTED, what="app")
-    assert versions(system)["app-2"] == "1.0.0"
+    assert version(system, "app-2") == "1.0.0"
     assert time.monotonic() - began < 2 * (2 * usual.seconds + ALLOWANCE)
 
     target = ("-y", "--data", "transfer_to=lb-1", *BOOTED)
