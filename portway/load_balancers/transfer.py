@@ -131,12 +131,22 @@ def tell_streams_left(target: LoadBalancer) -> Commands:
     """
     if not state.is_executing or target.peer is None:
         return
-    other = target.peer.name
-    if left := ask(node_of_run(other), BalancingFacts).streams:
-        streams = f"{left} stream{'s' * (left > 1)}"
-        logger.warning(
-            f"{host.print_prefix}{other} still has {streams}, which may carry "
-            f"messages for a time: before you stop or reboot {other}, run this again "
-            "until it has none"
-        )
+    if text := streams_left(target.peer.name):
+        logger.warning(f"{host.print_prefix}{text}")
     yield from ()
+
+
+def streams_left(name: str) -> str:
+    """What to know of the streams that a node still has; empty if it has none."""
+    then = f"before you stop or reboot {name}, run this again"
+    try:
+        left = ask(node_of_run(name), BalancingFacts).streams
+    except PortwayError as error:  # the address was handed over all the same
+        return f"{error.message}; it may still have streams: {then}"
+    if not left:
+        return ""
+    streams = f"{left} stream{'s' * (left > 1)}"
+    return (
+        f"{name} still has {streams}, which may carry messages for a time: {then} "
+        "until it has none"
+    )
