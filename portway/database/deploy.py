@@ -26,13 +26,14 @@ from portway.database.errors import LoginRefused
 from portway.database.node_logins import read_node_logins
 from portway.database.rotation import Rotation
 from portway.database.session import Server
-from portway.database.sql_files import file_problems, read_sql_files
+from portway.database.sql_files import file_problems, passed_over, read_sql_files
 from portway.database.state import (
     MARIADB,
     MYSQL,
     POSTGRES,
     Difference,
     FoundDatabase,
+    SqlFile,
     WantedDatabase,
 )
 from portway.errors import GROUP_DATA, PortwayError, refuse_if_any
@@ -74,7 +75,7 @@ def wanted_database(cluster: Cluster) -> WantedDatabase:
         )
     access = _access(cluster)
     schema, folder = settings.database_schema, settings.database_sql_dir
-    files = () if folder is None else read_sql_files(Path(folder))
+    files = () if folder is None else _read_files(Path(folder))
     return WantedDatabase(
         engine=database.engine,
         database=(database.engine == POSTGRES and database.name) or schema,
@@ -83,6 +84,19 @@ def wanted_database(cluster: Cluster) -> WantedDatabase:
         creates_tables=settings.database_app_creates_tables,
         files=files,
     )
+
+
+def _read_files(folder: Path) -> tuple[SqlFile, ...]:
+    files = read_sql_files(folder)
+    if others := passed_over(folder):
+        once_per_run(
+            ("passed over", folder),
+            lambda: logger.warning(
+                f"{folder}: not applied, because only files *.sql of the folder itself "
+                f"are: {', '.join(others)}"
+            ),
+        )
+    return files
 
 
 def _access(cluster: Cluster) -> Access:

@@ -16,15 +16,19 @@ from portway.database.state import (
 from portway.errors import PortwayError, Problem
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+LOOKS_LIKE_SQL = re.compile(r"\.sql(\.\w+)*$", re.IGNORECASE)
 
 
 def read_sql_files(folder: Path) -> tuple[SqlFile, ...]:
-    """The files ``*.sql`` of a folder, in the order of their names.
+    """The files ``*.sql`` of a folder, in the order of their names: see ``place``.
 
     Raises PortwayError if there are none, or if one is not text.
     """
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix == ".sql")
+        paths = sorted(
+            (path for path in folder.iterdir() if path.suffix == ".sql"),
+            key=lambda path: place(path.name),
+        )
     except OSError as error:
         raise PortwayError(
             f"group_data: database_sql_dir: {folder} cannot be read ({error.strerror})",
@@ -36,6 +40,27 @@ def read_sql_files(folder: Path) -> tuple[SqlFile, ...]:
             do="name the folder of the SQL files, or leave it out",
         )
     return tuple(map(_read, paths))
+
+
+def place(name: str) -> tuple[tuple[str | tuple[int, ...], ...], str]:
+    """Where a file's name stands: versions count as such, V2 before V2.1 and V10."""
+    parts = re.split(r"(\d+(?:\.\d+)*)", name)
+    return tuple(
+        tuple(map(int, part.split("."))) if number % 2 else part
+        for number, part in enumerate(parts)
+    ), name
+
+
+def passed_over(folder: Path) -> tuple[str, ...]:
+    """What looks like an SQL file, in the folder or below it, and is not applied."""
+    found = (
+        path.relative_to(folder)
+        for path in folder.rglob("*")
+        if LOOKS_LIKE_SQL.search(path.name) and path.is_file()
+    )
+    return tuple(
+        sorted(str(p) for p in found if len(p.parts) > 1 or p.suffix != ".sql")
+    )
 
 
 def _read(path: Path) -> SqlFile:
@@ -106,7 +131,7 @@ def _forget(wanted: WantedDatabase, name: str) -> str:
 
 
 def _order_problem(name: str, applied: Iterable[str]) -> str | None:
-    later = [other for other in sorted(applied) if other > name]
+    later = sorted((o for o in applied if place(o) > place(name)), key=place)
     if not later:
         return None
     return (

@@ -7,7 +7,7 @@ import pytest
 
 from portway.database.mysql.files import batches
 from portway.database.postgres.files import file_problem
-from portway.database.sql_files import file_problems, read_sql_files
+from portway.database.sql_files import file_problems, passed_over, read_sql_files
 from portway.database.state import (
     MARIADB,
     POSTGRES,
@@ -24,6 +24,23 @@ def test_files_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
         (tmp_path / name).write_text(f"-- {name}")
     names = [file.name for file in read_sql_files(tmp_path)]
     assert names == ["001_a.sql", "002_b.sql", "010_c.sql"]
+
+
+def test_numbers_in_names_count_as_numbers(tmp_path: Path) -> None:
+    names = ["V1__base.sql", "V2__a.sql", "V2.1__b.sql", "V010__c.sql", "V10__c.sql"]
+    for name in reversed(names):
+        (tmp_path / name).write_text("SELECT 1")
+    assert [file.name for file in read_sql_files(tmp_path)] == names
+
+
+def test_what_looks_like_an_sql_file_and_is_not_applied_is_named(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "sub").mkdir()
+    others = ("002.SQL", "V5.sql.gz", "old.sql.bak", "sub/V4.sql")
+    for name in ("001.sql", "README.md", "mysql.conf", *others):
+        (tmp_path / name).write_text("SELECT 1")
+    assert passed_over(tmp_path) == others
 
 
 def test_sum_is_of_the_bytes_and_text_without_byte_order_mark(tmp_path: Path) -> None:
