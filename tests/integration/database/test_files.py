@@ -76,6 +76,65 @@ def test_failing_file_leaves_nothing_half_done_in_postgres(
     assert [str(left) for left in look(place)] == ["Apply SQL file 001.sql"]
 
 
+DUMP = r"""
+--
+-- PostgreSQL database dump
+--
+
+\restrict dG9rZW4
+
+SET statement_timeout = 0;
+SELECT pg_catalog.set_config('search_path', '', false);
+CREATE FUNCTION {schema}.twice(n integer) RETURNS integer
+    LANGUAGE sql AS $_$
+\restrict stays
+SELECT 2 * n $_$;
+CREATE TABLE {schema}.pay (id integer NOT NULL);
+CREATE TYPE {schema}.mood AS ENUM ('good');
+
+\unrestrict dG9rZW4
+"""
+
+
+def test_dump_is_applied_if_it_keeps_to_the_schema(postgres: RunningServer) -> None:
+    """Newer versions of pg_dump write commands for psql around it."""
+    body = DUMP.replace("\\restrict stays\n", "")
+    dump = sql_file("001.sql", body.format(schema="messages"))
+    place = postgres.new_place(files=(dump, MORE))
+    deploy(place)
+    tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'messages'"
+    assert postgres.ask(tables, place.wanted.database)[0][0] == 2
+
+
+def test_command_of_psql_in_a_function_stays(postgres: RunningServer) -> None:
+    dump = sql_file("001.sql", DUMP.format(schema="messages"))
+    with pytest.raises(PortwayError, match="syntax error"):
+        deploy(postgres.new_place(files=(dump,)))
+
+
+def test_dump_of_another_schema_is_refused_whole(postgres: RunningServer) -> None:
+    """Everything of it would be where the application has no right."""
+    body = DUMP.replace("\\restrict stays\n", "")
+    place = postgres.new_place(
+        files=(sql_file("001.sql", body.format(schema="public")),)
+    )
+    with pytest.raises(PortwayError) as refusal:
+        deploy(place)
+    told = "function public.twice, table public.pay, type public.mood"
+    assert told in refusal.value.message
+    assert "nothing of the file was applied" in refusal.value.message
+    tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+    assert postgres.ask(tables, place.wanted.database)[0][0] == 0
+    assert [str(left) for left in look(place)] == ["Apply SQL file 001.sql"]
+
+
+def test_extension_may_be_where_it_wants(postgres: RunningServer) -> None:
+    text = "CREATE SCHEMA tools; CREATE EXTENSION pg_trgm SCHEMA tools;"
+    place = postgres.new_place(files=(sql_file("001.sql", text),))
+    deploy(place)
+    assert look(place) == ()
+
+
 def test_file_that_fails_half_way_is_not_begun_again_in_mariadb(
     mariadb: RunningServer,
 ) -> None:
