@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from portway.application.artifactory import find_release
+from portway.aws.errors import DENIED, AwsCallError
 from portway.aws.logins import read_application_login
 from portway.aws.secrets import read_secret
 from portway.errors import GROUP_DATA, PortwayError
@@ -32,7 +33,18 @@ def _read_token(cluster: Cluster) -> SecretStr | None:
     secret = cluster.settings.artifactory_token_secret
     if secret is None:
         return None
-    token = read_secret(cluster.stack.region, secret).get("token", "")
+    try:
+        token = read_secret(cluster.stack.region, secret).get("token", "")
+    except PortwayError as error:
+        if isinstance(error, AwsCallError) and error.code not in DENIED:
+            raise
+        raise PortwayError(
+            error.what,
+            why="it is yours and not the stack's, whose policy does not cover it",
+            do='make it with the value {"token": "…"}, let these credentials call '
+            "secretsmanager:GetSecretValue on it, or leave artifactory_token_secret "
+            "out: docs/install.md has both",
+        ) from None
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise PortwayError(
             f'secret {secret}: it has no usable "token"',

@@ -152,9 +152,11 @@ class Tunnel:
             )
 
     def said(self) -> Iterable[str]:
-        """The last lines that the command printed about what went wrong."""
+        """What the command printed about what went wrong: errors, or the last lines."""
         self._errors.seek(0)
-        return self._errors.read().decode(errors="replace").strip().splitlines()[-3:]
+        lines = self._errors.read().decode(errors="replace").splitlines()
+        spoken = [line.strip() for line in lines if line.strip()]
+        return [line for line in spoken if "error" in line.lower()][:3] or spoken[-3:]
 
     def close(self) -> None:
         """End it."""

@@ -234,6 +234,15 @@ def check_aws(words: Words) -> None:
         check_deploy(words)
         return
     need(service in SESSION.get_available_services(), f"no service {service}")
+    if operation == "wait":
+        waiters = SESSION.get_waiter_model(service)
+        names = {xform_name(n, "-"): n for n in waiters.waiter_names}
+        need(words[2] in names, f"aws {service} has no waiter {words[2]}")
+        words = [
+            service,
+            xform_name(waiters.get_waiter(names[words[2]]).operation, "-"),
+        ]
+        operation = words[1]
     model = service_model(service)
     names = {xform_name(name, "-"): name for name in model.operation_names}
     need(operation in names, f"no operation {service} {operation}")

@@ -41,6 +41,8 @@ def test_every_block_is_marked_and_would_work(path: Path) -> None:
         ("sh", "make test 'unclosed"),
         ("sh aws", "aws ec3 describe-instances"),
         ("sh aws", "aws ec2 describe-everything"),
+        ("sh aws", "aws ec2 wait instance-bored --instance-ids i-1"),
+        ("sh aws", "aws ec2 wait instance-running --instance i-1"),
         ("sh aws", "aws ec2 describe-instances --filter Name=a"),
         ("sh aws", "aws ec2 create-tags --resources i-1"),
         ("sh aws", "aws ec2 describe-instances --query 'a[?b==`c`]'"),
