@@ -157,7 +157,8 @@ def _ask(options: Options, yes: bool) -> None:
             "nobody can be asked whether money may be spent; nothing was made",
             do="run it on a terminal, or with --yes",
         )
-    if input("Make it, and spend that? [y/N] ").strip().lower() not in ("y", "yes"):
+    print("Make it, and spend that? [y/N] ", end="", flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise PortwayError("nothing was made")
 
 
