@@ -7,7 +7,7 @@ import contextlib
 import ipaddress
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -238,7 +238,7 @@ def name_instances() -> None:
     taken = {_machine(_tags(instance)) for instance in instances}
     for instance in instances:
         tags = _tags(instance)
-        if tags.get("Name") != GROUP_NAME_TAG or MACHINE_TAG in tags:
+        if _has_name(tags):
             continue
         name = next(
             candidate
@@ -260,7 +260,8 @@ def _machine(tags: dict[str, str]) -> str:
 def machines() -> tuple[Machine, ...]:
     """Everything of the stack that is a machine, by name."""
     ec2 = client("ec2")
-    instances = list(_instances(ec2, ["pending", "running", "stopping", "stopped"]))
+    states = ["pending", "running", "stopping", "stopped"]
+    instances = named(_instances(ec2, states))
     identifier = outputs().get("DatabaseIdentifier", "")
     filters = [{"Name": f"tag:{facts.DATABASE_TAG}", "Values": [identifier or "-"]}]
     interfaces = ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
@@ -278,6 +279,15 @@ def machines() -> tuple[Machine, ...]:
     if twice := {name for name in names if names.count(name) > 1}:
         raise LabError(f"several instances are named {', '.join(sorted(twice))}")
     return tuple(sorted(found, key=lambda machine: machine.node))
+
+
+def named(instances: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that keep their name: the group may have launched one a moment ago."""
+    return [instance for instance in instances if _has_name(_tags(instance))]
+
+
+def _has_name(tags: dict[str, str]) -> bool:
+    return tags.get("Name") != GROUP_NAME_TAG or MACHINE_TAG in tags
 
 
 def _instance_machine(instance: dict[str, Any], subnets: dict[str, str]) -> Machine:
