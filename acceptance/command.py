@@ -19,7 +19,7 @@ from acceptance.options import (
     Sizes,
     unescaped,
 )
-from acceptance.waiting import say
+from acceptance.waiting import say, show
 from portway.contract.address import AddressKind
 from portway.errors import PortwayError
 
@@ -43,7 +43,7 @@ def main(words: Sequence[str] | None = None) -> int:
         report = whole.run(start)
         return 0 if report.is_as_expected else 1
     except PortwayError as error:
-        print(f"acceptance: {mask.text(error.message)}", file=sys.stderr)
+        show(f"acceptance: {mask.text(error.message)}", sys.stderr)
         return 1
     except Interrupted:
         say(f"ended; if anything is left, --clean-up {given.stack} deletes it")
@@ -147,9 +147,7 @@ def _options(given: argparse.Namespace, folder: Path) -> Options:
 
 def _ask(options: Options, yes: bool) -> None:
     """Say what is made and what it costs, and go on only if the user wants it."""
-    for line in plan(options):
-        print(line)
-    sys.stdout.flush()
+    show("\n".join(plan(options)), sys.stdout)
     if yes:
         return
     if not sys.stdin.isatty():

@@ -1,9 +1,11 @@
 """Waiting for AWS: bounded, and it says what for."""
 
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from portway.errors import PortwayError
 
@@ -16,7 +18,33 @@ T = TypeVar("T")
 
 def say(line: str) -> None:
     """Tell whoever watches, with the time of day."""
-    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+    show(f"{time.strftime('%H:%M:%S')} {line}", sys.stderr)
+
+
+def show(text: str, stream: TextIO) -> None:
+    """Print a text, and raise nothing: what was made is deleted unwatched as well.
+
+    The terminal or the pipe may be gone, or a signal has come while something is
+    printed, whose handler may not print then (RuntimeError).
+    """
+    try:
+        print(text, file=stream, flush=True)
+    except BlockingIOError:
+        return
+    except OSError:
+        _discard(stream)
+    except (ValueError, RuntimeError):
+        return
+
+
+def _discard(stream: TextIO) -> None:
+    """Have what is printed go nowhere, so that Python's end prints no error either."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, stream.fileno())
+        finally:
+            os.close(nowhere)
 
 
 def wait_for(  # noqa: PLR0913 - what is waited for, and how

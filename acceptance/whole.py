@@ -4,6 +4,7 @@ Whatever ends it, an error, a signal or its own end, what was made is deleted.
 """
 
 import secrets
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from acceptance.observing import Observation, observe
 from acceptance.options import Options
 from acceptance.report import Report, Step, as_json_lines, written
 from acceptance.view import View
-from acceptance.waiting import say
+from acceptance.waiting import say, show
 from portway.contract.address import AddressKind
 from portway.errors import PortwayError
 from portway.run.checkout import read_checkout
@@ -301,4 +302,4 @@ def _write(options: Options, run_: Run, report: Report, mask: Mask) -> None:
     for path, content in paths.items():
         write_private(path, content)
         say(f"written: {path}")
-    print(text, flush=True)
+    show(text, sys.stdout)

@@ -25,6 +25,8 @@ from tests.integration.conftest import REGION, STACK, Account
 
 PROJECT = Path(__file__).parents[3]
 NAME = "trial"
+REACHED = ("--operator-cidr", "10.8.0.0/16")
+"""Nodes are reached without the AWS CLI, which need not be here."""
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +59,7 @@ def acted(monkeypatch: pytest.MonkeyPatch) -> list[View]:
 
 def run(folder: Path, *more: str, name: str = NAME) -> int:
     given = ("--stack", name, "--yes", "--folder", str(folder))
-    return main([*given, "--only", "nothing", "--operator-cidr", "10.8.0.0/16", *more])
+    return main([*given, "--only", "nothing", *REACHED, *more])
 
 
 def clean_up(folder: Path, name: str = NAME) -> int:
@@ -337,6 +339,31 @@ def test_interrupted_deletion_goes_on(
     assert there(account) == before
 
 
+def test_run_that_nobody_watches_any_more_leaves_nothing(
+    account: Account, before: dict[str, list[str]], tmp_path: Path
+) -> None:
+    """The terminal is closed: what is printed fails, and SIGHUP comes."""
+    reading, writing = os.pipe()
+    started: list[subprocess.Popen[bytes]] = []
+
+    def close(text: str) -> str:
+        os.close(reading)
+        os.kill(started[0].pid, signal.SIGHUP)
+        return text
+
+    account.aws.edit_once("iam:CreateRole", close)
+    words = ("--stack", NAME, "--yes", "--folder", str(tmp_path))
+    command = [sys.executable, "-m", "acceptance", *words, *REACHED]
+    started.append(
+        subprocess.Popen(command, cwd=PROJECT, stdout=writing, stderr=writing)
+    )
+    os.close(writing)
+
+    assert started[0].wait(60) == 1
+    assert there(account) == before
+    assert "ended by SIGHUP" in report(tmp_path)
+
+
 def test_error_of_a_part_leaves_nothing_and_is_told(
     account: Account, before: dict[str, list[str]], acted: list[View], tmp_path: Path
 ) -> None:
@@ -356,7 +383,7 @@ def test_killed_run_is_cleaned_up(
 ) -> None:
     started: list[subprocess.Popen[bytes]] = []
     account.aws.edit_once(call, sending(signal.SIGKILL, lambda: started[0].pid))
-    words = ("--stack", NAME, "--yes", "--folder", str(tmp_path))
+    words = ("--stack", NAME, "--yes", "--folder", str(tmp_path), *REACHED)
     started.append(
         subprocess.Popen([sys.executable, "-m", "acceptance", *words], cwd=PROJECT)
     )
