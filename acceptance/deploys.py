@@ -170,14 +170,17 @@ class Deploys:
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """End a program that this one started, and what it started."""
+    """End a program that this one started, and what it started, as far as it may.
+
+    It may not if that has another owner, by sudo; such a one ends with its input.
+    """
     for number, seconds in ((signal.SIGINT, STOP_SECONDS), (signal.SIGKILL, 5)):
         if process.poll() is not None:
             return
         try:
             os.killpg(process.pid, number)
             process.wait(seconds)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
+        except (OSError, subprocess.TimeoutExpired):
             continue
 
 

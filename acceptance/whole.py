@@ -108,10 +108,12 @@ def run(start: Start) -> Report:
                 f"{text}\n  this is a mistake of ours: please report it"
             )
         finally:
-            interrupts.delete_whatever_comes()
-            if view is not None and view.sender is not None:
-                view.sender.stop()
-            _delete(outcome, caller, journal, run_, view)
+            try:
+                interrupts.delete_whatever_comes()
+                if view is not None and view.sender is not None:
+                    view.sender.stop()
+            finally:
+                _delete(outcome, caller, journal, run_, view)
     report = _reported(options, run_, caller, outcome)
     _write(options, run_, report, mask)
     return report

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,6 +18,7 @@ from acceptance.interrupts import SIGNALS
 from acceptance.journal import Journal, Kind, State
 from acceptance.making import TAG
 from acceptance.parts import Part
+from acceptance.sender import Sender
 from acceptance.view import View
 from portway.errors import PortwayError
 from tests.integration.aws_server import AwsServer
@@ -362,6 +363,23 @@ def test_run_that_nobody_watches_any_more_leaves_nothing(
     assert started[0].wait(60) == 1
     assert there(account) == before
     assert "ended by SIGHUP" in report(tmp_path)
+
+
+def test_client_that_cannot_be_ended_keeps_nothing_from_being_deleted(
+    account: Account, before: dict[str, list[str]], acted: list[View], tmp_path: Path
+) -> None:
+    class Stuck:
+        def stop(self) -> None:
+            raise RuntimeError("it does not end")
+
+    def act(view: View) -> str:
+        view.sender = cast(Sender, Stuck())
+        return "nothing"
+
+    parts.PARTS["nothing"] = Part("nothing", act)  # type: ignore[index]
+    with pytest.raises(RuntimeError):
+        run(tmp_path)
+    assert there(account) == before
 
 
 def test_error_of_a_part_leaves_nothing_and_is_told(
