@@ -12,6 +12,7 @@ modules have floors, and an import may only go down, to a module on a lower line
     view
     sender, cleaning
     making
+    patience
     deploys, calls, prices, interrupts
     options, waiting, masking
     client, guarded, items, journal

@@ -104,6 +104,10 @@ class Caller:
             )
         return self._clients[service]
 
+    def forget(self) -> None:
+        """Look for credentials anew at the next call."""
+        self._session = None
+
     @contextmanager
     def heard(self) -> Iterator[list[Answer]]:
         """Keep what is answered meanwhile."""

@@ -5,16 +5,17 @@ part of the stack that has it.
 """
 
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from acceptance.calls import Caller, Refused
 from acceptance.journal import Entry, Journal, Kind, State
 from acceptance.making import TAG, describe_stack, first_failure, remember_what_stays
+from acceptance.patience import passes, patiently, wait_for_aws
 from acceptance.waiting import say, wait_for
-from portway.aws.errors import AwsCallError
-from portway.contract.address import THROTTLED
+from portway.aws.errors import DENIED, EXPIRED, REJECTED, AwsCallError
 from portway.errors import PortwayError
 
 APPEAR_SECONDS = 30
@@ -22,25 +23,22 @@ APPEAR_SECONDS = 30
 DELETE_SECONDS = 3600
 TRIES = 3
 """Of the stack: what failed once, as a rule because something was still in use."""
+PAUSE_SECONDS = 60
+"""Before such a try."""
+PAUSES = (10, 60, 120, 300)
+"""Before everything that is left is tried again: what is in use, or AWS is busy."""
 RELEASE_SECONDS = 300
 SNAPSHOT_SECONDS = 1800
-
-T = TypeVar("T")
 
 HOME = "home"
 """In the work folder: the key and what else is secret."""
 
 
-def patiently(ask: Callable[[], T]) -> T | None:
-    """An answer; None if AWS is busy or the network is away, which passes."""
-    try:
-        return ask()
-    except AwsCallError as error:
-        if error.code not in THROTTLED:
-            raise
-    except PortwayError as error:
-        say(f"  {error.what}")
-    return None
+def _may_pass(error: Exception) -> bool:
+    """Whether the same may be deleted a little later, without anybody's help."""
+    if isinstance(error, AwsCallError):
+        return passes(error) or error.code not in (*DENIED, *REJECTED, *EXPIRED)
+    return passes(error)
 
 
 class Cleaner:
@@ -55,9 +53,25 @@ class Cleaner:
         self.deleted: list[str] = []
         self.look_between: Callable[[], None] = lambda: None
         """Called when the stack is gone, before what it leaves is deleted."""
+        self._may_pass = False
 
     def clean(self) -> None:
-        """Delete everything; what fails is in ``problems``, and the rest goes on."""
+        """Delete everything, patiently; what could not be is in ``problems``."""
+        for pause in (*PAUSES, None):
+            wait_for_aws(self._caller)
+            self.problems.clear()
+            self._may_pass = False
+            self._clean_once()
+            if pause is None or not self._may_pass:
+                break
+            say(f"  trying again what is left, in {pause} s")
+            time.sleep(pause)
+        if not self.problems:
+            for entry in self._journal.left(Kind.RUN):
+                self._journal.write(Kind.RUN, entry.name, State.GONE)
+
+    def _clean_once(self) -> None:
+        """Delete everything; what fails is a problem, and the rest goes on."""
         steps: tuple[tuple[Kind, Callable[[Entry], None]], ...] = (
             (Kind.ROLE, self._delete_role),
             (Kind.STACK, self._remember),
@@ -80,10 +94,8 @@ class Cleaner:
                         else f"{type(error).__name__}: {error}"
                     )
                     self.problems.append(f"{kind} {entry.name}: {text}")
+                    self._may_pass |= _may_pass(error)
                     say(f"  not deleted: {kind} {entry.name}: {text}")
-        if not self.problems:
-            for entry in self._journal.left(Kind.RUN):
-                self._journal.write(Kind.RUN, entry.name, State.GONE)
 
     def _gone(self, entry: Entry, text: str = "") -> None:
         self._journal.write(entry.kind, entry.name, State.GONE)
@@ -194,6 +206,8 @@ class Cleaner:
             if status != "DELETE_FAILED":
                 return self._gone(entry, f"{about} ({id_})")
             remember_what_stays(self._caller, self._journal, id_)
+            if number < TRIES:
+                time.sleep(PAUSE_SECONDS)
         raise PortwayError(
             f"CloudFormation cannot delete {about}",
             why=first_failure(self._caller, id_),

@@ -11,19 +11,21 @@ from acceptance.interrupts import Interrupted, Interrupts
 from acceptance.masking import Mask
 from acceptance.options import (
     EXPECT,
+    FOLDER,
     MESSAGE,
     PORT,
     STACK_NAME,
     TUNNEL,
     Options,
     Sizes,
+    clean_up_command,
     unescaped,
 )
+from acceptance.patience import are_static
 from acceptance.waiting import say, show
 from portway.contract.address import AddressKind
 from portway.errors import PortwayError
 
-FOLDER = ".portway-acceptance"
 INTERRUPTED = 130
 
 
@@ -46,7 +48,8 @@ def main(words: Sequence[str] | None = None) -> int:
         show(f"acceptance: {mask.text(error.message)}", sys.stderr)
         return 1
     except Interrupted:
-        say(f"ended; if anything is left, --clean-up {given.stack} deletes it")
+        folder = given.folder.resolve() / (given.clean_up or given.stack)
+        say(f"ended; if anything is left, this deletes it: {clean_up_command(folder)}")
         return INTERRUPTED
 
 
@@ -95,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--application-type", default=sizes.application_type)
     add("--database-class", default=sizes.database_class)
     add("--application-nodes", type=int, choices=(1, 2), default=2)
-    add("--folder", type=Path, default=Path.home() / FOLDER, help="for its own files")
+    add("--folder", type=Path, default=FOLDER, help="for its own files")
     return parser
 
 
@@ -175,6 +178,20 @@ def plan(options: Options) -> list[str]:
         + (", an Instance Connect Endpoint" if options.has_tunnel else ""),
         f"  its ports 9000 to 10999 are open to {options.client_cidrs}",
         f"Its own files are in {options.folder}.",
+        *_warned(),
         "A whole run takes one to two hours. What an hour costs:",
         *prices.told(prices.estimate(sizes, elastic_ip=is_eip)),
+    ]
+
+
+def _warned() -> list[str]:
+    """What may keep a run from deleting what it made."""
+    if not are_static():
+        return []
+    return [
+        "These credentials are temporary (AWS_SESSION_TOKEN is set) and cannot be "
+        "renewed.",
+        "If they expire within two hours, everything stays and is billed until "
+        "--clean-up is run",
+        "with new ones.",
     ]

@@ -18,6 +18,7 @@ from acceptance.deploys import PROJECT
 from acceptance.journal import Journal, Kind, State
 from acceptance.masking import Mask
 from acceptance.options import Options
+from acceptance.patience import patiently
 from acceptance.waiting import wait_for
 from portway.aws.errors import DENIED, AwsCallError
 from portway.errors import PortwayError
@@ -205,7 +206,10 @@ class Maker:
         def look() -> Any | None:
             nonlocal status
             meanwhile()
-            found = describe_stack(self.caller, self.stack_id)
+            answer = patiently(lambda: describe_stack(self.caller, self.stack_id) or {})
+            if answer is None:
+                return None
+            found = answer or None
             status = found["StackStatus"] if found else "gone"
             if status == wanted:
                 return found
@@ -300,10 +304,11 @@ class Operator:
 
     def credentials(self) -> Mapping[str, str]:
         """Credentials of a session, as the environment has them; renewed in time."""
-        old = time.monotonic() - self._since > RENEW_SECONDS
+        # By the clock of the wall: the other one stands still while a laptop sleeps.
+        old = time.time() - self._since > RENEW_SECONDS
         if self._credentials is None or old:
             self._credentials = self._assume()
-            self._since = time.monotonic()
+            self._since = time.time()
         return self._credentials
 
     def _assume(self) -> dict[str, str]:

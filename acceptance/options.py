@@ -6,6 +6,8 @@ from pathlib import Path
 
 from portway.contract.address import AddressKind
 
+FOLDER = Path.home() / ".portway-acceptance"
+"""Where runs have their own files, by default."""
 STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,99}")
 
 MESSAGE = (
@@ -87,6 +89,12 @@ class Options:
             "DatabaseMultiAz": "false",
             "DatabaseDeletionProtection": "false",
         }
+
+
+def clean_up_command(folder: Path) -> str:
+    """What deletes what the run left whose files are here."""
+    given = "" if folder.parent == FOLDER else f" --folder {folder.parent}"
+    return f"python -m acceptance --clean-up {folder.name}{given}"
 
 
 def unescaped(text: str) -> str:

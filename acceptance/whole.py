@@ -22,7 +22,7 @@ from acceptance.journal import Journal, Kind, State
 from acceptance.making import Maker, Run, new_key, refuse_existing, resources, zones
 from acceptance.masking import Mask
 from acceptance.observing import Observation, observe
-from acceptance.options import Options
+from acceptance.options import Options, clean_up_command
 from acceptance.report import Report, Step, as_json_lines, written
 from acceptance.view import View
 from acceptance.waiting import say, show
@@ -79,7 +79,7 @@ def refuse_unfinished(options: Options) -> None:
         raise PortwayError(
             f"an earlier run with stack {options.stack} was not cleaned up",
             why=f"Its journal is {options.folder / JOURNAL}",
-            do=f"python -m acceptance --clean-up {options.stack}",
+            do=clean_up_command(options.folder),
         )
 
 
@@ -116,6 +116,8 @@ def run(start: Start) -> Report:
                 _delete(outcome, caller, journal, run_, view)
     report = _reported(options, run_, caller, outcome)
     _write(options, run_, report, mask)
+    if journal.run() is not None:
+        say(f"not everything is deleted: {clean_up_command(options.folder)}")
     return report
 
 
@@ -139,10 +141,11 @@ def clean_up(folder: Path, stack: str, mask: Mask, interrupts: Interrupts) -> in
         cleaner.clean()
     for problem in cleaner.problems:
         say(mask.text(problem))
-    say(
-        "everything is deleted" if not cleaner.problems else "not everything is deleted"
-    )
-    return 1 if cleaner.problems else 0
+    if cleaner.problems:
+        say(f"not everything is deleted: {clean_up_command(folder)}")
+        return 1
+    say("everything is deleted")
+    return 0
 
 
 def _make(
@@ -191,12 +194,12 @@ def _look_at_database(caller: Caller, maker: Maker, seen: list[Any]) -> None:
     """Note what RDS says of the database while it is created."""
     try:
         found = resources(caller, maker.stack_id).get("Database", {})
+        name = found.get("PhysicalResourceId")
+        if not name:
+            return
+        answer = caller.probe("rds", "describe_db_instances", DBInstanceIdentifier=name)
     except PortwayError:
         return  # the run does not end for what it only notes
-    name = found.get("PhysicalResourceId")
-    if not name:
-        return
-    answer = caller.probe("rds", "describe_db_instances", DBInstanceIdentifier=name)
     if isinstance(answer, Refused):
         return
     database = answer["DBInstances"][0]

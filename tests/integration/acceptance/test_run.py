@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from acceptance import parts
+from acceptance import cleaning, parts
 from acceptance.command import main
 from acceptance.interrupts import SIGNALS
 from acceptance.journal import Journal, Kind, State
@@ -26,6 +27,7 @@ from tests.integration.conftest import REGION, STACK, Account
 
 PROJECT = Path(__file__).parents[3]
 NAME = "trial"
+PAUSE = 123
 REACHED = ("--operator-cidr", "10.8.0.0/16")
 """Nodes are reached without the AWS CLI, which need not be here."""
 
@@ -33,6 +35,13 @@ REACHED = ("--operator-cidr", "10.8.0.0/16")
 @pytest.fixture(autouse=True)
 def region(aws: AwsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", REGION)
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What AWS refuses here it refuses for good, or as a test says."""
+    monkeypatch.setattr(cleaning, "PAUSES", (0.01,))
+    monkeypatch.setattr(cleaning, "PAUSE_SECONDS", 0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -416,13 +425,45 @@ def test_killed_run_is_cleaned_up(
     assert account.aws.calls == [], "there is nothing more to do"
 
 
+@pytest.mark.parametrize(
+    "call", ["iam:DeleteRole", "cloudformation:DeleteStack", "ec2:ReleaseAddress"]
+)
+@pytest.mark.usefixtures("acted")
+def test_what_aws_is_too_busy_to_delete_is_deleted_later(
+    account: Account,
+    before: dict[str, list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    call: str,
+) -> None:
+    sleep = time.sleep
+
+    def pass_time(seconds: float) -> None:
+        if seconds == PAUSE:
+            account.aws.forget()
+        else:
+            sleep(seconds)
+
+    monkeypatch.setattr(cleaning, "PAUSES", (PAUSE,))
+    monkeypatch.setattr("acceptance.cleaning.time.sleep", pass_time)
+    account.aws.refuse(call, "RequestLimitExceeded", "slow down", 400)
+    assert run(tmp_path) == 0, report(tmp_path)
+    assert there(account) == before
+
+
 def test_killed_deletion_is_ended_by_the_next(
-    account: Account, before: dict[str, list[str]], acted: list[View], tmp_path: Path
+    account: Account,
+    before: dict[str, list[str]],
+    acted: list[View],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     account.aws.refuse("cloudformation:DeleteStack", "Throttling", "slow down", 400)
     assert run(tmp_path) == 1
     assert NAME in there(account)["stacks"]
     assert "AWS throttles" in report(tmp_path)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"python -m acceptance --clean-up {NAME} --folder {tmp_path}" in last
 
     account.aws.forget()
     assert clean_up(tmp_path) == 0
