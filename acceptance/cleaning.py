@@ -7,15 +7,23 @@ part of the stack that has it.
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from acceptance.calls import Caller, Refused
 from acceptance.journal import Entry, Journal, Kind, State
-from acceptance.making import TAG, describe_stack, first_failure, remember_what_stays
+from acceptance.making import (
+    TAG,
+    describe_stack,
+    first_failure,
+    remember_what_stays,
+    resources,
+)
 from acceptance.patience import passes, patiently, wait_for_aws
 from acceptance.waiting import say, wait_for
 from portway.aws.errors import DENIED, EXPIRED, REJECTED, AwsCallError
+from portway.contract.address import THROTTLED
 from portway.errors import PortwayError
 
 APPEAR_SECONDS = 30
@@ -23,6 +31,9 @@ APPEAR_SECONDS = 30
 DELETE_SECONDS = 3600
 TRIES = 3
 """Of the stack: what failed once, as a rule because something was still in use."""
+DATABASE_SECONDS = 60
+"""For how long CloudFormation may wait for a database without having it deleted."""
+NOT_YET = ("InvalidDBInstanceState", "InvalidDBInstanceStateFault", *THROTTLED)
 PAUSE_SECONDS = 60
 """Before such a try."""
 PAUSES = (10, 60, 120, 300)
@@ -53,14 +64,16 @@ class Cleaner:
         self.deleted: list[str] = []
         self.look_between: Callable[[], None] = lambda: None
         """Called when the stack is gone, before what it leaves is deleted."""
-        self._may_pass = False
+        self._may_pass, self._is_last = False, False
+        self._waits_since = 0.0
+        """Since when a stack's deletion waits for a database; 0 if it does not."""
 
     def clean(self) -> None:
         """Delete everything, patiently; what could not be is in ``problems``."""
         for pause in (*PAUSES, None):
             wait_for_aws(self._caller)
             self.problems.clear()
-            self._may_pass = False
+            self._may_pass, self._is_last = False, pause is None
             self._clean_once()
             if pause is None or not self._may_pass:
                 break
@@ -103,11 +116,17 @@ class Cleaner:
             self.deleted.append(text)
             say(f"  deleted: {text}")
 
-    def _found(self, entry: Entry, look: Callable[[], Any | None]) -> Any | None:
-        """Something in AWS; it may yet come if the run died while it made it."""
-        if (found := look()) is not None or entry.state is not State.PLANNED:
+    def _found(
+        self, entry: Entry, look: Callable[[], Any | None], *, is_late: bool = False
+    ) -> Any | None:
+        """Something in AWS; it may yet come if the run died while it made it.
+
+        ``is_late`` if AWS may not know something for a while that it has made.
+        """
+        may_come = is_late or entry.state is State.PLANNED
+        if (found := look()) is not None or not may_come:
             return found
-        say(f"  {entry.kind} {entry.name} was being made: looking for it")
+        say(f"  {entry.kind} {entry.name} may be there all the same: looking for it")
         try:
             return wait_for(
                 f"{entry.kind} {entry.name}", look, APPEAR_SECONDS, longest=2
@@ -136,7 +155,7 @@ class Cleaner:
             answer = self._caller.probe(iam, "get_role", RoleName=name)
             return self._unless_absent(answer, "NoSuchEntity", about)
 
-        found = self._found(entry, look)
+        found = self._found(entry, look, is_late=True)
         if found is None:
             return self._gone(entry)
         self._refuse_foreign(found["Role"].get("Tags"))
@@ -190,7 +209,7 @@ class Cleaner:
     def _delete_stack(self, entry: Entry) -> None:
         found = self._stack(entry)
         if found is None:
-            return self._gone(entry)
+            return self._stack_is_gone(entry)
         id_, about = found["StackId"], f"stack {entry.name}"
         self._wait_for_update(id_, about)
         for number in range(1, TRIES + 1):
@@ -204,7 +223,7 @@ class Cleaner:
                 do=f"see its events, and run --clean-up {entry.name} again",
             )
             if status != "DELETE_FAILED":
-                return self._gone(entry, f"{about} ({id_})")
+                return self._stack_is_gone(replace(entry, id=id_), f"{about} ({id_})")
             remember_what_stays(self._caller, self._journal, id_)
             if number < TRIES:
                 time.sleep(PAUSE_SECONDS)
@@ -221,7 +240,41 @@ class Cleaner:
     def _deleted(self, id_: str) -> str | None:
         if (status := patiently(lambda: self._status(id_))) is None:
             return None
-        return status if status in ("DELETE_COMPLETE", "DELETE_FAILED") else None
+        if status in ("DELETE_COMPLETE", "DELETE_FAILED"):
+            return status
+        try:
+            self._help_with_database(id_)
+        except PortwayError as error:  # CloudFormation may do it without help
+            say(f"  {error.what}")
+        return None
+
+    def _help_with_database(self, id_: str) -> None:
+        """Delete a database that CloudFormation waits for and cannot delete.
+
+        RDS refuses the final snapshot of one that is still being created.
+        """
+        found = resources(self._caller, id_).get("Database", {})
+        if found.get("ResourceStatus") not in ("DELETE_IN_PROGRESS", "DELETE_FAILED"):
+            return
+        remember_what_stays(self._caller, self._journal, id_)
+        for entry in self._journal.left(Kind.DATABASE):
+            there = self._database(entry)
+            if there is None or there["DBInstanceStatus"] == "deleting":
+                continue
+            self._waits_since = self._waits_since or time.monotonic()
+            if time.monotonic() - self._waits_since >= DATABASE_SECONDS:
+                self._have_database_deleted(entry)
+
+    def _stack_is_gone(self, entry: Entry, text: str = "") -> None:
+        """Mark it, when all that it left is known."""
+        known = {e.kind for e in self._journal.latest().values() if e.id}
+        if entry.id and not {Kind.ADDRESS, Kind.DATABASE} <= known:
+            try:
+                remember_what_stays(self._caller, self._journal, entry.id)
+            except AwsCallError as error:
+                if error.code != "ValidationError":  # deleted 90 days ago, or longer
+                    raise
+        self._gone(entry, text)
 
     def _wait_for_update(self, id_: str, about: str) -> None:
         """A stack that is being updated cannot be deleted."""
@@ -287,9 +340,12 @@ class Cleaner:
 
     def _delete_snapshots(self, entry: Entry) -> None:
         """Those that CloudFormation left of the database; RDS deletes its own."""
-        if self._journal.left(Kind.STACK):
-            return  # it is not deleted, so the database may still be there
+        is_left = bool(self._journal.left(Kind.STACK))
+        if is_left and self._may_pass and not self._is_last:
+            return  # CloudFormation may do it at the next try
         self._delete_database(entry)
+        if is_left:
+            return  # its deletion may yet leave a snapshot
         about = f"the snapshots of {entry.name}"
 
         def look() -> list[Any] | None:
@@ -313,26 +369,40 @@ class Cleaner:
     def _delete_database(self, entry: Entry) -> None:
         """CloudFormation has deleted it with the stack; an hour of it costs money."""
         about = f"database {entry.name}"
-
-        def look() -> Any | None:
-            given = {"DBInstanceIdentifier": entry.name}
-            answer = self._caller.probe("rds", "describe_db_instances", **given)
-            found = self._unless_absent(answer, "DBInstanceNotFound", about)
-            return found["DBInstances"][0] if found else None
-
-        found = look()
-        if found is None or not entry.id or found["DbiResourceId"] != entry.id:
+        if self._database(entry) is None:
             return
-        say(f"  {about} has outlived its stack")
-        if found["DBInstanceStatus"] != "deleting":
-            given = {"DBInstanceIdentifier": entry.name, "SkipFinalSnapshot": True}
-            self._caller.call("rds", "delete_db_instance", about, **given)
-        wait_for(
-            f"{about} to be deleted",
-            lambda: True if look() is None else None,
-            DELETE_SECONDS,
-        )
+        say(f"  {about} is still there")
+
+        def look() -> bool | None:
+            if (found := self._database(entry)) is None:
+                return True
+            if found["DBInstanceStatus"] != "deleting":
+                self._have_database_deleted(entry)
+            return None
+
+        wait_for(f"{about} to be deleted", look, DELETE_SECONDS)
         self.deleted.append(about)
+
+    def _database(self, entry: Entry) -> Any | None:
+        """The run's own database, by the id that no other one gets."""
+        given = {"DBInstanceIdentifier": entry.name}
+        answer = self._caller.probe("rds", "describe_db_instances", **given)
+        about = f"database {entry.name}"
+        found = self._unless_absent(answer, "DBInstanceNotFound", about)
+        if not found or not entry.id:
+            return None
+        database = found["DBInstances"][0]
+        return database if database["DbiResourceId"] == entry.id else None
+
+    def _have_database_deleted(self, entry: Entry) -> None:
+        """Delete it if RDS does that in its present state."""
+        given = {"DBInstanceIdentifier": entry.name, "SkipFinalSnapshot": True}
+        answer = self._caller.probe("rds", "delete_db_instance", **given)
+        if not isinstance(answer, Refused):
+            say(f"  database {entry.name} is being deleted, without a snapshot")
+        elif answer.code not in NOT_YET:
+            text = f"database {entry.name} cannot be deleted"
+            raise PortwayError(text, why=str(answer))
 
     def _snapshots(self, entry: Entry) -> list[Any]:
         found = self._caller.read(

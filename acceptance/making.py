@@ -401,23 +401,29 @@ def first_failure(caller: Caller, stack_id: str) -> str:
 
 
 def remember_what_stays(caller: Caller, journal: Journal, stack_id: str) -> None:
-    """Write down what of a stack its deletion leaves, as far as it is there by now."""
+    """Write down what of a stack its deletion leaves, as far as it is there by now.
+
+    It may have been deleted meanwhile: CloudFormation still answers for its id.
+    """
+    listed = resources(caller, stack_id)
     found = {
         name: resource["PhysicalResourceId"]
-        for name, resource in resources(caller, stack_id).items()
+        for name, resource in listed.items()
         if resource.get("PhysicalResourceId")
     }
     known = journal.latest()
-    if (database := found.get("Database")) and (Kind.DATABASE, database) not in known:
-        journal.write(
-            Kind.DATABASE, database, State.MADE, _resource_id(caller, database)
-        )
-    if (ip := found.get("ElasticIp")) and (Kind.ADDRESS, ip) not in known:
-        filters = [{"Name": "public-ip", "Values": [ip]}]
-        for address in caller.read(
-            "ec2", "describe_addresses", "Addresses", "the Elastic IP", Filters=filters
-        ):
-            journal.write(Kind.ADDRESS, ip, State.MADE, address["AllocationId"])
+    if database := found.get("Database"):
+        before = known.get((Kind.DATABASE, database))
+        id_ = "" if before and before.id else _resource_id(caller, database)
+        if before is None or id_:
+            journal.write(Kind.DATABASE, database, State.MADE, id_)
+    ip = found.get("ElasticIp")
+    if (
+        ip
+        and (Kind.ADDRESS, ip) not in known
+        and listed["ElasticIp"].get("ResourceStatus") != "DELETE_COMPLETE"
+    ):
+        _remember_address(caller, journal, ip)
     described = describe_stack(caller, stack_id) or {}
     given = {
         p["ParameterKey"]: p["ParameterValue"] for p in described.get("Parameters", [])
@@ -430,6 +436,21 @@ def remember_what_stays(caller: Caller, journal: Journal, stack_id: str) -> None
                 journal.write(
                     Kind.ROUTE, table, State.MADE, table, destination=destination
                 )
+
+
+def _remember_address(caller: Caller, journal: Journal, ip: str) -> None:
+    filters = [{"Name": "public-ip", "Values": [ip]}]
+    about = "the Elastic IP"
+    found = caller.read(
+        "ec2", "describe_addresses", "Addresses", about, Filters=filters
+    )
+    if not found:
+        raise PortwayError(
+            f"the stack's Elastic IP {ip} was not found",
+            do="look whether it is in the account, and release it",
+        )
+    for address in found:
+        journal.write(Kind.ADDRESS, ip, State.MADE, address["AllocationId"])
 
 
 def _resource_id(caller: Caller, database: str) -> str:
