@@ -41,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> int:
             return whole.clean_up(folder, given.clean_up, mask, interrupts)
         options = _options(given, folder)
         start = whole.prepared(options, mask, interrupts)
-        _ask(options, given.yes)
+        _ask(start, given.yes)
         report = whole.run(start)
         return 0 if report.is_as_expected else 1
     except PortwayError as error:
@@ -148,9 +148,9 @@ def _options(given: argparse.Namespace, folder: Path) -> Options:
     )
 
 
-def _ask(options: Options, yes: bool) -> None:
+def _ask(start: whole.Start, yes: bool) -> None:
     """Say what is made and what it costs, and go on only if the user wants it."""
-    show("\n".join(plan(options)), sys.stdout)
+    show("\n".join(plan(start)), sys.stdout)
     if yes:
         return
     if not sys.stdin.isatty():
@@ -163,11 +163,13 @@ def _ask(options: Options, yes: bool) -> None:
         raise PortwayError("nothing was made")
 
 
-def plan(options: Options) -> list[str]:
-    """What a run makes, and what that costs."""
+def plan(start: whole.Start) -> list[str]:
+    """What a run makes, where and as whom, and what that costs."""
+    options = start.options
     is_eip = options.kind is AddressKind.ELASTIC_IP
     sizes = options.sizes
     return [
+        f"Account {start.run.account}, as {start.arn}.",
         f"This makes in {options.region}, and deletes at the end:",
         "  a key pair, and a role for the operator",
         f"  stack {options.stack}: a VPC, 2 load balancers "

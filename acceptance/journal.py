@@ -62,12 +62,20 @@ class Journal:
     def write(
         self, kind: Kind, name: str, state: State, id_: str = "", **more: str
     ) -> None:
-        """Add a line; when this returns, it is on the disk."""
+        """Add a line; when this returns, it is on the disk. PortwayError if it cannot.
+
+        It begins on a line of its own, also after one that was cut off.
+        """
         entry = {"kind": kind, "name": name, "state": state, "id": id_, "more": more}
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
         file = os.open(self.path, flags, 0o600)
         try:
-            os.write(file, (json.dumps(entry) + "\n").encode())
+            line = _end_of_line(file) + json.dumps(entry).encode() + b"\n"
+            if os.write(file, line) != len(line):
+                raise PortwayError(
+                    f"{self.path} could not be written to its end",
+                    do="make room on its disk",
+                )
             os.fsync(file)
         finally:
             os.close(file)
@@ -129,6 +137,12 @@ class Journal:
             yield
         finally:
             os.close(lock)
+
+
+def _end_of_line(file: int) -> bytes:
+    """What ends the last line, if that has no end."""
+    size = os.fstat(file).st_size
+    return b"" if not size or os.pread(file, 1, size - 1) == b"\n" else b"\n"
 
 
 def _read(line: str) -> Entry | None:

@@ -43,9 +43,9 @@ class Outcome:
 
 
 def identity(caller: Caller) -> tuple[str, str]:
-    """The account and its partition of AWS; PortwayError without credentials."""
+    """The account and the caller's ARN; PortwayError without credentials."""
     found = caller.call("sts", "get_caller_identity", "these credentials")
-    return found["Account"], found["Arn"].split(":")[1]
+    return found["Account"], found["Arn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ class Start:
     options: Options
     mask: Mask
     caller: Caller
+    arn: str
+    """Who the caller is."""
     run: Run
     zones: tuple[str, str]
     interrupts: Interrupts
@@ -64,13 +66,13 @@ def prepared(options: Options, mask: Mask, interrupts: Interrupts) -> Start:
     """Who runs this, and where; PortwayError if it cannot be. Makes nothing."""
     parts.chosen(options.only)
     caller = Caller("owner", options.region, mask)
-    account, partition = identity(caller)
+    account, arn = identity(caller)
     refuse_existing(caller, options)
     refuse_unfinished(options)
     types = {options.sizes.load_balancer_type, options.sizes.application_type}
     found = zones(caller, types)
-    run_ = Run(secrets.token_hex(5), account, partition)
-    return Start(options, mask, caller, run_, found, interrupts)
+    run_ = Run(secrets.token_hex(5), account, arn.split(":")[1])
+    return Start(options, mask, caller, arn, run_, found, interrupts)
 
 
 def refuse_unfinished(options: Options) -> None:
@@ -92,6 +94,7 @@ def run(start: Start) -> Report:
     outcome = Outcome()
     view: View | None = None
     with journal.alone():
+        refuse_unfinished(options)  # another process may have left something since
         journal.path.unlink(missing_ok=True)
         place = {"region": options.region, "account": run_.account}
         journal.write(Kind.RUN, run_.id, State.MADE, options.stack, **place)

@@ -259,6 +259,7 @@ def test_nobody_to_ask_is_no_yes(
     )
     assert done.returncode == 1
     assert "about $0." in done.stdout
+    assert "Account 123456789012, as arn:aws:" in done.stdout
     assert "nobody can be asked" in done.stderr
     assert there(account)["stacks"] == there(account)["key pairs"] == []
 
@@ -295,6 +296,25 @@ def test_somebody_elses_stack_that_was_faster_is_left_alone(
     found = there(account)
     assert (found["stacks"], found["key pairs"]) == ([NAME], [])
     assert Journal(tmp_path / NAME / "journal.jsonl").run() is None
+
+
+def test_run_that_another_process_left_meanwhile_is_not_forgotten(
+    account: Account,
+    acted: list[View],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """It began and was killed while the user was asked."""
+    journal = Journal(tmp_path / NAME / "journal.jsonl")
+    monkeypatch.setattr(
+        "acceptance.command._ask",
+        lambda *_: journal.write(Kind.RUN, "1111111111", State.MADE, NAME),
+    )
+    assert run(tmp_path) == 1
+    entry = journal.run()
+    assert entry is not None
+    assert entry.name == "1111111111"
+    assert there(account)["key pairs"] == acted == []
 
 
 MAKING = (

@@ -1,5 +1,6 @@
 """The journal knows what may be left, whatever ended the run."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,24 @@ def test_line_that_was_cut_off_does_not_count(journal: Journal) -> None:
     text = journal.path.read_text()
     journal.path.write_text(text[:-9])
     assert [entry.name for entry in journal.left()] == ["one"]
+
+
+def test_line_after_one_that_was_cut_off_counts(journal: Journal) -> None:
+    journal.write(Kind.ROLE, "one", State.PLANNED)
+    journal.write(Kind.STACK, "two", State.PLANNED)
+    text = journal.path.read_text()
+    journal.path.write_text(text[:-9])
+    journal.write(Kind.STACK, "three", State.PLANNED)
+    assert [entry.name for entry in journal.left()] == ["one", "three"]
+
+
+def test_line_that_is_not_written_whole_is_an_error(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:5]))
+    with pytest.raises(PortwayError, match="could not be written"):
+        journal.write(Kind.ROLE, "one", State.PLANNED)
 
 
 def test_other_users_cannot_read_it(journal: Journal) -> None:
