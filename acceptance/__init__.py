@@ -11,7 +11,7 @@ modules have floors, and an import may only go down, to a module on a lower line
     moves, updates
     view
     sender, cleaning
-    making
+    making, checks
     patience
     deploys, calls, prices, interrupts
     options, waiting, masking

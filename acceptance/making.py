@@ -29,6 +29,7 @@ TEMPLATE = PROJECT / "cloudformation" / "stack.yaml"
 CREATE_SECONDS = 3600
 UPDATE_SECONDS = 1800
 GRANT_SECONDS = 180
+LIST_SECONDS = 120
 SESSION_SECONDS = 3600
 """The longest that a role may be assumed for by another role."""
 RENEW_SECONDS = 1200
@@ -158,6 +159,17 @@ class Maker:
             self.journal.write(
                 Kind.KEY_PAIR, name, State.MADE, made.get("KeyPairId", "")
             )
+        self._wait_for_key_pair(name)
+
+    def _wait_for_key_pair(self, name: str) -> None:
+        """A rule of the template lists key pairs, and a new one may be listed later."""
+        about = f"key pair {name}"
+
+        def look() -> bool | None:
+            found = self.caller.call("ec2", "describe_key_pairs", about)["KeyPairs"]
+            return name in [pair["KeyName"] for pair in found] or None
+
+        wait_for(f"{about} to be listed", lambda: patiently(look), LIST_SECONDS)
 
     def stack(self, zones_: tuple[str, str]) -> None:
         """Begin to create the stack."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from acceptance import parts
 from acceptance.calls import Caller, Refused
+from acceptance.checks import check
 from acceptance.cleaning import Cleaner
 from acceptance.deploys import Deploys, write_private
 from acceptance.interrupts import Interrupted, Interrupts
@@ -67,6 +68,7 @@ def prepared(options: Options, mask: Mask, interrupts: Interrupts) -> Start:
     parts.chosen(options.only)
     caller = Caller("owner", options.region, mask)
     account, arn = identity(caller)
+    check(options, arn)
     refuse_existing(caller, options)
     refuse_unfinished(options)
     types = {options.sizes.load_balancer_type, options.sizes.application_type}

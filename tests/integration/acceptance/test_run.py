@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,8 +29,8 @@ from tests.integration.conftest import REGION, STACK, Account
 PROJECT = Path(__file__).parents[3]
 NAME = "trial"
 PAUSE = 123
-REACHED = ("--operator-cidr", "10.8.0.0/16")
-"""Nodes are reached without the AWS CLI, which need not be here."""
+REACHED = ("--operator-cidr", "10.8.0.0/16", "--data", "database_ca_file=README.md")
+"""Nodes are reached without the AWS CLI, and no database: neither need be here."""
 
 
 @pytest.fixture(autouse=True)
@@ -245,11 +246,23 @@ def test_missing_credentials_are_refused(
     assert aws.calls == []
 
 
+def test_new_key_pair_is_listed_before_the_stack_is_created(
+    account: Account, acted: list[View], tmp_path: Path
+) -> None:
+    """The template's rules would not find it."""
+    hide = [lambda text: re.sub("(?s)<keySet>.*</keySet>", "<keySet/>", text)] * 2
+    account.aws.edit_once("ec2:DescribeKeyPairs", *hide)
+    assert run(tmp_path) == 0, report(tmp_path)
+    calls = account.aws.calls[: account.aws.calls.index("cloudformation:CreateStack")]
+    assert calls.count("ec2:DescribeKeyPairs") == 3
+
+
 def test_nobody_to_ask_is_no_yes(
     account: Account, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    words = ("--stack", NAME, "--folder", str(tmp_path))
     done = subprocess.run(
-        [sys.executable, "-m", "acceptance", "--stack", NAME, "--folder", tmp_path],
+        [sys.executable, "-m", "acceptance", *words, *REACHED],
         cwd=PROJECT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -274,7 +287,7 @@ def test_answer_no_makes_nothing(
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     before = there(account)
 
-    assert main(["--stack", NAME, "--folder", str(tmp_path)]) == 1
+    assert main(["--stack", NAME, "--folder", str(tmp_path), *REACHED]) == 1
 
     assert "Make it, and spend that?" in capsys.readouterr().out
     assert there(account) == before
@@ -314,7 +327,8 @@ def test_run_that_another_process_left_meanwhile_is_not_forgotten(
     entry = journal.run()
     assert entry is not None
     assert entry.name == "1111111111"
-    assert there(account)["key pairs"] == acted == []
+    assert acted == []
+    assert there(account)["key pairs"] == []
 
 
 MAKING = (
