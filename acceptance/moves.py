@@ -15,6 +15,8 @@ from portway.model.stack import Node
 
 FAIL_BACK_SECONDS = 240
 """How long it may take until the master of record has the address back."""
+LONGEST_MOVE = 30
+"""Seconds: a move that takes longer is none that was expected."""
 LOOK_SECONDS = 0.3
 LAST_LOOK_SECONDS = 5
 SETTLE_SECONDS = 3
@@ -126,13 +128,23 @@ def remember(  # noqa: PLR0913, PLR0917 - everything that was seen of a move
     holder: Node | None,
     shown_at: float | None,
 ) -> str:
-    """Note a move; what clients noticed of it, in words."""
+    """Note a move; what clients noticed of it, in words.
+
+    PortwayError if it took too long.
+    """
     traffic = view.client().measured(began)
     streams = tuple(view.client().streams_ended(began))
     shown = None if shown_at is None else max(shown_at - began, 0.0)
     view.moves.append(
         Move(what, began, former, holder, shown, streams, traffic.served_again)
     )
+    longest = max(shown or 0.0, traffic.served_again or 0.0)
+    if longest > LONGEST_MOVE:
+        raise PortwayError(
+            f"{what}: the address took {longest:.0f} s to move, at most "
+            f"{LONGEST_MOVE} s are expected",
+            why=str(traffic),
+        )
     return f"{what}: {traffic}"
 
 

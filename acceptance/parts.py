@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from acceptance import moves, replacements, updates
 from acceptance.items import After
-from acceptance.sender import Sender
+from acceptance.sender import Sender, refuse_failed
 from acceptance.view import View
 from acceptance.waiting import say
 from portway.errors import PortwayError
@@ -49,7 +49,9 @@ def again(view: View) -> str:
             f"a second deploys/site.py changed something, {done.changes} times",
             do="please report it, with its output",
         )
-    return f"nothing changed, in {done.seconds:.0f} s; {view.client().measured(began)}"
+    traffic = view.client().measured(began)
+    refuse_failed(traffic, "everything was deployed again")
+    return f"nothing changed, in {done.seconds:.0f} s; {traffic}"
 
 
 def look(view: View) -> str:

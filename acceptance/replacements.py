@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 
 from acceptance.moves import SETTLE_SECONDS, Watch, other, remember
+from acceptance.sender import refuse_failed
 from acceptance.view import View
 from acceptance.waiting import say
 from portway.errors import PortwayError
@@ -27,9 +28,11 @@ def load_balancer(view: View) -> str:
     new = view.replaced(lost)
     view.launched["load balancer"] = time.time() - began
     say(f"  {new.instance_id} was launched")
+    launched_at = (new.started_at or new.launched_at).timestamp()
     view.deploys.trust()
+    view.launched["ssh host keys"] = time.time() - launched_at
     view.deploys.on_node(new.name, "true")
-    view.launched["ssh"] = time.time() - (new.started_at or new.launched_at).timestamp()
+    view.launched["ssh"] = time.time() - launched_at
     moved = time.time()
     done = view.deploys.deploy("lb")
     if done.changes == 0:
@@ -38,6 +41,7 @@ def load_balancer(view: View) -> str:
     if (holder := view.holder()) is None or holder.name != survivor.name:
         raise PortwayError(f"the address did not stay with {survivor.name}")
     deploying = view.client().measured(moved)
+    refuse_failed(deploying, "the new load balancer was deployed to")
     launched = view.launched["load balancer"]
     return f"{noticed}; another launched after {launched:.0f} s; lb.py: {deploying}"
 

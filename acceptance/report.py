@@ -33,20 +33,17 @@ class Report:
 
     @property
     def is_as_expected(self) -> bool:
-        """Whether nothing failed and no line of docs/aws.md is otherwise."""
+        """Whether nothing failed and AWS differs from no line of docs/aws.md."""
         return (
             not self.problems
             and all(step.ok for step in self.steps)
-            and not any(o.verdict is Verdict.OTHERWISE for o in self.observations)
+            and not any(o.verdict is Verdict.DIFFERS for o in self.observations)
         )
 
 
 def written(report: Report) -> str:
     """A report in Markdown."""
-    verdict = (
-        "All was as expected." if report.is_as_expected else "Not all was as expected."
-    )
-    lines = ["# Portway's acceptance run on AWS", "", verdict, ""]
+    lines = ["# Portway's acceptance run on AWS", "", headline(report), ""]
     lines += _table(("", ""), list(report.facts.items()))
     lines += ["", "## Steps", ""]
     rows = [
@@ -60,7 +57,7 @@ def written(report: Report) -> str:
         [
             (
                 f"{ITEMS[o.item].begins} … (`{o.item}`)",
-                o.verdict if o.verdict is not Verdict.OTHERWISE else f"**{o.verdict}**",
+                o.verdict if o.verdict is not Verdict.DIFFERS else f"**{o.verdict}**",
                 o.text,
                 f"{o.seconds:.0f}",
             )
@@ -77,6 +74,26 @@ def written(report: Report) -> str:
     lines += [f"```text\n{problem}\n```" for problem in report.problems] or ["Nothing."]
     lines += ["", f"Prices in the plan are list prices of {LOOKED_UP}, an estimate."]
     return "\n".join(lines) + "\n"
+
+
+def headline(report: Report) -> str:
+    """In a sentence or two: whether all was as expected, and what was not."""
+    failed = [step.name for step in report.steps if not step.ok]
+    differs = [o.item for o in report.observations if o.verdict is Verdict.DIFFERS]
+    unclear = [o.item for o in report.observations if o.verdict is Verdict.UNCLEAR]
+    found = []
+    if failed:
+        found.append(f"Failed: {', '.join(failed)}.")
+    if differs:
+        found.append(f"AWS differs from docs/aws.md: {', '.join(differs)}.")
+    if report.problems and not failed:
+        found.append("There were problems: see what failed.")
+    if not found:
+        found.append("All was as expected.")
+    if unclear:
+        lines = "1 line" if len(unclear) == 1 else f"{len(unclear)} lines"
+        found.append(f"{lines} could not be judged: {', '.join(unclear)}.")
+    return " ".join(found)
 
 
 def as_json_lines(observations: Sequence[Observation]) -> str:

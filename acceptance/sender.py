@@ -88,6 +88,15 @@ def measured(events: Sequence[Event], since: float, until: float) -> Traffic:
     )
 
 
+def refuse_failed(traffic: Traffic, while_: str) -> None:
+    """PortwayError if a message failed where none may."""
+    if traffic.failed:
+        raise PortwayError(
+            f"{traffic.failed} messages failed while {while_}",
+            why="; ".join(traffic.errors),
+        )
+
+
 class Sender:
     """The client's program, running, and what it has printed."""
 

@@ -5,6 +5,7 @@ import secrets
 import string
 import time
 
+from acceptance.sender import refuse_failed
 from acceptance.view import View
 from acceptance.waiting import wait_for
 from portway.errors import PortwayError
@@ -36,11 +37,7 @@ def rotation(view: View) -> str:
     view.notes["rotation"] = f"{done.changes} operations changed something; {traffic}"
     if done.changes == 0:
         raise PortwayError("the new password changed nothing")
-    if traffic.failed:
-        raise PortwayError(
-            f"{traffic.failed} messages failed while the password was rotated",
-            why="; ".join(traffic.errors),
-        )
+    refuse_failed(traffic, "the password was rotated")
     view.notes["rotated"] = "yes"
     return view.notes["rotation"]
 
@@ -59,11 +56,7 @@ def update(view: View) -> str:
     view.notes["update failed"] = str(traffic.failed)
     if (now := view.names()) != view.instances:
         raise PortwayError(f"the update replaced instances: {view.instances}, {now}")
-    if traffic.failed:
-        raise PortwayError(
-            f"{traffic.failed} messages failed while the stack was updated",
-            why="; ".join(traffic.errors),
-        )
+    refuse_failed(traffic, "the stack was updated")
     return str(traffic)
 
 

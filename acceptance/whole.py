@@ -258,7 +258,7 @@ def _delete(
 
 def _look_at_address(view: View) -> None:
     """Whether the Elastic IP is still there when the stack is gone."""
-    if view.options.kind is not AddressKind.ELASTIC_IP:
+    if view.options.kind is not AddressKind.ELASTIC_IP or view.journal.left(Kind.STACK):
         return
     for entry in view.journal.left(Kind.ADDRESS):
         given = [entry.id]

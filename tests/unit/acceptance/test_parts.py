@@ -41,6 +41,11 @@ def test_second_deploy_that_changes_nothing_is_as_expected() -> None:
     assert "nothing changed" in parts.again(view(UNCHANGED, QUIET))
 
 
+def test_second_deploy_during_which_a_message_fails_is_an_error() -> None:
+    with pytest.raises(PortwayError, match="2 messages failed while everything was"):
+        parts.again(view(UNCHANGED, FAILED))
+
+
 def test_second_deploy_that_changes_something_is_an_error() -> None:
     with pytest.raises(PortwayError, match="changed something, 1 times"):
         parts.again(view(CHANGED, QUIET))

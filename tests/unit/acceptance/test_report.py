@@ -8,7 +8,7 @@ import pytest
 from acceptance.calls import Answer
 from acceptance.items import ITEMS
 from acceptance.observing import Observation, Verdict
-from acceptance.report import Report, Step, as_json_lines, written
+from acceptance.report import Report, Step, as_json_lines, headline, written
 
 ANSWER = Answer("owner", "ec2:CreateTags", 0.2, 412, "DryRunOperation", "would", {})
 GOOD = Report(
@@ -43,12 +43,25 @@ def test_good_run_is_as_expected() -> None:
     [
         replace(GOOD, problems=["it broke"]),
         replace(GOOD, steps=[Step("the stack", 1, ok=False)]),
-        replace(GOOD, observations=[Observation("rules", Verdict.OTHERWISE, "", 1)]),
+        replace(GOOD, observations=[Observation("rules", Verdict.DIFFERS, "", 1)]),
     ],
 )
 def test_anything_bad_makes_it_not_as_expected(bad: Report) -> None:
     assert not bad.is_as_expected
-    assert "Not all was as expected." in written(bad)
+    assert "All was as expected." not in written(bad)
+
+
+def test_headline_says_what_was_not_as_expected() -> None:
+    observations = [
+        Observation("rules", Verdict.DIFFERS, "", 1),
+        Observation("dry-run", Verdict.UNCLEAR, "", 1),
+    ]
+    steps = [Step("the stack updated", 1, ok=False)]
+    text = headline(replace(GOOD, steps=steps, observations=observations))
+    assert text == (
+        "Failed: the stack updated. AWS differs from docs/aws.md: rules. "
+        "1 line could not be judged: dry-run."
+    )
 
 
 def test_unclear_observation_fails_no_run() -> None:
