@@ -1,5 +1,6 @@
 """Runs Portway as its user would: pyinfra as a program, with a home of its own."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ TRUST_SECONDS = 900
 STOP_SECONDS = 15
 """How long a run gets to end when it is interrupted: its nodes will be deleted."""
 SHOWN_LINES = 15
+DEBUG_LOG = "pyinfra-debug.log"
 GUARD = (sys.executable, "-m", "acceptance.guarded")
 """It ends what it runs when this program is killed."""
 NOT_FOR_RUNS = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE")
@@ -120,7 +122,7 @@ class Deploys:
         }
 
     def _run(self, what: str, words: tuple[str, ...], seconds: float) -> Done:
-        began = time.monotonic()
+        began, since = time.monotonic(), time.time()
         start = self._log.stat().st_size if self._log.exists() else 0
         with private_file(self._log) as log:
             process = subprocess.Popen(  # noqa: S603 - Portway's own programs
@@ -136,6 +138,7 @@ class Deploys:
             self._wait(what, process, seconds)
         finally:
             end(process)
+            self._take_debug_log(since)
         output = self._read(start)
         if process.returncode:
             lines = [line for line in output.splitlines() if line.strip()]
@@ -145,6 +148,15 @@ class Deploys:
                 do=f"all that it printed is in {self._log}",
             )
         return Done(output, time.monotonic() - began)
+
+    def _take_debug_log(self, since: float) -> None:
+        """Pyinfra writes a traceback into the checkout, which may have secrets."""
+        with contextlib.suppress(OSError):
+            if (PROJECT / DEBUG_LOG).stat().st_mtime < since - 1:
+                return  # the user's own
+            text = (PROJECT / DEBUG_LOG).read_text(errors="replace")
+            write_private(self._log.with_name(DEBUG_LOG), text)
+            (PROJECT / DEBUG_LOG).unlink()
 
     def _wait(
         self, what: str, process: subprocess.Popen[bytes], seconds: float

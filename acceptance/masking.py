@@ -7,6 +7,10 @@ from typing import Any
 
 ACCOUNT = re.compile(r"(?<![0-9A-Za-z])\d{12}(?![0-9A-Za-z])")
 ACCESS_KEY = re.compile(r"\b(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{12,}\b")
+SESSION = re.compile(
+    r"(\bassumed-role/[\w+=,.@-]+/|\bAROA[0-9A-Z]{12,}:)[\w+=,.@-]*[\w+=@-]"
+)
+"""Its name is, as a rule, that of a person."""
 ENCODED = re.compile(r"(Encoded authorization failure message: )\S+")
 SECRET_KEYS = frozenset(
     (
@@ -43,6 +47,7 @@ class Mask:
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, GONE)
         text = ENCODED.sub(rf"\1{GONE}", text)
+        text = SESSION.sub(r"\1SESSION", text)
         return ACCESS_KEY.sub("ACCESS-KEY", ACCOUNT.sub("ACCOUNT", text))
 
     def value(self, value: Any) -> Any:

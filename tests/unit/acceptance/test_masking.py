@@ -16,6 +16,11 @@ from acceptance.masking import GONE, LONGEST_TEXT, Mask
         ("i-a123456789012", "i-a123456789012"),
         ("key ASIAABCDEFGHIJKLMNOP is old", "key ACCESS-KEY is old"),
         (
+            "arn:aws:sts::123456789012:assumed-role/Admin/jane.doe@example.com.",
+            "arn:aws:sts::ACCOUNT:assumed-role/Admin/SESSION.",
+        ),
+        ("AROAABCDEFGHIJKLMNOP:jane.doe is not", "ACCESS-KEY:SESSION is not"),
+        (
             "denied. Encoded authorization failure message: aBc-123 more",
             f"denied. Encoded authorization failure message: {GONE} more",
         ),
