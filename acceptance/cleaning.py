@@ -144,7 +144,7 @@ class Cleaner:
             raise PortwayError(
                 f"it has no tag {TAG} = {self._run_id}",
                 why="So this run did not make it; it is left alone",
-                do="look at it, and delete it yourself if it is of no use",
+                do="look at it, and delete it yourself if you do not need it",
             )
 
     def _delete_role(self, entry: Entry) -> None:
@@ -194,7 +194,7 @@ class Cleaner:
         if found is None or found["StackStatus"] == "DELETE_COMPLETE":
             return None
         if entry.state is State.PLANNED and not self._is_ours(found.get("Tags")):
-            return None  # somebody else was faster with that name: none was made
+            return None  # somebody else has created a stack of that name
         self._refuse_foreign(found.get("Tags"))
         if not entry.id:
             id_ = found["StackId"]

@@ -155,10 +155,10 @@ def _ask(start: whole.Start, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise PortwayError(
-            "nobody can be asked whether money may be spent; nothing was made",
+            "there is no terminal to confirm the cost on; nothing was made",
             do="run it on a terminal, or with --yes",
         )
-    print("Make it, and spend that? [y/N] ", end="", flush=True)
+    print("Create this and accept the cost? [y/N] ", end="", flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise PortwayError("nothing was made")
 

@@ -82,11 +82,12 @@ def told(costs: list[Cost]) -> list[str]:
             + ("not in this table" if cost.dollars is None else f"${cost.dollars:.4f}")
             for cost in costs
         ),
-        f"  about ${known:.2f} an hour"
+        f"  about ${known:.2f} an hour, ${2 * known:.2f} for two hours"
         + (f", and {', '.join(unknown)}" if unknown else "")
         + f": an estimate from list prices in {REGION} of {LOOKED_UP}, without taxes,",
         "  traffic and remaps of the address; AWS bills at least ten minutes of a "
-        "database",
+        "database;",
+        "  CPU credits of burstable types (t3, t4g) come on top when they are used up",
     ]
 
 

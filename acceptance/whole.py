@@ -110,7 +110,7 @@ def run(start: Start) -> Report:
         except Exception as error:  # whatever it is, clean up
             text = mask.text(f"{type(error).__name__}: {error}")
             outcome.problems.append(
-                f"{text}\n  this is a mistake of ours: please report it"
+                f"{text}\n  this is a bug in Portway: please report it"
             )
         finally:
             try:

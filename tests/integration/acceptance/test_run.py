@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from acceptance import cleaning, parts
-from acceptance.command import main
+from acceptance.command import INTERRUPTED, main
 from acceptance.interrupts import SIGNALS
 from acceptance.journal import Journal, Kind, State
 from acceptance.making import TAG
@@ -273,7 +273,7 @@ def test_nobody_to_ask_is_no_yes(
     assert done.returncode == 1
     assert "about $0." in done.stdout
     assert "Account 123456789012, as arn:aws:" in done.stdout
-    assert "nobody can be asked" in done.stderr
+    assert "no terminal to confirm the cost on" in done.stderr
     assert there(account)["stacks"] == there(account)["key pairs"] == []
 
 
@@ -289,8 +289,20 @@ def test_answer_no_makes_nothing(
 
     assert main(["--stack", NAME, "--folder", str(tmp_path), *REACHED]) == 1
 
-    assert "Make it, and spend that?" in capsys.readouterr().out
+    assert "Create this and accept the cost?" in capsys.readouterr().out
     assert there(account) == before
+
+
+def test_interrupted_clean_up_names_its_stack(
+    aws: AwsServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / NAME).mkdir()
+    journal = Journal(tmp_path / NAME / "journal.jsonl")
+    place = {"region": REGION, "account": "123456789012"}
+    journal.write(Kind.RUN, "1111111111", State.MADE, NAME, **place)
+    aws.edit_once("sts:GetCallerIdentity", sending(signal.SIGINT, os.getpid))
+    assert clean_up(tmp_path) == INTERRUPTED
+    assert f"--clean-up {NAME} --folder {tmp_path}" in capsys.readouterr().err
 
 
 def test_somebody_elses_stack_that_was_faster_is_left_alone(

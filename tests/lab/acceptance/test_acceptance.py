@@ -152,7 +152,7 @@ def test_whole_run_is_as_expected_and_leaves_nothing(run: Run, before: Present) 
     (path,) = (run.folder / STACK).glob("report-*.md")
     report = path.read_text()
     assert "All was as expected." in report
-    assert "**" not in report, "nothing failed or was otherwise"
+    assert "**" not in report, "nothing failed or differs"
     assert facts.ACCOUNT not in report
     assert not [word for word in facts.OWNER.values() if word in report]
     titles = re.findall(r"^\| (.+?) \| \d+ \| ok \|", report, re.MULTILINE)

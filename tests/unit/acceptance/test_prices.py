@@ -24,6 +24,14 @@ def test_estimate_says_what_it_is() -> None:
     assert all(word in text for word in ("estimate", REGION, LOOKED_UP))
 
 
+def test_estimate_gives_what_a_whole_run_costs() -> None:
+    costs = estimate(Sizes(), elastic_ip=True)
+    two_hours = 2 * total(Sizes(), elastic_ip=True)
+    text = "\n".join(told(costs))
+    assert f"${two_hours:.2f} for two hours" in text
+    assert "CPU credits" in text
+
+
 def test_unknown_type_is_named_and_not_counted_as_free() -> None:
     sizes = Sizes(load_balancer_type="m7i.large")
     text = "\n".join(told(estimate(sizes, elastic_ip=True)))
