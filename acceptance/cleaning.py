@@ -127,11 +127,22 @@ class Cleaner:
         if (found := look()) is not None or not may_come:
             return found
         say(f"  {entry.kind} {entry.name} may be there all the same: looking for it")
+        failure: PortwayError | None = None
+
+        def look_again() -> Any | None:
+            nonlocal failure
+            try:
+                found, failure = look(), None
+            except PortwayError as error:
+                found, failure = None, error
+            return found
+
+        what = f"{entry.kind} {entry.name}"
         try:
-            return wait_for(
-                f"{entry.kind} {entry.name}", look, APPEAR_SECONDS, longest=2
-            )
+            return wait_for(what, look_again, APPEAR_SECONDS, longest=2)
         except PortwayError:
+            if failure is not None:  # nobody knows whether it is there
+                raise failure from None
             return None
 
     def _is_ours(self, tags: list[Mapping[str, str]] | None) -> bool:
@@ -202,9 +213,16 @@ class Cleaner:
         return found
 
     def _remember(self, entry: Entry) -> None:
-        """What stays when the stack is deleted can only be asked before."""
+        """What stays when the stack is deleted is best asked before."""
         if (found := self._stack(entry)) is not None:
-            remember_what_stays(self._caller, self._journal, found["StackId"])
+            self._remember_now(found["StackId"])
+
+    def _remember_now(self, id_: str) -> None:
+        """Note what stays as far as AWS tells it; it is asked again afterwards."""
+        try:
+            remember_what_stays(self._caller, self._journal, id_)
+        except PortwayError as error:
+            say(f"  {error.what}")
 
     def _delete_stack(self, entry: Entry) -> None:
         found = self._stack(entry)
@@ -224,7 +242,7 @@ class Cleaner:
             )
             if status != "DELETE_FAILED":
                 return self._stack_is_gone(replace(entry, id=id_), f"{about} ({id_})")
-            remember_what_stays(self._caller, self._journal, id_)
+            self._remember_now(id_)
             if number < TRIES:
                 time.sleep(PAUSE_SECONDS)
         raise PortwayError(
@@ -256,7 +274,7 @@ class Cleaner:
         found = resources(self._caller, id_).get("Database", {})
         if found.get("ResourceStatus") not in ("DELETE_IN_PROGRESS", "DELETE_FAILED"):
             return
-        remember_what_stays(self._caller, self._journal, id_)
+        self._remember_now(id_)
         for entry in self._journal.left(Kind.DATABASE):
             there = self._database(entry)
             if there is None or there["DBInstanceStatus"] == "deleting":

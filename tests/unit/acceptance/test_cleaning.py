@@ -195,6 +195,42 @@ def test_elastic_ip_that_is_listed_and_not_found_is_a_problem(journal: Journal) 
     assert journal.run() is not None
 
 
+def test_role_is_not_taken_for_gone_because_aws_cannot_be_asked(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.write(Kind.ROLE, "role", State.PLANNED)
+    monkeypatch.setattr(cleaning, "APPEAR_SECONDS", 0.01)
+    aws = Aws()
+
+    def fail(**_: Any) -> Any:
+        aws.role_looks += 1
+        if aws.role_looks == 1:
+            return Refused("NoSuchEntity", "")
+        raise PortwayError("iam:GetRole did not reach AWS")
+
+    monkeypatch.setattr(aws, "_get_role", fail)
+    (problem,) = cleaned(aws, journal).problems
+    assert "did not reach AWS" in problem
+    assert [entry.name for entry in journal.left(Kind.ROLE)] == ["role"]
+
+
+def test_elastic_ip_that_is_late_is_no_problem_in_the_end(journal: Journal) -> None:
+    journal.write(Kind.STACK, "trial", State.MADE, STACK_ID)
+    aws = Aws()
+    aws.stack, aws.database = "CREATE_COMPLETE", None
+    aws.listed = {"ElasticIp": (IP, "DELETE_SKIPPED")}
+    tags = [{"Key": "portway:stack", "Value": "trial"}]
+    delete = aws._delete_stack
+
+    def appear(**given: Any) -> Any:
+        aws.addresses = [{"AllocationId": "eipalloc-1", "Tags": tags}]
+        return delete(**given)
+
+    aws._delete_stack = appear  # type: ignore[method-assign]
+    assert cleaned(aws, journal).problems == []
+    assert "release_address" in aws.calls
+
+
 def test_role_that_iam_does_not_know_yet_is_looked_for_again(journal: Journal) -> None:
     journal.write(Kind.ROLE, "role", State.MADE, "arn:role")
     aws = Aws()
