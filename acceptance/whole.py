@@ -115,14 +115,15 @@ def run(start: Start) -> Report:
         finally:
             try:
                 interrupts.delete_whatever_comes()
-                if view is not None and view.sender is not None:
-                    view.sender.stop()
+                _stop_client(outcome, view)
             finally:
                 _delete(outcome, caller, journal, run_, view)
     report = _reported(options, run_, caller, outcome)
-    _write(options, run_, report, mask)
-    if journal.run() is not None:
-        say(f"not everything is deleted: {clean_up_command(options.folder)}")
+    try:
+        _write(options, run_, report, mask)
+    finally:
+        if journal.run() is not None:
+            say(f"not everything is deleted: {clean_up_command(options.folder)}")
     return report
 
 
@@ -235,6 +236,17 @@ def _step(outcome: Outcome, title: str, act: Callable[[], str]) -> None:
         raise
     outcome.steps.append(Step(title, time.monotonic() - began, ok=True, text=text))
     say(f"  {text}")
+
+
+def _stop_client(outcome: Outcome, view: View | None) -> None:
+    if view is None or view.sender is None:
+        return
+    try:
+        view.sender.stop()
+    except Exception as error:  # it costs nothing; what is deleted next does
+        outcome.problems.append(
+            f"the client was not ended: {type(error).__name__}: {error}"
+        )
 
 
 def _delete(
