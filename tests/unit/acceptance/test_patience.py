@@ -10,7 +10,7 @@ from botocore import exceptions as raised
 from acceptance import making, waiting
 from acceptance.calls import Caller
 from acceptance.command import _warned
-from acceptance.making import RENEW_SECONDS, Operator
+from acceptance.making import RENEW_SECONDS, Maker, Operator
 from acceptance.patience import passes, patiently, wait_for_aws
 from portway.aws.errors import AwsCallError, Call, translate_aws_errors
 from portway.errors import PortwayError
@@ -94,6 +94,22 @@ def test_no_is_an_answer() -> None:
     with pytest.raises(AwsCallError):
         patiently(Answers(AwsCallError("AccessDenied", "no")).call)
     assert patiently(Answers(translated(AWAY)).call) is None
+
+
+def test_stack_is_waited_for_while_aws_is_out_of_reach() -> None:
+    stack = {"StackStatus": "CREATE_COMPLETE", "Outputs": []}
+    answers = iter([translated(AWAY), AwsCallError("Throttling", "slow down")])
+
+    def call(*_: str, **__: Any) -> Any:
+        for error in answers:
+            raise error
+        return {"Stacks": [stack]}
+
+    caller = SimpleNamespace(call=call)
+    options = SimpleNamespace(stack="trial")
+    maker = Maker(*cast(Any, (caller, options, None, None, None, None)))
+    maker.wait_for_stack()
+    assert maker.outputs == {}
 
 
 def test_session_gets_old_while_the_computer_sleeps(
