@@ -105,7 +105,6 @@ def _arrange(lab: Lab, present: dict[str, Host]) -> set[str]:
 def _build(lab: Lab, new: Sequence[Host]) -> None:
     of_operator = operator.key(lab)
     authority = Authority(lab.directory / "authority")
-    authority.ensure()
 
     def build(host: Host) -> None:
         hosts.remove(lab, host.node)

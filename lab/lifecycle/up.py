@@ -9,6 +9,7 @@ from lab.lifecycle import remembered
 from lab.lifecycle.lock import alone
 from lab.lifecycle.reconcile import images, reconcile, wanted
 from lab.machines import operator
+from lab.machines.certificates import Authority
 from lab.plan import facts
 from lab.plan.names import OPERATOR, Lab
 from lab.vpc import wiring
@@ -36,6 +37,8 @@ def up(  # noqa: PLR0913 - what a lab can be asked to be
         )
         start_from = images(remembered.suite(lab, suite))
         with step("network and AWS"):
+            # As Amazon's, it is there before any database.
+            Authority(lab.directory / "authority").ensure()
             wiring.make(lab)
             process.start(lab)
         with namespaces.within(lab, OPERATOR):
