@@ -21,7 +21,7 @@ from acceptance.options import (
     clean_up_command,
     unescaped,
 )
-from acceptance.patience import are_static
+from acceptance.patience import cannot_be_renewed
 from acceptance.waiting import say, show
 from portway.contract.address import AddressKind
 from portway.errors import PortwayError
@@ -188,7 +188,7 @@ def plan(start: whole.Start) -> list[str]:
 
 def _warned() -> list[str]:
     """What may keep a run from deleting what it made."""
-    if not are_static():
+    if not cannot_be_renewed():
         return []
     return [
         "These credentials are temporary (AWS_SESSION_TOKEN is set) and cannot be "

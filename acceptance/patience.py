@@ -33,7 +33,7 @@ BUSY = (
 T = TypeVar("T")
 
 
-def are_static() -> bool:
+def cannot_be_renewed() -> bool:
     """Whether the credentials are temporary ones that nobody can renew from outside."""
     return bool(os.environ.get("AWS_SESSION_TOKEN"))
 
@@ -42,10 +42,10 @@ def passes(error: Exception) -> bool:
     """Whether the same call may be answered later."""
     if isinstance(error, AwsCallError):
         if error.code in EXPIRED:
-            return not are_static()
+            return not cannot_be_renewed()
         return error.code in THROTTLED or error.code in BUSY
     if isinstance(error.__cause__, NO_CREDENTIALS):  # as a rule a login that ended
-        return not are_static()
+        return not cannot_be_renewed()
     return isinstance(error.__cause__, UNREACHABLE)
 
 
