@@ -2,18 +2,12 @@
 
 ``python -m acceptance --stack NAME`` makes a stack, deploys to it, breaks it, and
 deletes everything that it made. It may import Portway, and nothing imports it. Its
-modules have floors, and an import may only go down, to a module on a lower line:
+packages have floors, and an import may only go down, to a package on a lower line:
 
-    command
-    whole
-    report, parts
-    observing, replacements
-    moves, updates
-    view
-    sender, cleaning
-    making, checks
-    patience
-    deploys, calls, prices, interrupts
-    options, waiting, masking
-    client, guarded, items, journal
+    run
+    findings
+    parts
+    account
+    programs
+    plan, terminal
 """

@@ -2,7 +2,7 @@
 
 import sys
 
-from acceptance.command import main
+from acceptance.run.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

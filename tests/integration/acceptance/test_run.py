@@ -14,14 +14,15 @@ from typing import Any, cast
 
 import pytest
 
-from acceptance import cleaning, parts
-from acceptance.command import INTERRUPTED, main
-from acceptance.interrupts import SIGNALS
-from acceptance.journal import Journal, Kind, State
-from acceptance.making import TAG
-from acceptance.parts import Part
-from acceptance.sender import Sender
-from acceptance.view import View
+from acceptance.account import cleaning
+from acceptance.account.journal import Journal, Kind, State
+from acceptance.account.making import TAG
+from acceptance.parts import order
+from acceptance.parts.order import Part
+from acceptance.parts.view import View
+from acceptance.programs.sender import Sender
+from acceptance.run.command import INTERRUPTED, main
+from acceptance.terminal.interrupts import SIGNALS
 from portway.errors import PortwayError
 from tests.integration.aws_server import AwsServer
 from tests.integration.conftest import REGION, STACK, Account
@@ -63,8 +64,8 @@ def acted(monkeypatch: pytest.MonkeyPatch) -> list[View]:
         views.append(view)
         return "nothing"
 
-    monkeypatch.setattr(parts, "ALWAYS", {})
-    monkeypatch.setattr(parts, "PARTS", {"nothing": Part("nothing", act)})
+    monkeypatch.setattr(order, "ALWAYS", {})
+    monkeypatch.setattr(order, "PARTS", {"nothing": Part("nothing", act)})
     return views
 
 
@@ -151,7 +152,7 @@ def test_run_makes_everything_and_deletes_it(
         tags.extend(formation.describe_stacks(StackName=NAME)["Stacks"][0]["Tags"])
         return "looked"
 
-    parts.PARTS["nothing"] = Part("look", look)  # type: ignore[index]
+    order.PARTS["nothing"] = Part("look", look)  # type: ignore[index]
 
     assert run(tmp_path) == 0, report(tmp_path)
 
@@ -181,7 +182,7 @@ def test_operator_is_a_role_with_the_stacks_policy_only(
         found.append(environment["HOME"] != os.environ["HOME"])
         return "looked"
 
-    parts.PARTS["nothing"] = Part("look", look)  # type: ignore[index]
+    order.PARTS["nothing"] = Part("look", look)  # type: ignore[index]
     assert run(tmp_path) == 0, report(tmp_path)
 
     policy, output, *others = found
@@ -200,7 +201,7 @@ def test_secrets_are_for_their_owner_and_gone_at_the_end(
         modes.append(view.options.folder.stat().st_mode & 0o077)
         return "looked"
 
-    parts.PARTS["nothing"] = Part("look", look)  # type: ignore[index]
+    order.PARTS["nothing"] = Part("look", look)  # type: ignore[index]
     assert run(tmp_path) == 0, report(tmp_path)
     assert modes
     assert not any(modes)
@@ -332,7 +333,7 @@ def test_run_that_another_process_left_meanwhile_is_not_forgotten(
     """It began and was killed while the user was asked."""
     journal = Journal(tmp_path / NAME / "journal.jsonl")
     monkeypatch.setattr(
-        "acceptance.command._ask",
+        "acceptance.run.command._ask",
         lambda *_: journal.write(Kind.RUN, "1111111111", State.MADE, NAME),
     )
     assert run(tmp_path) == 1
@@ -431,7 +432,7 @@ def test_client_that_cannot_be_ended_keeps_nothing_from_being_deleted(
         view.sender = cast(Sender, Stuck())
         return "nothing"
 
-    parts.PARTS["nothing"] = Part("nothing", act)  # type: ignore[index]
+    order.PARTS["nothing"] = Part("nothing", act)  # type: ignore[index]
     assert run(tmp_path) == 1
     assert there(account) == before
     assert "the client was not ended: RuntimeError: it does not end" in report(tmp_path)
@@ -443,7 +444,7 @@ def test_error_of_a_part_leaves_nothing_and_is_told(
     def fail(view: View) -> str:
         raise PortwayError("it broke", why="because", do="mend it")
 
-    parts.PARTS["nothing"] = Part("a part", fail)  # type: ignore[index]
+    order.PARTS["nothing"] = Part("a part", fail)  # type: ignore[index]
     assert run(tmp_path) == 1
     assert there(account) == before
     assert "it broke\n  because\n  mend it" in report(tmp_path)
@@ -491,7 +492,7 @@ def test_what_aws_is_too_busy_to_delete_is_deleted_later(
             sleep(seconds)
 
     monkeypatch.setattr(cleaning, "PAUSES", (PAUSE,))
-    monkeypatch.setattr("acceptance.cleaning.time.sleep", pass_time)
+    monkeypatch.setattr("acceptance.account.cleaning.time.sleep", pass_time)
     account.aws.refuse(call, "RequestLimitExceeded", "slow down", 400)
     assert run(tmp_path) == 0, report(tmp_path)
     assert there(account) == before

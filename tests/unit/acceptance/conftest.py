@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.options import Options
+from acceptance.plan.options import Options
 
 
 @pytest.fixture

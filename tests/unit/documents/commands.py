@@ -24,8 +24,8 @@ import botocore.session
 from botocore import xform_name
 from cfnlint.decode import cfn_yaml
 
-from acceptance.command import _parser as acceptance_parser
-from acceptance.parts import chosen as parts_chosen
+from acceptance.parts.order import chosen as parts_chosen
+from acceptance.run.command import _parser as acceptance_parser
 from lab.aws.address import ELASTIC_IP
 from lab.cli.main import _parser as lab_parser
 from lab.errors import LabError

@@ -1,0 +1,1 @@
+"""What a run makes in the account, and deletes: nothing else may be touched."""

@@ -1,0 +1,1 @@
+"""What is to be done, before anything is: options, lines to observe, prices. Pure."""

@@ -1,0 +1,1 @@
+"""The command line and a whole run: makes, breaks, observes, deletes, reports."""
