@@ -12,15 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from acceptance.account.calls import Caller, Refused
+from acceptance.account.identity import TAG
 from acceptance.account.journal import Entry, Journal, Kind, State
-from acceptance.account.making import (
-    TAG,
-    describe_stack,
-    first_failure,
-    remember_what_stays,
-    resources,
-)
 from acceptance.account.patience import passes, patiently, wait_for_aws
+from acceptance.account.remaining import remember_what_stays
+from acceptance.account.stack import describe_stack, first_failure, resources
 from acceptance.terminal.waiting import say, wait_for
 from portway.aws.errors import DENIED, EXPIRED, REJECTED, AwsCallError
 from portway.contract.address import THROTTLED

@@ -4,7 +4,6 @@ Each is in the journal before the call that makes it.
 """
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -13,48 +12,28 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from acceptance.account.calls import Caller, Refused
+from acceptance.account.calls import Caller
+from acceptance.account.identity import Run
 from acceptance.account.journal import Journal, Kind, State
+from acceptance.account.operator import Operator
 from acceptance.account.patience import patiently
+from acceptance.account.remaining import remember_what_stays
+from acceptance.account.stack import (
+    as_parameters,
+    describe_stack,
+    first_failure,
+    progress,
+)
 from acceptance.plan.options import Options
 from acceptance.programs.deploys import PROJECT
 from acceptance.terminal.masking import Mask
 from acceptance.terminal.waiting import wait_for
-from portway.aws.errors import DENIED, AwsCallError
 from portway.errors import PortwayError
 
-TAG = "portway:acceptance"
-"""On everything that takes tags; its value is the run's id."""
 TEMPLATE = PROJECT / "cloudformation" / "stack.yaml"
 CREATE_SECONDS = 3600
 UPDATE_SECONDS = 1800
-GRANT_SECONDS = 180
 LIST_SECONDS = 120
-SESSION_SECONDS = 3600
-"""The longest that a role may be assumed for by another role."""
-RENEW_SECONDS = 1200
-"""A session is renewed when it is so old: a deploy may take the rest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Who runs what, where."""
-
-    id: str
-    account: str
-    partition: str
-
-    @property
-    def key_name(self) -> str:
-        return f"portway-acceptance-{self.id}"
-
-    @property
-    def role_name(self) -> str:
-        return f"portway-acceptance-{self.id}"
-
-    @property
-    def tags(self) -> list[dict[str, str]]:
-        return [{"Key": TAG, "Value": self.id}]
 
 
 def new_key() -> tuple[str, str]:
@@ -69,32 +48,6 @@ def new_key() -> tuple[str, str]:
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     )
     return private.decode(), public.decode()
-
-
-def describe_stack(caller: Caller, name: str) -> Any | None:
-    """A stack as CloudFormation describes it; None if there is none."""
-    try:
-        about = f"stack {name}"
-        given = {"StackName": name}
-        return caller.call("cloudformation", "describe_stacks", about, **given)[
-            "Stacks"
-        ][0]
-    except AwsCallError as error:
-        if error.code == "ValidationError" and "does not exist" in error.message:
-            return None
-        raise
-
-
-def refuse_existing(caller: Caller, options: Options) -> None:
-    """Refuse a name that a stack has, whatever state it is in."""
-    found = describe_stack(caller, options.stack)
-    if found is not None:
-        raise PortwayError(
-            f"stack {options.stack} exists in {options.region}: {found['StackStatus']}",
-            why="This makes a stack of its own and deletes it at the end; nothing was "
-            "touched",
-            do="give a name that no stack has",
-        )
 
 
 def zones(caller: Caller, types: set[str]) -> tuple[str, str]:
@@ -243,7 +196,7 @@ class Maker:
         )
         self.outputs = {o["OutputKey"]: o["OutputValue"] for o in found["Outputs"]}
 
-    def role(self) -> "Operator":
+    def role(self) -> Operator:
         """Make a role that has the stack's policy for operators, and nothing else."""
         name, run = self.run.role_name, self.run
         root = f"arn:{run.partition}:iam::{run.account}:root"
@@ -303,171 +256,6 @@ class Maker:
         remember_what_stays(self.caller, self.journal, self.stack_id)
 
 
-@dataclass
-class Operator:
-    """The role that runs are made with."""
-
-    caller: Caller
-    run: Run
-    arn: str
-    mask: Mask
-    _credentials: dict[str, str] | None = None
-    _since: float = 0.0
-
-    def credentials(self) -> Mapping[str, str]:
-        """Credentials of a session, as the environment has them; renewed in time."""
-        # By the clock of the wall: the other one stands still while a laptop sleeps.
-        old = time.time() - self._since > RENEW_SECONDS
-        if self._credentials is None or old:
-            self._credentials = self._assume()
-            self._since = time.time()
-        return self._credentials
-
-    def _assume(self) -> dict[str, str]:
-        """Assume the role; IAM takes a while to know a new one."""
-        refused = ""
-
-        def look() -> Any | None:
-            nonlocal refused
-            answer = self.caller.probe(
-                "sts",
-                "assume_role",
-                RoleArn=self.arn,
-                RoleSessionName="portway-acceptance",
-                ExternalId=self.run.id,
-                DurationSeconds=SESSION_SECONDS,
-            )
-            if not isinstance(answer, Refused):
-                return answer["Credentials"]
-            refused = str(answer)
-            if answer.code not in DENIED:
-                raise PortwayError(f"role {self.arn} cannot be assumed", why=refused)
-            return None
-
-        given = wait_for(
-            "the right to assume the new role",
-            look,
-            GRANT_SECONDS,
-            now=lambda: refused,
-            do="these credentials need sts:AssumeRole on roles of this account",
-        )
-        self.mask.hide(given["SecretAccessKey"], given["SessionToken"])
-        return {
-            "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
-            "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
-            "AWS_SESSION_TOKEN": given["SessionToken"],
-        }
-
-
 def document(statement: Mapping[str, Any]) -> str:
     """A policy with one statement."""
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-
-
-def as_parameters(values: Mapping[str, str]) -> list[dict[str, str]]:
-    """Parameters as CloudFormation takes them; without one, its default counts."""
-    return [
-        {"ParameterKey": key, "ParameterValue": value}
-        for key, value in values.items()
-        if value
-    ]
-
-
-def resources(caller: Caller, stack_id: str) -> dict[str, Any]:
-    """The resources of a stack by the names that the template has for them."""
-    found = caller.call(
-        "cloudformation",
-        "describe_stack_resources",
-        "the stack's resources",
-        StackName=stack_id,
-    )["StackResources"]
-    return {r["LogicalResourceId"]: r for r in found if r.get("LogicalResourceId")}
-
-
-def progress(caller: Caller, stack_id: str) -> str:
-    """How far a stack is: how many of its resources, and which are under way."""
-    try:
-        found = resources(caller, stack_id)
-    except PortwayError:
-        return "its resources cannot be read"
-    states = {name: r["ResourceStatus"] for name, r in found.items()}
-    under_way = [n for n, state in states.items() if state.endswith("_IN_PROGRESS")]
-    return f"{len(states)} resources, under way: {', '.join(under_way[:6]) or 'none'}"
-
-
-def first_failure(caller: Caller, stack_id: str) -> str:
-    """What failed first, in CloudFormation's words."""
-    about = "the stack's events"
-    events = caller.read(
-        "cloudformation",
-        "describe_stack_events",
-        "StackEvents",
-        about,
-        StackName=stack_id,
-    )
-    failed = [e for e in events if e.get("ResourceStatus", "").endswith("_FAILED")]
-    if not failed:
-        return ""
-    first = failed[-1]  # the newest comes first
-    return f"{first['LogicalResourceId']}: {first.get('ResourceStatusReason', '')}"
-
-
-def remember_what_stays(caller: Caller, journal: Journal, stack_id: str) -> None:
-    """Write down what of a stack its deletion leaves, as far as it is there by now.
-
-    It may have been deleted meanwhile: CloudFormation still answers for its id.
-    """
-    listed = resources(caller, stack_id)
-    found = {
-        name: resource["PhysicalResourceId"]
-        for name, resource in listed.items()
-        if resource.get("PhysicalResourceId")
-    }
-    known = journal.latest()
-    if database := found.get("Database"):
-        before = known.get((Kind.DATABASE, database))
-        id_ = "" if before and before.id else _resource_id(caller, database)
-        if before is None or id_:
-            journal.write(Kind.DATABASE, database, State.MADE, id_)
-    ip = found.get("ElasticIp")
-    if (
-        ip
-        and (Kind.ADDRESS, ip) not in known
-        and listed["ElasticIp"].get("ResourceStatus") != "DELETE_COMPLETE"
-    ):
-        _remember_address(caller, journal, ip)
-    described = describe_stack(caller, stack_id) or {}
-    given = {
-        p["ParameterKey"]: p["ParameterValue"] for p in described.get("Parameters", [])
-    }
-    if given.get("AddressKind") == "route" and given.get("VirtualAddress"):
-        for logical in ("RouteTableA", "RouteTableB"):
-            table = found.get(logical)
-            if table and (Kind.ROUTE, table) not in known:
-                destination = f"{given['VirtualAddress']}/32"
-                journal.write(
-                    Kind.ROUTE, table, State.MADE, table, destination=destination
-                )
-
-
-def _remember_address(caller: Caller, journal: Journal, ip: str) -> None:
-    filters = [{"Name": "public-ip", "Values": [ip]}]
-    about = "the Elastic IP"
-    found = caller.read(
-        "ec2", "describe_addresses", "Addresses", about, Filters=filters
-    )
-    if not found:
-        raise PortwayError(
-            f"the stack's Elastic IP {ip} was not found",
-            do="look whether it is in the account, and release it",
-        )
-    for address in found:
-        journal.write(Kind.ADDRESS, ip, State.MADE, address["AllocationId"])
-
-
-def _resource_id(caller: Caller, database: str) -> str:
-    """What RDS calls a database for ever: no other gets this id."""
-    found = caller.probe("rds", "describe_db_instances", DBInstanceIdentifier=database)
-    if isinstance(found, Refused):
-        return ""
-    return str(found["DBInstances"][0].get("DbiResourceId", ""))

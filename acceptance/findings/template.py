@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from acceptance.account.calls import Refused
-from acceptance.account.making import resources
+from acceptance.account.stack import resources
 from acceptance.findings.verdict import Observer, Seen, Verdict, judged, on_node
 from acceptance.parts.view import View
 from portway.model.stack import Node

@@ -15,15 +15,10 @@ from typing import Any
 from acceptance.account.calls import Caller, Refused
 from acceptance.account.checks import check
 from acceptance.account.cleaning import Cleaner
+from acceptance.account.identity import Run
 from acceptance.account.journal import Journal, Kind, State
-from acceptance.account.making import (
-    Maker,
-    Run,
-    new_key,
-    refuse_existing,
-    resources,
-    zones,
-)
+from acceptance.account.making import Maker, new_key, zones
+from acceptance.account.stack import refuse_existing, resources
 from acceptance.findings.observing import Observation, observe
 from acceptance.findings.report import Report, Step, as_json_lines, written
 from acceptance.parts import order

@@ -15,8 +15,8 @@ from typing import Any, cast
 import pytest
 
 from acceptance.account import cleaning
+from acceptance.account.identity import TAG
 from acceptance.account.journal import Journal, Kind, State
-from acceptance.account.making import TAG
 from acceptance.parts import order
 from acceptance.parts.order import Part
 from acceptance.parts.view import View

@@ -10,8 +10,8 @@ import pytest
 from acceptance.account import cleaning
 from acceptance.account.calls import Caller, Refused
 from acceptance.account.cleaning import Cleaner
+from acceptance.account.identity import TAG
 from acceptance.account.journal import Journal, Kind, State
-from acceptance.account.making import TAG
 from acceptance.terminal import waiting
 from portway.errors import PortwayError
 

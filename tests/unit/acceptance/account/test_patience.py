@@ -7,9 +7,9 @@ from typing import Any, cast
 import pytest
 from botocore import exceptions as raised
 
-from acceptance.account import making
 from acceptance.account.calls import Caller
-from acceptance.account.making import RENEW_SECONDS, Maker, Operator
+from acceptance.account.making import Maker
+from acceptance.account.operator import RENEW_SECONDS, Operator
 from acceptance.account.patience import passes, patiently, wait_for_aws
 from acceptance.run.command import _warned
 from acceptance.terminal import waiting
@@ -118,7 +118,7 @@ def test_session_gets_old_while_the_computer_sleeps(
 ) -> None:
     now = [1e9]
     clock = SimpleNamespace(time=lambda: now[0], monotonic=lambda: 1.0)
-    monkeypatch.setattr(making, "time", clock)
+    monkeypatch.setattr("acceptance.account.operator.time", clock)
     monkeypatch.setattr(Operator, "_assume", lambda _: {"at": str(now[0])})
     operator = Operator(*cast(Any, (None, None, "arn", None)))
     first = operator.credentials()
