@@ -12,6 +12,7 @@ from botocore.session import Session
 
 from acceptance.terminal.masking import Mask
 from portway.aws.errors import Call, translate_aws_errors
+from portway.errors import PortwayError
 
 CONFIG = Config(
     connect_timeout=5,
@@ -160,3 +161,12 @@ class Caller:
                 self._mask.value(parsed),
             )
         )
+
+
+def unless_absent(answer: Any, absent: str, about: str) -> Any | None:
+    """An answer; None if AWS says that there is no such thing."""
+    if not isinstance(answer, Refused):
+        return answer
+    if answer.code == absent:
+        return None
+    raise PortwayError(f"{about}: it cannot be looked at", why=str(answer))

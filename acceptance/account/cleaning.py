@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from acceptance.account.calls import Caller, Refused
+from acceptance.account.calls import Caller, unless_absent
+from acceptance.account.databases import database, have_database_deleted, snapshots
 from acceptance.account.identity import TAG
 from acceptance.account.journal import Entry, Journal, Kind, State
 from acceptance.account.patience import passes, patiently, wait_for_aws
@@ -19,7 +20,6 @@ from acceptance.account.remaining import remember_what_stays
 from acceptance.account.stack import describe_stack, first_failure, resources
 from acceptance.terminal.waiting import say, wait_for
 from portway.aws.errors import DENIED, EXPIRED, REJECTED, AwsCallError
-from portway.contract.address import THROTTLED
 from portway.errors import PortwayError
 
 APPEAR_SECONDS = 30
@@ -29,7 +29,6 @@ TRIES = 3
 """Of the stack: what failed once, as a rule because something was still in use."""
 DATABASE_SECONDS = 60
 """For how long CloudFormation may wait for a database without having it deleted."""
-NOT_YET = ("InvalidDBInstanceState", "InvalidDBInstanceStateFault", *THROTTLED)
 PAUSE_SECONDS = 60
 """Before such a try."""
 PAUSES = (10, 60, 120, 300)
@@ -160,7 +159,7 @@ class Cleaner:
 
         def look() -> Any | None:
             answer = self._caller.probe(iam, "get_role", RoleName=name)
-            return self._unless_absent(answer, "NoSuchEntity", about)
+            return unless_absent(answer, "NoSuchEntity", about)
 
         found = self._found(entry, look, is_late=True)
         if found is None:
@@ -183,7 +182,7 @@ class Cleaner:
             answer = self._caller.probe(
                 "ec2", "describe_key_pairs", KeyNames=[entry.name]
             )
-            return self._unless_absent(answer, "InvalidKeyPair.NotFound", about)
+            return unless_absent(answer, "InvalidKeyPair.NotFound", about)
 
         found = self._found(entry, look)
         if found is None or not found["KeyPairs"]:
@@ -272,12 +271,12 @@ class Cleaner:
             return
         self._remember_now(id_)
         for entry in self._journal.left(Kind.DATABASE):
-            there = self._database(entry)
+            there = database(self._caller, entry)
             if there is None or there["DBInstanceStatus"] == "deleting":
                 continue
             self._waits_since = self._waits_since or time.monotonic()
             if time.monotonic() - self._waits_since >= DATABASE_SECONDS:
-                self._have_database_deleted(entry)
+                have_database_deleted(self._caller, entry)
 
     def _stack_is_gone(self, entry: Entry, text: str = "") -> None:
         """Mark it, when all that it left is known."""
@@ -329,7 +328,7 @@ class Cleaner:
             answer = self._caller.probe(
                 "ec2", "describe_addresses", AllocationIds=[entry.id]
             )
-            found = self._unless_absent(answer, "InvalidAllocationID.NotFound", about)
+            found = unless_absent(answer, "InvalidAllocationID.NotFound", about)
             if found is None or not found["Addresses"]:
                 return []
             return (
@@ -363,7 +362,7 @@ class Cleaner:
         about = f"the snapshots of {entry.name}"
 
         def look() -> list[Any] | None:
-            found = self._snapshots(entry)
+            found = snapshots(self._caller, entry)
             return None if any(s["Status"] == "creating" for s in found) else found
 
         for snapshot in wait_for(about, look, SNAPSHOT_SECONDS):
@@ -375,7 +374,7 @@ class Cleaner:
             say(f"  deleted: snapshot {name}")
         wait_for(
             f"{about} to be gone",
-            lambda: None if self._snapshots(entry) else True,
+            lambda: None if snapshots(self._caller, entry) else True,
             SNAPSHOT_SECONDS,
         )
         self._gone(entry)
@@ -383,56 +382,19 @@ class Cleaner:
     def _delete_database(self, entry: Entry) -> None:
         """CloudFormation has deleted it with the stack; an hour of it costs money."""
         about = f"database {entry.name}"
-        if self._database(entry) is None:
+        if database(self._caller, entry) is None:
             return
         say(f"  {about} is still there")
 
         def look() -> bool | None:
-            if (found := self._database(entry)) is None:
+            if (found := database(self._caller, entry)) is None:
                 return True
             if found["DBInstanceStatus"] != "deleting":
-                self._have_database_deleted(entry)
+                have_database_deleted(self._caller, entry)
             return None
 
         wait_for(f"{about} to be deleted", look, DELETE_SECONDS)
         self.deleted.append(about)
-
-    def _database(self, entry: Entry) -> Any | None:
-        """The run's own database, by the id that no other one gets."""
-        given = {"DBInstanceIdentifier": entry.name}
-        answer = self._caller.probe("rds", "describe_db_instances", **given)
-        about = f"database {entry.name}"
-        found = self._unless_absent(answer, "DBInstanceNotFound", about)
-        if not found or not entry.id:
-            return None
-        database = found["DBInstances"][0]
-        return database if database["DbiResourceId"] == entry.id else None
-
-    def _have_database_deleted(self, entry: Entry) -> None:
-        """Delete it if RDS does that in its present state."""
-        given = {"DBInstanceIdentifier": entry.name, "SkipFinalSnapshot": True}
-        answer = self._caller.probe("rds", "delete_db_instance", **given)
-        if not isinstance(answer, Refused):
-            say(f"  database {entry.name} is being deleted, without a snapshot")
-        elif answer.code not in NOT_YET:
-            text = f"database {entry.name} cannot be deleted"
-            raise PortwayError(text, why=str(answer))
-
-    def _snapshots(self, entry: Entry) -> list[Any]:
-        found = self._caller.read(
-            "rds",
-            "describe_db_snapshots",
-            "DBSnapshots",
-            f"the snapshots of {entry.name}",
-            DBInstanceIdentifier=entry.name,
-            SnapshotType="manual",
-        )
-        return [
-            s
-            for s in found
-            if s["DBInstanceIdentifier"] == entry.name
-            and (not entry.id or s.get("DbiResourceId", entry.id) == entry.id)
-        ]
 
     def _delete_secrets(self, entry: Entry) -> None:
         shutil.rmtree(Path(entry.id) / HOME, ignore_errors=True)
@@ -441,12 +403,3 @@ class Cleaner:
                 f"{entry.id}/{HOME} cannot be deleted", do="delete it: it has a key"
             )
         self._gone(entry)
-
-    @staticmethod
-    def _unless_absent(answer: Any, absent: str, about: str) -> Any | None:
-        """An answer; None if AWS says that there is no such thing."""
-        if not isinstance(answer, Refused):
-            return answer
-        if answer.code == absent:
-            return None
-        raise PortwayError(f"{about}: it cannot be looked at", why=str(answer))
