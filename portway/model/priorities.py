@@ -64,13 +64,15 @@ def violations(priorities: Priorities) -> tuple[str, ...]:
     """Every rule that these priorities break, each with the fix; () if none.
 
     With M and B the base priorities and k the size of the weight: fail-over needs
-    k >= M - B + 1, because a backup yields to adverts of equal priority;
-    recovery needs M > B; the order is kept when both fail if B - k >= 2
+    k >= M - B + 3. A backup that keeps the address counts as M + 1, and must be below a
+    master that handed it over, which counts as B - 1, once its check fails; equal is
+    not enough, because a backup yields to adverts of equal priority. Recovery needs
+    M > B; the order is kept when both fail if B - k >= 2
     (negative weights) and when both are healthy if B + k <= 253 (positive
     ones), because beyond the limits keepalived clamps both to one value. A
     master that has handed the address over counts as B - 1, which must stay
-    above the lowest priority in every case. A backup that keeps the address counts as
-    M + 1, and a master that takes it back as M + 2, which must exist.
+    above the lowest priority in every case. M + 2 must exist for a master that takes the
+    address back.
     """
     master, backup, weight = priorities.master, priorities.backup, priorities.weight
     size = abs(weight)
@@ -92,10 +94,11 @@ def violations(priorities: Priorities) -> tuple[str, ...]:
             f"master_priority {master} is not above backup_priority {backup}: the "
             "master would not take the address back; raise master_priority"
         )
-    if size < master - backup + 1:
+    least = master - backup + 3
+    if size < least:
         found.append(
-            f"check_weight {weight} cannot move the address when the check fails; "
-            f"use {-(master - backup + 1)} or less"
+            f"check_weight {weight} cannot move the address whenever the check fails; "
+            f"use {-least} or less"
         )
     lowest = backup - 1 - (size if weight < 0 else 0)
     if lowest < LOWEST_PRIORITY and backup > LOWEST_PRIORITY and weight < 0:

@@ -111,6 +111,21 @@ def test_simulation_finds_a_weight_that_never_fails_over(weight: int) -> None:
     assert pair.holder == 0
 
 
+@pytest.mark.parametrize(("weight", "holder"), [(-3, 1), (3, 1), (-4, 0), (4, 0)])
+def test_simulation_finds_a_weight_that_keeps_the_address_at_a_failing_backup(
+    weight: int, holder: int
+) -> None:
+    pair = Pair(replace(USUAL, weight=weight), fail_back=10.0)
+    pair.run(SETTLED)
+    pair.nodes[0].transferred = True
+    pair.run(SETTLED)
+    assert pair.holder == 1
+    pair.nodes[1].healthy = False
+    pair.run(SETTLED)
+    assert pair.holder == holder
+    assert (violations(replace(USUAL, weight=weight)) == ()) == (holder == 0)
+
+
 def test_simulation_finds_a_weight_that_never_recovers() -> None:
     pair = Pair(replace(USUAL, weight=120))  # both are clamped to one priority
     pair.run(SETTLED)
