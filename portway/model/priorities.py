@@ -71,8 +71,8 @@ def violations(priorities: Priorities) -> tuple[str, ...]:
     (negative weights) and when both are healthy if B + k <= 253 (positive
     ones), because beyond the limits keepalived clamps both to one value. A
     master that has handed the address over counts as B - 1, which must stay
-    above the lowest priority in every case. M + 2 must exist for a master that takes the
-    address back.
+    above the lowest priority in every case. M + 2 must exist for a master that takes
+    the address back.
     """
     master, backup, weight = priorities.master, priorities.backup, priorities.weight
     size = abs(weight)
