@@ -23,6 +23,7 @@ from portway.errors import PortwayError
 from portway.ops.private_parts import (
     let_signals_end_prompts,
     never_ask_after_failure,
+    order_without_reading_source,
 )
 
 REFUSED = {
@@ -81,6 +82,7 @@ def stop_at_the_first_failure() -> None:
     """
     never_ask_after_failure(ctx_state.get())  # type: ignore[no-untyped-call]
     let_signals_end_prompts()
+    order_without_reading_source()
     _wake_for_signals()
 
     def end(number: int) -> None:

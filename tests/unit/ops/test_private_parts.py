@@ -1,8 +1,11 @@
 """The private parts of dependencies that Portway uses are still there."""
 
+import inspect
+from typing import Any
+
 import pytest
 from paramiko.config import SSHConfig
-from pyinfra.api import Config, Inventory
+from pyinfra.api import Config, Inventory, util
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.state import State, StateStage
 
@@ -11,6 +14,7 @@ from portway.ops.private_parts import (
     go_on_after_failure_if,
     host_patterns,
     never_ask_after_failure,
+    order_without_reading_source,
     set_answer_timeout_pg8000,
     set_answer_timeout_pymysql,
 )
@@ -41,6 +45,39 @@ def test_run_that_may_goes_on_after_a_failure_and_no_other_does() -> None:
     go_on_after_failure_if(state, lambda _: False)
     with pytest.raises(PyinfraError, match="hosts failed"):
         state.fail_hosts({first})
+
+
+def test_operations_are_ordered_as_before_without_reading_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("stack", "getframeinfo"):  # restored afterwards
+        monkeypatch.setattr(util, name, getattr(inspect, name))
+    reads: list[object] = []
+    find = inspect.findsource
+
+    def noted(frame: Any) -> object:
+        reads.append(frame)
+        return find(frame)
+
+    monkeypatch.setattr(inspect, "findsource", noted)
+    state = State(Inventory(([("lb-1", {})], {})), Config())
+    state.current_deploy_filename = __file__
+    orders, read = [], []
+    for _ in range(2):
+        orders.append(util.get_operation_order_from_stack(state))
+        read.append(len(reads))
+        order_without_reading_source()
+    assert orders[0] == orders[1]
+    assert len(orders[0]) >= 1
+    assert read[0] == read[1] > 0, "the second one has read nothing"
+
+
+def test_pyinfra_that_orders_in_another_way_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(util, "stack")
+    with pytest.raises(AttributeError, match="no stack any more"):
+        order_without_reading_source()
 
 
 def test_work_is_done_before_pyinfra_connects_and_only_then() -> None:
