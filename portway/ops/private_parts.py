@@ -8,12 +8,12 @@ import builtins
 import inspect
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from gevent.socket import wait_read
 from paramiko.config import SSHConfig
-from pyinfra.api import util
+from pyinfra.api import arguments, util
 from pyinfra.api.state import State, StateStage
 
 
@@ -78,19 +78,16 @@ def before_connecting(state: State, work: Callable[[], None]) -> None:
     state.set_stage = and_work  # type: ignore[method-assign]
 
 
-def order_without_reading_source() -> None:
-    """Have pyinfra take the line numbers that order operations from frames alone.
+def spare_needless_work() -> None:
+    """Have pyinfra not do for each operation what it needs once, or not at all.
 
-    For each operation it has ``inspect`` find the source of every calling function,
-    and looks at none of it.
+    For the line numbers that order operations it has ``inspect`` find the source of
+    every calling function, which nobody looks at. The types of the arguments that all
+    operations have are worked out again each time.
     """
-    for name, cheap in {
-        "stack": partial(inspect.stack, context=0),
-        "getframeinfo": partial(inspect.getframeinfo, context=0),
-    }.items():
-        if not hasattr(util, name):
-            raise AttributeError(f"pyinfra.api.util has no {name} any more")
-        setattr(util, name, cheap)
+    util.stack = partial(inspect.stack, context=0)
+    util.getframeinfo = partial(inspect.getframeinfo, context=0)
+    arguments.all_global_arguments = cache(arguments.all_global_arguments)
 
 
 def host_patterns(config: SSHConfig) -> set[str]:

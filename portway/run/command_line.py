@@ -23,7 +23,7 @@ from portway.errors import PortwayError
 from portway.ops.private_parts import (
     let_signals_end_prompts,
     never_ask_after_failure,
-    order_without_reading_source,
+    spare_needless_work,
 )
 
 REFUSED = {
@@ -82,7 +82,7 @@ def stop_at_the_first_failure() -> None:
     """
     never_ask_after_failure(ctx_state.get())  # type: ignore[no-untyped-call]
     let_signals_end_prompts()
-    order_without_reading_source()
+    spare_needless_work()
     _wake_for_signals()
 
     def end(number: int) -> None:

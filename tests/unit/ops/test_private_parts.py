@@ -1,11 +1,15 @@
 """The private parts of dependencies that Portway uses are still there."""
 
 import inspect
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 from paramiko.config import SSHConfig
-from pyinfra.api import Config, Inventory, util
+from pyinfra.api import Config, Inventory, arguments, util
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.state import State, StateStage
 
@@ -14,9 +18,9 @@ from portway.ops.private_parts import (
     go_on_after_failure_if,
     host_patterns,
     never_ask_after_failure,
-    order_without_reading_source,
     set_answer_timeout_pg8000,
     set_answer_timeout_pymysql,
+    spare_needless_work,
 )
 
 
@@ -47,37 +51,47 @@ def test_run_that_may_goes_on_after_a_failure_and_no_other_does() -> None:
         state.fail_hosts({first})
 
 
-def test_operations_are_ordered_as_before_without_reading_source(
+def test_nothing_is_done_again_for_each_operation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("stack", "getframeinfo"):  # restored afterwards
-        monkeypatch.setattr(util, name, getattr(inspect, name))
-    reads: list[object] = []
-    find = inspect.findsource
-
-    def noted(frame: Any) -> object:
-        reads.append(frame)
-        return find(frame)
-
-    monkeypatch.setattr(inspect, "findsource", noted)
+    """If an upgrade makes this fail: look what is slow now."""
+    for module, name in (
+        (util, "stack"),
+        (util, "getframeinfo"),
+        (arguments, "all_global_arguments"),
+    ):
+        monkeypatch.setattr(module, name, getattr(module, name))  # restored afterwards
     state = State(Inventory(([("lb-1", {})], {})), Config())
     state.current_deploy_filename = __file__
-    orders, read = [], []
-    for _ in range(2):
-        orders.append(util.get_operation_order_from_stack(state))
-        read.append(len(reads))
-        order_without_reading_source()
-    assert orders[0] == orders[1]
-    assert len(orders[0]) >= 1
-    assert read[0] == read[1] > 0, "the second one has read nothing"
+    counts, found = [], []
+    for spare in (lambda: None, spare_needless_work):
+        spare()
+        with counted(monkeypatch) as count:
+            for _ in range(2):
+                order = util.get_operation_order_from_stack(state)
+                names = list(arguments.all_global_arguments())
+        counts.append(dict(count))
+        found.append((len(order), order[1:], names))
+    assert found[0] == found[1]
+    assert counts[0]["findsource"] > 0
+    assert counts[0]["get_type_hints"] == 2
+    assert counts[1] == {"get_type_hints": 1}
 
 
-def test_pyinfra_that_orders_in_another_way_is_an_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delattr(util, "stack")
-    with pytest.raises(AttributeError, match="no stack any more"):
-        order_without_reading_source()
+def _note(count: Counter[str], name: str, do: Callable[..., Any], *given: Any) -> Any:
+    count[name] += 1
+    return do(*given)
+
+
+@contextmanager
+def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """How often Python was asked for source, and for types."""
+    count = Counter[str]()
+    with monkeypatch.context() as patched:
+        for module, name in ((inspect, "findsource"), (arguments, "get_type_hints")):
+            noted = partial(_note, count, name, getattr(module, name))
+            patched.setattr(module, name, noted)
+        yield count
 
 
 def test_work_is_done_before_pyinfra_connects_and_only_then() -> None:
