@@ -10,13 +10,14 @@ BIN := $(VENV)/bin
 DEBIAN_PACKAGES := python3-venv debian-archive-keyring haproxy iproute2 iptables keepalived \
     mariadb-server mmdebstrap nftables openssh-client postgresql socat systemd-container
 
-.PHONY: demo failover test check format setup lock clean help
+.PHONY: demo failover test units check format setup lock clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo      a stack, deployed, and real messages into its database, in the lab; leaves it up"
 	@echo "make failover  everything that can go wrong, and what clients notice of it, in the lab"
 	@echo "make test      lint, types and every test: unit, integration, lab"
+	@echo "make units     unit and integration tests only"
 	@echo "make check     lint and types only"
 	@echo "make format    put the code in its standard form"
 	@echo "make lock      resolve the dependencies again into requirements*.txt"
@@ -28,10 +29,13 @@ demo: setup
 failover: setup
 	$(BIN)/python -m lab failover --every-kind --times 3 --document
 
-test: setup check
-	$(BIN)/python -m pytest --numprocesses 3 tests/unit tests/integration
+test: setup
+	$(MAKE) --no-print-directory --jobs 2 check units
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m 'not alone' tests/lab
 	$(BIN)/python -m pytest -m alone tests/lab
+
+units: setup
+	$(BIN)/python -m pytest --numprocesses 3 tests/unit tests/integration
 
 check: setup
 	$(BIN)/ruff check

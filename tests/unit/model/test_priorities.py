@@ -6,8 +6,17 @@ from hypothesis import strategies as st
 
 from portway.model.priorities import CLAIM_WEIGHT, Priorities, violations
 
-BASES = st.integers(-5, 260)
-WEIGHTS = st.integers(-300, 300)
+ACCEPTED = st.builds(
+    lambda backup, above, more, sign: Priorities(
+        backup + above, backup, sign * (above + more)
+    ),
+    st.integers(1, 254),
+    st.integers(1, 253),
+    st.integers(0, 253),
+    st.sampled_from([-1, 1]),
+).filter(lambda priorities: not violations(priorities))
+"""Everything that the rules accept: a master above its backup, and a weight that is
+at least the difference."""
 
 
 def winner(
@@ -34,25 +43,29 @@ def winner(
     return "master" if master > backup else "backup"
 
 
-@given(BASES, BASES, WEIGHTS)
-def test_accepted_priorities_fail_over_recover_and_keep_order(
+@given(st.integers(-5, 260), st.integers(-5, 260), st.integers(-300, 300))
+def test_whatever_is_accepted_is_among_what_is_tried(
     master: int, backup: int, weight: int
 ) -> None:
-    priorities = Priorities(master, backup, weight)
-    assume(not violations(priorities))
+    if not violations(Priorities(master, backup, weight)):
+        assert 1 <= backup < master <= 254
+        assert master - backup <= abs(weight) <= 253
+
+
+@given(ACCEPTED)
+def test_accepted_priorities_fail_over_recover_and_keep_order(
+    priorities: Priorities,
+) -> None:
     assert winner(priorities, master_ok=True, backup_ok=True) == "master"
     assert winner(priorities, master_ok=False, backup_ok=True) == "backup"
     assert winner(priorities, master_ok=True, backup_ok=False) == "master"
     assert winner(priorities, master_ok=False, backup_ok=False) == "master"
 
 
-@given(BASES, BASES, WEIGHTS, st.booleans())
+@given(ACCEPTED, st.booleans())
 def test_transferred_master_comes_back_only_when_the_backup_cannot_serve(
-    master: int, backup: int, weight: int, stays: bool
+    priorities: Priorities, stays: bool
 ) -> None:
-    priorities = Priorities(master, backup, weight)
-    assume(not violations(priorities))
-
     def after_transfer(*, master_ok: bool, backup_ok: bool) -> str:
         return winner(
             priorities,
@@ -68,12 +81,10 @@ def test_transferred_master_comes_back_only_when_the_backup_cannot_serve(
     assert after_transfer(master_ok=False, backup_ok=False) == "backup"
 
 
-@given(BASES, BASES, WEIGHTS)
+@given(ACCEPTED)
 def test_backup_keeps_the_address_until_it_fails_or_the_master_takes_it_back(
-    master: int, backup: int, weight: int
+    p: Priorities,
 ) -> None:
-    p = Priorities(master, backup, weight)
-    assume(not violations(p))
     assert winner(p, master_ok=True, backup_ok=True, stays=True) == "backup"
     assert winner(p, master_ok=False, backup_ok=True, stays=True) == "backup"
     assert winner(p, master_ok=False, backup_ok=False, stays=True) == "backup"
