@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from portway.errors import GROUP_DATA, Problem, refuse_if_any
 from portway.model.cluster import Backend, Cluster, Frontend, LoadBalancer, Server
+from portway.model.named_nodes import named_node_problems, named_node_warnings
 from portway.model.priorities import CLAIM_WEIGHT, Priorities, violations
 from portway.model.problems import client_problems, pair_problems
 from portway.model.stack import Node, Role, Stack
@@ -28,6 +29,7 @@ def build_cluster(stack: Stack, settings: Settings, clients: Clients) -> Cluster
     """
     servers, problems = _servers(stack, clients)
     problems = [*clients.problems, *problems]
+    problems += named_node_problems(stack, clients)
     problems += client_problems(stack, settings, clients, servers)
     priorities = Priorities(
         settings.master_priority, settings.backup_priority, settings.check_weight
@@ -51,6 +53,7 @@ def build_cluster(stack: Stack, settings: Settings, clients: Clients) -> Cluster
             for client in enabled
         ),
         backends=tuple(sorted(set(backends.values()), key=lambda b: b.name)),
+        warnings=(*clients.warnings, *named_node_warnings(stack, clients)),
     )
 
 

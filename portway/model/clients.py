@@ -10,9 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from portway.errors import Problem, refuse_if_any, unknown_key
+from portway.model.chef import (
+    KEYS,
+    allowed_network,
+    attributes,
+    whole_number,
+    without_comments,
+)
 from portway.model.fields import (
     HAPROXY_NAME,
     LONGEST_TIMEOUT,
@@ -26,6 +33,9 @@ from portway.model.fields import (
     Seconds,
 )
 from portway.model.validation import model_problems
+
+_Number = BeforeValidator(whole_number)
+_RetireAfter = Annotated[int, Field(ge=0, le=LONGEST_TIMEOUT), _Number] | None
 
 
 class _Entry(BaseModel):
@@ -43,20 +53,26 @@ class Client(_Entry):
     client_name: Name = Field(
         description="Name of the frontend, and so of statistics, logs and metrics."
     )
-    client_port: Port = Field(description="Port that the client connects to.")
+    client_port: Annotated[Port, _Number] = Field(
+        description="Port that the client connects to."
+    )
     mode: Mode = Field(default="tcp", description="`tcp`, or `http` for HTTP.")
-    app_port: Port | None = Field(
+    app_port: Annotated[Port, _Number] | None = Field(
         default=None,
         description="Port on the application nodes, also within `ClientPortFrom` to "
         "`ClientPortTo`; the client's own port if absent.",
     )
-    allow: Annotated[tuple[Network, ...], Field(strict=False, min_length=1)] | None = (
-        Field(
-            default=None,
-            description="Source networks (CIDR) that may connect; anyone if absent.",
-        )
+    allow: (
+        Annotated[
+            tuple[Annotated[Network, BeforeValidator(allowed_network)], ...],
+            Field(strict=False, min_length=1),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Source networks (CIDR) that may connect; anyone if absent.",
     )
-    max_connections: Annotated[int, Field(ge=1)] | None = Field(
+    max_connections: Annotated[int, Field(ge=1), _Number] | None = Field(
         default=None,
         description="Connections served at once; further ones wait in the kernel.",
     )
@@ -75,13 +91,13 @@ class Client(_Entry):
         description="One active node and the rest standby: messages stay in order. "
         "The order of `nodes` is the order of preference.",
     )
-    idle_timeout: Seconds | None = Field(
+    idle_timeout: Annotated[Seconds, _Number] | None = Field(
         default=None,
         description="Seconds without a byte after which a stream is closed, or a "
         "request is answered with 504; the setting `idle_timeout`, or `http_timeout` "
         "for mode http, if absent.",
     )
-    retire_after: Annotated[int, Field(ge=0, le=LONGEST_TIMEOUT)] | None = Field(
+    retire_after: _RetireAfter = Field(
         default=None,
         description="Seconds without a byte after which a stream in an older HAProxy "
         "process is closed, `0` for never; if absent, the setting `retire_after` with "
@@ -117,6 +133,8 @@ class Clients:
     """Used instead of the nodes found in AWS; None if the file names none."""
     problems: tuple[Problem, ...] = ()
     """What is wrong with the entries that are left out."""
+    warnings: tuple[str, ...] = ()
+    """What the file has and nothing reads."""
 
 
 def read_clients(path: Path) -> Clients:
@@ -139,30 +157,36 @@ def read_clients(path: Path) -> Clients:
 def parse_clients(text: str, source: str) -> Clients:
     """The clients in a JSON text; ``source`` names it in errors."""
     try:
-        document = json.loads(text, object_pairs_hook=_object_without_repeats)
+        document = json.loads(
+            without_comments(text), object_pairs_hook=_object_without_repeats
+        )
     except ValueError as error:
-        refuse_if_any([Problem(source, "", f"is not valid JSON: {error}")])
+        reason = f"is not valid JSON: {error}"
+        if source.endswith(".rb"):
+            reason = "is Ruby; name what knife role show NAME --format json prints"
+        refuse_if_any([Problem(source, "", reason)])
     except RecursionError:
         refuse_if_any([Problem(source, "", "is nested too deeply to be read")])
     if not isinstance(document, dict):
         refuse_if_any([Problem(source, "", 'must be an object: {"clients": [...]}')])
+    document, problems, unread = attributes(document, source)
 
-    problems = [
-        Problem(source, "", unknown_key(key, ("clients", "app_nodes")))
+    problems += [
+        Problem(source, "", unknown_key(key, KEYS))
         for key in document
-        if key not in ("clients", "app_nodes")
+        if key not in KEYS
     ]
     clients, found = _entries(document, "clients", Client, source)
     problems += found
     problems += _repeats(document, "clients", "client_name", source)
     problems += _repeats(document, "clients", "client_port", source)
     app_nodes: tuple[AppNode, ...] | None = None
-    if "app_nodes" in document:
+    if document.get("app_nodes") not in ([], None):  # Chef searched if it was empty
         app_nodes, found = _entries(document, "app_nodes", AppNode, source)
         problems += found
         problems += _repeats(document, "app_nodes", "app_node_name", source)
         problems += _repeats(document, "app_nodes", "app_node_ip", source)
-    return Clients(source, clients, app_nodes, tuple(problems))
+    return Clients(source, clients, app_nodes, tuple(problems), tuple(unread))
 
 
 def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -218,7 +242,7 @@ def _repeats(
     first: dict[object, str] = {}
     problems = []
     for position, value in enumerate(values if isinstance(values, list) else [], 1):
-        content = value.get(field) if isinstance(value, dict) else None
+        content = whole_number(value.get(field)) if isinstance(value, dict) else None
         if not isinstance(content, str | int) or isinstance(content, bool):
             continue
         label = _label(value, key, position)

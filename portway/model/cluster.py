@@ -114,6 +114,8 @@ class Cluster:
     """By port."""
     backends: tuple[Backend, ...]
     """By name."""
+    warnings: tuple[str, ...] = ()
+    """What is odd about the clients file, and deployed all the same."""
 
     @property
     def health(self) -> HealthCheck:

@@ -268,6 +268,8 @@ def _show_roles(cluster: Cluster) -> None:
         f"    {len(cluster.frontends)} clients on "
         f"{len(cluster.backends)} shared backends"
     )
+    for text in cluster.warnings:
+        logger.warning(text)
     servers = {backend.name: backend.servers for backend in cluster.backends}
     for frontend in cluster.frontends:
         if frontend.absent:

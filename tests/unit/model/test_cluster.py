@@ -328,7 +328,7 @@ def test_connection_settings_are_left_to_pyinfra() -> None:
 
 def test_problems_of_the_file_and_of_the_stack_are_told_together() -> None:
     text = """{"clients": [
-        {"client_name": "a", "client_port": "1"},
+        {"client_name": "a", "client_port": "one"},
         {"client_name": "b", "client_port": 22}
     ]}"""
     with pytest.raises(PortwayError) as error:
