@@ -15,6 +15,7 @@ from portway.application.pending import (
     reasons,
 )
 from portway.application.rolling import change_node
+from portway.application.trial_message import untried
 from portway.application.turns import (
     Turns,
     announcements,
@@ -28,7 +29,7 @@ from portway.database.deploy import prepared_login, working_login
 from portway.errors import PortwayError
 from portway.load_balancers.haproxy import Balancing, ask_load_balancers
 from portway.model.cluster import Cluster
-from portway.model.listeners import Listener
+from portway.model.listeners import Listener, listeners
 from portway.model.login import Login, both_logins
 from portway.model.releases import is_fetched
 from portway.model.stack import Node, Role
@@ -167,6 +168,13 @@ def announce(cluster: Cluster, node: Node, wanted: Application) -> None:
     if told.keys() == active:
         for line in announcements(told):
             logger.info(f"    {line}")
+        ports = {
+            member.name: listeners(cluster, member)
+            for member in cluster.stack.with_role(Role.APPLICATION)
+            if member.name in told
+        }
+        for line in untried(cluster.settings.app_test_command, ports):
+            logger.warning(line)
 
 
 def _last(cluster: Cluster, node: Node, wanted: Application) -> Application:

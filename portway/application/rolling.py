@@ -18,11 +18,11 @@ from portway.application.reloading import (
     go_back_script,
     keep_script,
 )
+from portway.application.trial_message import trial_command
 from portway.contract.paths import INSTALLER, LOADED_FOLDER
 from portway.contract.release_requests import Remove, Request, Switch, to_json
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
-from portway.model.listeners import Listener
 from portway.ops.operations import contents, journal, write_script
 from portway.ops.remote import ask, run
 from portway.render.application import Application, fetch_request
@@ -44,12 +44,17 @@ def change_node(
         except PortwayError as error:
             if todo.reload:
                 raise _went_back(host, wanted, error) from error
-            # The failure may have left the old version running well.
             if todo.restart and not health(host, cluster, wanted):
-                put_back(cluster, node)
+                _put_back_after(error, host, cluster, wanted)
             raise
         if todo.restart or todo.reload or todo.put_back:
             _try_message(host, cluster, wanted, drained=todo.restart)
+        if todo.reload:  # recorded when it works: if it does not, it goes again
+            run(
+                host,
+                f"cat >{_record(wanted)} && {forget_script(wanted)}",
+                wanted.record,
+            )
         if todo.restart or todo.put_back:
             put_back(cluster, node)
         if todo.remove or todo.leftovers:
@@ -76,9 +81,8 @@ def _install(host: Host, request: Request) -> None:
 
 def _bring_up(host: Host, cluster: Cluster, wanted: Application, todo: Pending) -> None:
     """Make the changes and wait until the application serves."""
-    record = shlex.quote(str(LOADED_FOLDER / wanted.unit))
     if todo.record:
-        run(host, f"cat >>{record}", todo.record)
+        run(host, f"cat >>{_record(wanted)}", todo.record)
     if todo.reload:
         run(host, keep_script(wanted))
     if todo.files:
@@ -91,8 +95,27 @@ def _bring_up(host: Host, cluster: Cluster, wanted: Application, todo: Pending) 
         run(host, _service_script(wanted.unit, todo))
     if todo.restart or todo.reload or todo.put_back:
         _wait_until_healthy(host, cluster, wanted, todo)
-    if todo.reload:  # recorded when its ports are there: if they are not, it goes again
-        run(host, f"cat >{record} && {forget_script(wanted)}", wanted.record)
+
+
+def _record(wanted: Application) -> str:
+    """Where it is recorded what the running process has loaded."""
+    return shlex.quote(str(LOADED_FOLDER / wanted.unit))
+
+
+def _put_back_after(
+    error: PortwayError, host: Host, cluster: Cluster, wanted: Application
+) -> None:
+    """Put a node back that a failed change has left healthy, if it takes messages.
+
+    It runs the old version, or the new one, which became healthy too late.
+    """
+    try:
+        _try_message(host, cluster, wanted, drained=True)
+    except PortwayError as failed:
+        raise PortwayError(
+            f"{error.what}; {failed.what}", why=failed.why, do=failed.do
+        ) from failed
+    put_back(cluster, wanted.instance)
 
 
 def _went_back(host: Host, wanted: Application, error: PortwayError) -> PortwayError:
@@ -144,16 +167,16 @@ def _try_message(
     A node that does not acknowledge it is stopped: a drain would not last longer than
     HAProxy's next reload.
     """
-    command = cluster.settings.app_test_command
-    ports = [listener.port for listener in wanted.listeners if _takes_test(listener)]
-    if command is None or not ports:
+    program = trial_command(
+        cluster.settings.app_test_command, wanted.listeners, wanted.folder
+    )
+    if program is None:
         return
-    program = f"{wanted.folder}/current/{command.replace('{port}', str(ports[0]))}"
     try:
         run(host, f"timeout {TEST_SECONDS} sh -c {shlex.quote(program)}")
     except PortwayError as error:
         if not drained:
-            drain(cluster, wanted.instance)
+            _drain_failed(cluster, wanted, error)
         run(host, f"systemctl -q disable --now {wanted.unit}")  # also over a reboot
         raise PortwayError(
             f"its test message failed: {error}",
@@ -163,6 +186,16 @@ def _try_message(
         ) from error
 
 
-def _takes_test(listener: Listener) -> bool:
-    """Whether a plain message can be sent to it."""
-    return listener.speech == ("tcp", False)
+def _drain_failed(cluster: Cluster, wanted: Application, error: PortwayError) -> None:
+    """Take a node out of service that acknowledges no message since its reload.
+
+    PortwayError, with the message's failure too, if that cannot be.
+    """
+    try:
+        drain(cluster, wanted.instance)
+    except PortwayError as refused:
+        raise PortwayError(
+            f"its test message failed: {error}",
+            why=f"it still gets clients: {refused.what}",
+            do=f"{refused.do}\nrun again, which reloads {wanted.unit} again".strip(),
+        ) from error

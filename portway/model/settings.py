@@ -215,8 +215,8 @@ class Settings(BaseModel):
         default=None,
         description="Program inside the release, and its arguments, that sends a test "
         "message to the node it runs on and succeeds if it is acknowledged; `{port}` "
-        "stands for the first TCP client's port. A changed node that fails it gets no "
-        "traffic.",
+        "stands for the port of the first client with mode `tcp` and without "
+        "`send_proxy`. A changed node that fails it gets no traffic.",
     )
     app_start_timeout: Annotated[int, Field(ge=5, le=3600)] = Field(
         default=60,

@@ -1,0 +1,179 @@
+"""The test message: where it goes, and what becomes of a node that fails it.
+
+The scripts for the node run in a folder, with a stand-in for systemctl.
+"""
+
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from pyinfra.api.host import Host
+
+from portway.application import rolling
+from portway.application.pending import FoundApplication, Pending
+from portway.application.trial_message import trial_command, untried
+from portway.errors import PortwayError
+from portway.model.cluster import Cluster
+from portway.model.listeners import Listener
+from portway.model.stack import Node as Instance
+from portway.ops.differences import FoundNode
+from portway.render.application import Application
+from tests.unit.application.test_pending import cluster_of, pending, put, wanted
+
+SEND = "bin/send --port {port}"
+RECORD = "/run/portway/loaded/message-app"
+PLAIN, HTTP = Listener("a", 9003, "tcp", False), Listener("b", 9001, "http", False)
+PROXY = Listener("c", 9002, "tcp", True)
+
+
+def test_message_goes_to_the_first_port_that_takes_a_plain_one() -> None:
+    ports = (HTTP, PROXY, PLAIN, replace(PLAIN, port=9004))
+    assert trial_command(SEND, ports, "/f") == "/f/current/bin/send --port 9003"
+
+
+def test_message_that_no_port_takes_is_not_sent_and_told() -> None:
+    nodes = {"app-1": (PLAIN, PROXY), "app-2": (HTTP, PROXY)}
+    assert trial_command(SEND, nodes["app-2"], "/f") is None
+    (said,) = untried(SEND, nodes)
+    assert said.startswith("app_test_command is not run on app-2: no client there")
+    assert list(untried(None, nodes)) == []
+
+
+def test_command_that_needs_no_port_runs_whatever_the_ports_are() -> None:
+    assert trial_command("bin/send", (PROXY,), "/f") == "/f/current/bin/send"
+    assert list(untried("bin/send", {"app-1": (PROXY,)})) == []
+
+
+class Node:
+    """An application node in a folder, and what load balancers were told of it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.told: list[str] = []
+        self.refusal: PortwayError | None = None
+        """What a drain fails with."""
+        put(folder, RECORD, "old\n")
+        put(folder, "/failing", "")
+        monkeypatch.setattr(rolling, "run", self._run)
+        monkeypatch.setattr(rolling, "health", lambda *_: ())
+        monkeypatch.setattr(rolling, "drain", self._drain)
+        monkeypatch.setattr(rolling, "put_back", self._put_back)
+
+    def answers(self, *, good: bool) -> None:
+        """Have the application acknowledge messages, or not."""
+        program = self.folder / "opt/message-app/current/bin/send"
+        put(self.folder, "/opt/message-app/current/bin/send", "")
+        program.write_text("#!/bin/sh\n" + ("" if good else "echo AE >&2; exit 1\n"))
+        program.chmod(0o755)
+
+    def fails(self, verb: str) -> None:
+        """Have systemctl fail for a verb."""
+        put(self.folder, "/failing", verb)
+
+    @property
+    def record(self) -> str:
+        """What is on record as loaded."""
+        return (self.folder / RECORD[1:]).read_text()
+
+    @property
+    def is_stopped(self) -> bool:
+        return "disable --now message-app" in (self.folder / "systemctl").read_text()
+
+    def _run(self, host: object, script: str, stdin: str | None = None) -> list[str]:
+        systemctl = (
+            f'systemctl() {{ echo "$*" >>{self.folder}/systemctl; '
+            f'[ "$1" != "$(cat {self.folder}/failing)" ]; }}\njournalctl() {{ :; }}\n'
+        )
+        for path in ("/etc/", "/run/", "/opt/"):
+            script = script.replace(path, f"{self.folder}{path}")
+        done = subprocess.run(
+            ["sh", "-c", systemctl + script],
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            env=os.environ,
+        )
+        if done.returncode:
+            raise PortwayError(f"app-1: {done.stdout.strip()}")
+        return done.stdout.splitlines()
+
+    def _drain(self, cluster: Cluster, node: Instance) -> None:
+        if self.refusal:
+            raise self.refusal
+        self.told.append("drained")
+
+    def _put_back(self, cluster: Cluster, node: Instance) -> None:
+        self.told.append("put back")
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    return Node(tmp_path, monkeypatch)
+
+
+def change(**todo: bool) -> tuple[str, Application]:
+    """What a change of the node fails with, if it does."""
+    settings: dict[str, Any] = {"app_test_command": SEND}
+    settings |= {"app_reload_command": "kill -HUP $MAINPID"}
+    cluster, application = cluster_of(**settings), wanted(**settings)
+    all_ = pending(application, FoundNode(), FoundApplication(), 3, drained=False)
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("fetch", "switch", "restart", "reload", "put_back", "leftovers"), False
+    )
+    changes: Pending = replace(all_, files=(), remove=(), **nothing | todo)
+    try:
+        rolling.change_node(cast(Host, None), cluster, application, changes)
+    except PortwayError as error:
+        return error.message, application
+    return "", application
+
+
+def test_reload_is_recorded_when_a_message_was_taken(node: Node) -> None:
+    node.answers(good=True)
+    said, application = change(reload=True)
+    assert (said, node.told) == ("", [])
+    assert node.record == application.record
+
+
+def test_node_that_takes_no_message_after_a_reload_is_stopped(node: Node) -> None:
+    node.answers(good=False)
+    said, _ = change(reload=True)
+    assert "app-1: deploy failed: its test message failed: app-1: AE" in said
+    assert node.told == ["drained"]
+    assert node.is_stopped
+    assert node.record == "old\n"
+
+
+def test_failed_message_is_told_and_tried_again_if_the_node_cannot_be_drained(
+    node: Node,
+) -> None:
+    node.answers(good=False)
+    node.refusal = PortwayError("app-1 is the only one that serves", do="bring it back")
+    said, _ = change(reload=True)
+    assert "its test message failed: app-1: AE" in said
+    assert "it still gets clients: app-1 is the only one that serves" in said
+    assert not node.is_stopped
+    assert node.record == "old\n", "the next run would find nothing to do"
+
+
+def test_node_whose_change_failed_goes_back_if_it_takes_a_message(node: Node) -> None:
+    node.answers(good=True)
+    node.fails("restart")
+    assert "deploy failed" in change(restart=True)[0]
+    assert node.told == ["drained", "put back"]
+    assert not node.is_stopped
+
+
+def test_node_whose_change_failed_stays_out_if_it_takes_no_message(node: Node) -> None:
+    """It is healthy: it became so a moment too late, with what does not work."""
+    node.answers(good=False)
+    node.fails("restart")
+    said = change(restart=True)[0]
+    assert "its test message failed: app-1: AE" in said
+    assert node.told == ["drained"]
+    assert node.is_stopped
