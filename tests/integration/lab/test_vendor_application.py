@@ -14,7 +14,9 @@ import requests
 from hl7.client import MLLPClient
 
 from lab.vendor import SQL
+from portway.application.trial_message import trial_command
 from portway.database.state import POSTGRES
+from portway.model.listeners import Listener
 from tests.integration.database.places import Place, RunningServer, sql_file
 from tests.integration.database.runs import deploy
 from tests.integration.lab.vendor_application import (
@@ -256,11 +258,20 @@ def test_broken_release_fails_its_health_check_and_nothing_else(
 
 
 def test_test_message_succeeds_only_if_it_is_acknowledged(app: Running) -> None:
-    program = app.folder / "message-app-1.0.0" / "bin" / "send-test"
-    command = [str(program), "--port", str(app.tcp)]
-    assert subprocess.run(command, check=False).returncode == 0
+    release = app.folder / "message-app-1.0.0"
+    (app.folder / "current").symlink_to(release)
+    ports = (
+        Listener("proxied", app.proxied, "tcp", True),
+        Listener("web", app.web, "http", False),
+        Listener("plain", app.tcp, "tcp", False),
+    )
+    command = trial_command("bin/send-test --port {port}", ports, str(app.folder))
+    assert command
+    assert subprocess.run(command.split(), check=False).returncode == 0
+    wrong = command.replace(str(app.tcp), str(app.proxied))
+    assert subprocess.run(wrong.split(), check=False).returncode != 0
     app.faults('{"refuse": true}')
-    assert subprocess.run(command, check=False).returncode != 0
+    assert subprocess.run(command.split(), check=False).returncode != 0
 
 
 def test_password_is_in_no_output(app: Running) -> None:

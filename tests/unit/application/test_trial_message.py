@@ -13,7 +13,7 @@ import pytest
 from pyinfra.api.host import Host
 
 from portway.application import rolling
-from portway.application.pending import FoundApplication, Pending
+from portway.application.pending import FoundApplication, Pending, pending
 from portway.application.trial_message import trial_command, untried
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
@@ -21,7 +21,7 @@ from portway.model.listeners import Listener
 from portway.model.stack import Node as Instance
 from portway.ops.differences import FoundNode
 from portway.render.application import Application
-from tests.unit.application.test_pending import cluster_of, pending, put, wanted
+from tests.unit.application.test_pending import cluster_of, put, wanted
 
 SEND = "bin/send --port {port}"
 RECORD = "/run/portway/loaded/message-app"
