@@ -80,6 +80,17 @@ class Configuration:
         return frozenset(name[1] for name in words if name[0] == kind and len(name) > 1)
 
 
+def binds(configuration: Configuration) -> frozenset[tuple[str, int]]:
+    """Where it listens: addresses, empty for all, and ports."""
+    places = (
+        line.split()[1].rpartition(":")
+        for lines in configuration.sections.values()
+        for line in lines
+        if line.startswith("bind ")
+    )
+    return frozenset((address, int(port)) for address, _, port in places)
+
+
 def parse(text: str) -> Configuration:
     """The configuration in a text. Comments, indentation and order do not count.
 

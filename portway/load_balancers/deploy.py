@@ -17,6 +17,7 @@ from portway.load_balancers.asking import (
     wait_until_none,
 )
 from portway.load_balancers.loading import run_haproxy
+from portway.load_balancers.ports import taken_ports, verify_ports
 from portway.load_balancers.status import AddressPermissions
 from portway.load_balancers.verify import (
     client_nodes,
@@ -45,7 +46,6 @@ from portway.ops.operations import (
     write_files,
 )
 from portway.ops.packages import install_packages
-from portway.ops.ports import TakenPorts
 from portway.ops.pyinfra_errors import Commands, failure, for_pyinfra, operation
 from portway.ops.reading import is_confirmed, once_per_run
 from portway.ops.remote import ask
@@ -79,7 +79,7 @@ def wanted_load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
         for frontend in cluster.frontends
         if frontend.port in found.listeners
     ]
-    problems += _taken(cluster, lb, found)
+    problems += taken_ports(cluster, lb, found)
     if lb.node.address not in found.interfaces:
         text = (
             f"no interface has its address {lb.node.address}; is this the right node?"
@@ -96,25 +96,6 @@ def has_part(found: FoundNode) -> bool:
     return all(unit and unit.active for unit in units) and all(
         service.config in found.files for service in PAIR
     )
-
-
-def _taken(cluster: Cluster, lb: LoadBalancer, found: FoundNode) -> list[Problem]:
-    """New clients' ports that connections keep HAProxy from listening on.
-
-    They are taken only until their ports are reserved, which this run does.
-    """
-    new = {f.port: f for f in cluster.frontends if f.port not in found.listening}
-    if not new:
-        return []
-    return [
-        Problem(
-            lb.name,
-            new[port].name,
-            f"port {port} is taken by {connection} on this node; run again when it has "
-            "ended, or give the client another port",
-        )
-        for port, connection in host.get_fact(TakenPorts, ports=tuple(new)).items()
-    ]
 
 
 @for_pyinfra
@@ -159,9 +140,14 @@ def apply_load_balancer(cluster: Cluster, wanted: WantedNode) -> None:
     try_permissions(
         stack=cluster.stack, wanted=wanted, name="Test what the node may do in AWS"
     )
+    apply_sysctls(wanted=wanted, name="Apply kernel settings")  # they reserve ports
+    verify_ports(
+        cluster=cluster,
+        wanted=wanted,
+        name="Verify that HAProxy can listen on its ports",
+    )
     for file in filterfalse(is_of_program, wanted.files):
         write_file(file=file, wanted=wanted, name=f"Write {file.path}")
-    apply_sysctls(wanted=wanted, name="Apply kernel settings")
     for service in wanted.services:
         if service == HAPROXY:
             run_haproxy(cluster=cluster, wanted=wanted, name="Run haproxy")

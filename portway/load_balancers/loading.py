@@ -17,6 +17,7 @@ from portway.contract.paths import LOADED_FOLDER, RELOAD_REASON
 from portway.contract.reloads import Kind, Reason
 from portway.errors import PortwayError
 from portway.load_balancers.configuration import parse
+from portway.load_balancers.ports import refuse_taken_ports
 from portway.load_balancers.runtime import (
     STATES_SCRIPT,
     Console,
@@ -139,6 +140,7 @@ def load(
         else:
             return
     console.may_reload()
+    refuse_taken_ports(console, running.loaded, wanted)
     with suppress(PortwayError):
         give_traffic(console, waiting(running.loaded, wanted, running.servers))
     console.shell(reload_script(HAPROXY, _note(plan)), "")

@@ -148,7 +148,7 @@ def show_difference(file: ManagedFile) -> None:
 
 @operation
 def apply_sysctls(wanted: WantedNode) -> Commands:
-    """Apply kernel settings; the file that keeps them is written before."""
+    """Apply kernel settings; a file keeps them over a reboot."""
     if not sysctls_differ(wanted, read_node(wanted.survey)):
         host.noop("kernel settings are up to date")
         return
@@ -185,17 +185,32 @@ def service_script(
     scripts = {
         "daemon-reload": "systemctl daemon-reload",
         "enable": f"systemctl -q enable {service.unit}",
-        "start": start_script(service.unit),
+        "start": start_script(service),
         "reload": reload_script(service, before_reload),
     }
     return "\n".join(f"{{ {scripts[step]}\n}} || exit 1" for step in steps)
 
 
-def start_script(unit: str) -> str:
-    """A script that starts a unit, or fails with the end of its journal."""
+def start_script(service: Service) -> str:
+    """A script that starts a unit, or fails with what it says about it."""
+    unit = service.unit
     return (
-        f"systemctl reset-failed {unit} 2>/dev/null\n"
-        f"systemctl start {unit} || {{ {journal(unit)} >&2; exit 1; }}"
+        f"systemctl reset-failed {unit} 2>/dev/null\nbegan=$(date +%s)\n"
+        f"systemctl start {unit} || {{ {{ {complaints(service)}; }} >&2; exit 1; }}"
+    )
+
+
+def complaints(service: Service) -> str:
+    """Commands that print what a unit has said about a failure since ``$began``.
+
+    A load balancer's journal has a line for each connection beside it.
+    """
+    own = shlex.join(service.own_words)
+    since = f"journalctl -q --no-pager -o cat -n 1000 --since=@$began -u {service.unit}"
+    return (
+        f"said=$({since} {own})\n"
+        f"grave=$(printf '%s\\n' \"$said\" | grep -F {shlex.quote(service.alert)})\n"
+        "printf '%s\\n' \"${grave:-$said}\" | tail -n 10"
     )
 
 
@@ -220,14 +235,18 @@ if [ -z "$before" ] && systemctl -q is-active {unit}; then
 fi
 {service.before_reload}
 {before}
-systemctl {service.reload} {unit} || {{ journalctl -n 20 -u {unit} >&2; exit 1; }}
+began=$(date +%s)
+complain() {{
+{complaints(service)}
+}}
+systemctl {service.reload} {unit} || {{ complain >&2; exit 1; }}
 while sleep {pause}; do
     after=$({service.process})
     [ -n "$after" ] && [ "$after" {done} "$before" ] && break
     n=$((n + 1))
     if [ "$n" -ge 150 ]; then
         echo "{unit} did not load its new configuration" >&2
-        journalctl -n 20 -u {unit} >&2
+        complain >&2
         exit 1
     fi
 done

@@ -6,44 +6,52 @@ from dataclasses import dataclass
 
 from portway.ops.framing import NodeFact
 
+Bind = tuple[str, int]
+"""An address of the node, empty for all of them, and a port."""
+
 
 @dataclass(frozen=True, slots=True)
-class Connection:
-    """A connection that occupies a port of the node's own."""
+class Taker:
+    """What occupies a port of the node's own."""
 
-    program: str
-    """Empty if it has ended, and the kernel still keeps the port."""
-    peer: str
-    """Address and port of the other side."""
+    program: str = ""
+    """Empty if it has ended, and the kernel still keeps the port, or is not shown."""
+    peer: str = ""
+    """Address and port of the other side; empty if it has no connection there."""
 
     def __str__(self) -> str:
+        if not self.peer and self.program:
+            return f"{self.program}, which listens there,"
+        if not self.peer:
+            return "a program that has bound it and does not listen"
         if not self.program:
             return f"a connection to {self.peer} that has just ended"
         return f"an outgoing connection of {self.program} to {self.peer}"
 
 
-class TakenPorts(NodeFact[dict[int, Connection]]):
-    """Ports, of those asked for, that connections keep HAProxy from listening on.
+class TakenPorts(NodeFact[dict[int, Taker]]):
+    """Ports, of those asked for, that others keep HAProxy from listening on.
 
     Only a bind shows that: streams that HAProxy itself accepted on a port do not keep
-    it from listening there again. So each is bound for a moment, as HAProxy would.
+    it from listening there again, and what only connects, or has only bound a port, is
+    not listed. So each is bound for a moment, as HAProxy would.
     """
 
-    def command(self, ports: Iterable[int]) -> str:
+    def command(self, binds: Iterable[Bind]) -> str:
         """A script that prints a line for each, once Python is installed."""
-        words = " ".join(map(str, ports))
+        words = shlex.join(f"{address}:{port}" for address, port in binds)
         return (
             "[ -x /usr/bin/python3 ] || exit 0\n"
             f"/usr/bin/python3 -IBc {shlex.quote(_PROGRAM)} {words}"
         )
 
-    def process(self, output: list[str]) -> dict[int, Connection]:
-        """The connection on each of those ports."""
+    def process(self, output: list[str]) -> dict[int, Taker]:
+        """What takes each of those ports."""
         rows = (line.split("\t") for line in output)
-        return {int(row[0]): Connection(*row[1:]) for row in rows if len(row) == 3}
+        return {int(row[0]): Taker(*row[1:]) for row in rows if len(row) == 3}
 
     @staticmethod
-    def default() -> dict[int, Connection]:
+    def default() -> dict[int, Taker]:
         """A node that prints nothing."""
         return {}
 
@@ -86,22 +94,34 @@ with concurrent.futures.ThreadPoolExecutor(32) as pool:
         print(said)
 """
 _PROGRAM = """
-import re, socket, subprocess, sys
-for port in sys.argv[1:]:
+import errno, re, socket, subprocess, sys
+EVERYWHERE = "0.0.0.0", "*", "[::]"
+for word in sys.argv[1:]:
+    address, _, port = word.rpartition(":")
     probe = socket.socket()
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        probe.bind(("", int(port)))
-    except OSError:
+        probe.bind((address, int(port)))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            continue
         ask = ["ss", "-Htanp", f"sport = :{port}"]
         said = subprocess.run(ask, stdout=subprocess.PIPE, text=True).stdout
-        rows = []
+        listening, others = [], []
         for line in said.splitlines():
             words, found = line.split(), re.search(r'"([^"]*)"', line)
-            if words[0] != "LISTEN":
-                rows.append((found[1] if found else "", words[4]))
-        if rows:
-            print(port, *max(rows), sep="\\t")  # one of a program rather than an ended
+            own = words[3].rpartition(":")[0]
+            if address and own not in (address, f"[::ffff:{address}]", *EVERYWHERE):
+                continue
+            program = found[1] if found else ""
+            if words[0] == "LISTEN":
+                listening.append((program, ""))
+            else:
+                others.append((program, words[4]))
+        if ("haproxy", "") in listening:
+            continue
+        # A listener first, then a connection of a program rather than an ended one.
+        print(port, *max(listening or others or [("", "")]), sep="\\t")
     finally:
         probe.close()
 """

@@ -42,6 +42,10 @@ class Service:
     """systemctl's verb for it; a process that cannot reload is restarted."""
     before_reload: str = ":"
     """Shell command that gives the running process what its unit file now says."""
+    own_words: tuple[str, ...] = ()
+    """Matches for journalctl that leave only what it says about itself."""
+    alert: str = ""
+    """What those lines have that say why it failed; without any, all are shown."""
     copy: str = ""
     """Path of a copy of what the unit loaded, if one is kept; with its hash it says
     exactly what the process runs."""

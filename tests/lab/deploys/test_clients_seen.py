@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from portway.ops.operations import reload_script
+from portway.render.load_balancer import HAPROXY
 from tests.lab.deploys.web_servers import wait_for_port
 from tests.lab.system import System, output, wait_until
 
@@ -198,6 +200,40 @@ def test_outgoing_connection_on_a_new_client_s_port_is_named(
         assert site.system.file_states() == before
     finally:
         site.system.execute(lb, "systemctl", "stop", "taken")
+
+
+BOUND = """
+import socket, sys, time
+held = socket.socket()
+held.bind(("", int(sys.argv[1])))
+time.sleep(600)
+"""
+SOONER = ("-ge 150", "-ge 15")
+"""A reload is given up after 3 s instead of 30."""
+
+
+def test_reload_that_fails_says_why_and_not_who_connected(site: Site) -> None:
+    """It is made without the look at ports that would have refused it."""
+    system, lb = site.system, site.system.holder
+    config, kept = HAPROXY.config, "/run/haproxy.cfg-of-test"
+    run = ("systemd-run", "--quiet", "--collect", "--unit=taken")
+    system.execute(lb, *run, "python3", "-c", BOUND, str(TAKEN))
+    late = rf"\nfrontend late\n    mode tcp\n    bind :{TAKEN}\n"
+    system.node(lb, f"cp -p {config} {kept}; printf '{late}' >>{config}")
+    where = f"{system.address}", "9001"
+    try:
+        for _ in range(5):
+            system.client(sys.executable, "-c", SILENT, *where, source=site.outside)
+        result = system.node(lb, reload_script(HAPROXY).replace(*SOONER), check=False)
+    finally:
+        system.execute(lb, "systemctl", "stop", "taken")
+        system.node(lb, f"mv {kept} {config}\n{reload_script(HAPROXY)}")
+    assert result.returncode == 1
+    first, *said = result.stderr.splitlines()
+    assert first == "haproxy did not load its new configuration"
+    assert f":{TAKEN}" in "".join(said)
+    assert "annot bind" in "".join(said)
+    assert [line for line in said if "[ALERT]" not in line] == []
 
 
 STORM = """

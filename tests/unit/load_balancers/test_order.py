@@ -19,6 +19,7 @@ OPERATIONS = (
     "try_permissions",
     "write_file",
     "apply_sysctls",
+    "verify_ports",
     "run_haproxy",
     "run_service",
 )
@@ -44,12 +45,15 @@ def test_new_programs_can_be_started_before_their_configurations_are_written(
         cluster, load_balancer(cluster, cluster.load_balancers[0])
     )
 
-    assert [operation for operation, _ in done[:5]] == [
+    assert [operation for operation, _ in done[:8]] == [
         "install_packages",
         "write_files",
         "read_units",
         "write_files",
         "try_permissions",
+        "apply_sysctls",  # it reserves ports, so that no connection takes one any more
+        "verify_ports",
+        "write_file",
     ]
     (_, programs), (_, read), (_, configs) = done[1:4]
     written = [file.path for file in programs["files"]]
