@@ -14,6 +14,7 @@ from portway.application.deploy import (
     batches,
     change_application,
     fetch_release,
+    look_for_programs,
     wanted_application,
 )
 from portway.load_balancers.deploy import warn_of_down_servers
@@ -29,6 +30,7 @@ node = application_node(cluster)
 if node is not None:
     wanted = wanted_application(cluster, node, with_load_balancers=changes_everything())
     version = wanted.release.version
+    look_for_programs(cluster, wanted)
     announce(cluster, node, wanted)
 
     install_packages(wanted=wanted.node, name="Install packages")

@@ -1,12 +1,13 @@
 """What is done to the application nodes, in the words of the job."""
 
 from dataclasses import replace
+from pathlib import Path
 
 from pyinfra import host, inventory, logger, state
 
 from portway.application.changes import still_used, to_serve
 from portway.application.draining import is_drained
-from portway.application.facts import ApplicationFacts
+from portway.application.facts import ApplicationFacts, UnusablePrograms
 from portway.application.inputs import read_inputs
 from portway.application.pending import (
     FoundApplication,
@@ -26,7 +27,7 @@ from portway.application.turns import (
 from portway.contract.paths import INSTALLER
 from portway.contract.release_requests import to_json
 from portway.database.deploy import prepared_login, working_login
-from portway.errors import PortwayError
+from portway.errors import GROUP_DATA, PortwayError
 from portway.load_balancers.haproxy import Balancing, ask_load_balancers
 from portway.model.cluster import Cluster
 from portway.model.listeners import Listener, listeners
@@ -177,6 +178,29 @@ def announce(cluster: Cluster, node: Node, wanted: Application) -> None:
             logger.warning(line)
 
 
+@for_pyinfra
+def look_for_programs(cluster: Cluster, wanted: Application) -> None:
+    """Refuse commands that name what the release on the node cannot start.
+
+    A release that is not there yet is judged when it is fetched.
+    """
+    if not is_fetched(wanted.release, _read_application(wanted.unit).releases):
+        return
+    todo = _pending(cluster, wanted)
+    if not (todo.restart or todo.reload or todo.put_back):
+        return
+    release = f"{wanted.folder}/releases/{wanted.release.version}"
+    programs = wanted.programs
+    if found := ask(host, UnusablePrograms, release=release, programs=programs):
+        raise PortwayError(
+            f"{host.name}: release {wanted.release.version} has no executable "
+            f"{' and no executable '.join(found)}",
+            why=f"app_command or app_test_command in {GROUP_DATA} names it",
+            do="correct the setting; what there is, on the node:\n"
+            f"  ls -l {release}/{Path(found[0]).parent}",
+        )
+
+
 def _last(cluster: Cluster, node: Node, wanted: Application) -> Application:
     """What a node should have once the load balancers have switched.
 
@@ -190,13 +214,15 @@ def fetch_release(wanted: Application) -> Commands:
     """Have the node download, verify and unpack the release beside the others.
 
     Another archive of the running version would change the files under the process; it
-    is fetched when the node is out of service.
+    is fetched when the node is out of service, and only tried before.
     """
     found = _read_application(wanted.unit).releases
-    if is_fetched(wanted.release, found) or found.current == wanted.release.version:
+    if is_fetched(wanted.release, found):
         host.noop(f"the node has release {wanted.release.version}")
         return
-    yield from change(str(INSTALLER), to_json(fetch_request(wanted)))
+    is_running = found.current == wanted.release.version
+    request = replace(fetch_request(wanted), rehearse=is_running)
+    yield from change(str(INSTALLER), to_json(request))
 
 
 @operation

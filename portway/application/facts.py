@@ -115,6 +115,28 @@ class ApplicationHealth(NodeFact[tuple[str, ...]]):
         return ("it is not installed",)
 
 
+class UnusablePrograms(NodeFact[tuple[str, ...]]):
+    """Which of some programs a release on a node does not have, or not to start."""
+
+    def command(self, release: str, programs: Iterable[str]) -> str:
+        """A script that prints one line for each."""
+        return (
+            f"cd {shlex.quote(release)} || exit 0\n"
+            f"for p in {shlex.join(programs)}; do\n"
+            '    [ -f "$p" ] && [ -x "$p" ] || echo "$p"\n'
+            "done"
+        )
+
+    def process(self, output: list[str]) -> tuple[str, ...]:
+        """The lines."""
+        return tuple(output)
+
+    @staticmethod
+    def default() -> tuple[str, ...]:
+        """None is unusable."""
+        return ()
+
+
 def _age(release: list[str]) -> tuple[float, str]:
     version, _, installed_at = release
     return float(installed_at), version

@@ -16,6 +16,12 @@ class Fetch:
     sha256: str
     token: str | None = field(default=None, repr=False)
     """Access token for the download."""
+    links: tuple[str, ...] = ()
+    """Absolute paths that links in the archive may lead to, or below."""
+    programs: tuple[str, ...] = ()
+    """Paths in the release of what must be there and can be started."""
+    rehearse: bool = False
+    """Do and verify everything, but leave nothing behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +59,7 @@ def from_json(text: str) -> Request:
     try:
         fields: dict[str, Any] = json.loads(text)
         kind = _REQUESTS[fields.pop("do")]
-        if "versions" in fields:  # JSON has no tuples
-            fields["versions"] = tuple(fields["versions"])
-        return kind(**fields)
+        tuples = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
+        return kind(**fields | tuples)  # JSON has no tuples
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"not a request for install-release: {error}") from error

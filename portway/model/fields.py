@@ -188,6 +188,15 @@ Folder = Annotated[
         )
     ),
 ]
+OutsidePath = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"(/[^/\x00-\x1f\x7f]+)+",
+            'a path; write an absolute one, such as "/etc/ssl/certs"',
+        )
+    ),
+]
 Capability = Annotated[
     str,
     AfterValidator(

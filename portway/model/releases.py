@@ -1,6 +1,6 @@
 """A release of the application, and which releases a node has.
 
-``portway/node/install_release.py`` installs them.
+``portway/node/releases/`` installs them.
 """
 
 from collections.abc import Mapping

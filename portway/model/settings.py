@@ -23,6 +23,7 @@ from portway.model.fields import (
     HostName,
     Network,
     OneLine,
+    OutsidePath,
     PathPattern,
     Port,
     ReloadCommand,
@@ -252,13 +253,18 @@ class Settings(BaseModel):
     )
     artifact_path: PathPattern = Field(
         default="{name}/{version}/{name}-{version}.tar.gz",
-        description="Path of an archive (tar, also compressed by gzip, bzip2 or xz) in "
-        "the repository; `{name}` and `{version}` are filled in.",
+        description="Path of an archive (tar, also compressed by gzip, bzip2 or xz, or "
+        "zip) in the repository; `{name}` and `{version}` are filled in.",
     )
     artifact_sha256: Sha256 | None = Field(
         default=None,
         description="SHA-256 that the archive must have; if absent, the one that "
         "Artifactory gives for it.",
+    )
+    artifact_links: Annotated[tuple[OutsidePath, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Absolute paths on nodes that symbolic links in the archive may "
+        "lead to, or below, such as `/etc/ssl/certs`. Others are refused.",
     )
     artifactory_token_secret: str | None = Field(
         default=None,

@@ -59,6 +59,10 @@ class Application:
     listeners: tuple[Listener, ...]
     """Those of its configuration."""
     can_reload: bool
+    programs: tuple[str, ...]
+    """Paths in the release of those that the settings name."""
+    links: tuple[str, ...]
+    """Absolute paths that links in its archive may lead to, or below."""
     inputs: Inputs
     """What it was rendered from."""
 
@@ -153,6 +157,8 @@ def application(
         config=configuration,
         listeners=serve,
         can_reload=settings.app_reload_command is not None,
+        programs=_programs(settings),
+        links=settings.artifact_links,
         inputs=inputs,
         system_files=system,
         own_files=loads,
@@ -168,11 +174,18 @@ def fetch_request(wanted: Application) -> Fetch:
         url=release.url,
         sha256=release.sha256,
         token=token.get_secret_value() if token is not None else None,
+        links=wanted.links,
+        programs=wanted.programs,
     )
 
 
+def _programs(settings: Settings) -> tuple[str, ...]:
+    commands = filter(None, (settings.app_command, settings.app_test_command))
+    return tuple(command.split()[0] for command in commands)
+
+
 def _installer() -> tuple[ManagedFile, ...]:
-    program = node_program("node/install_release.py")
+    program = node_program("node/releases/*.py")
     launcher = render("install-release.j2", python_folder=program.folder)
     return (
         *program.files,

@@ -30,11 +30,12 @@ OUTSIDE: dict[str, set[str]] = {
     "portway": set(),
 }
 """What each package may import besides the standard library and this project."""
+INSTALLER = "portway.node.releases"
 ALONE = {
-    "portway.node.install_release": "application nodes have no package for it",
+    INSTALLER: "application nodes have no package for it",
 }
-"""Modules that must do with less than their package: only the standard library, and
-for the installer the contract."""
+"""Packages that must do with less than the one they are in: only the standard library,
+and for the installer the contract and what is beside it."""
 
 FORBIDDEN = {
     ("portway.ops", "portway.aws"): "an operation changes a node and asks nobody else",
@@ -112,11 +113,12 @@ def complaints(tree: str, root: Path) -> list[str]:
 
 def alone(item: Import) -> str:
     """Why a module that is copied with little else must not import this."""
-    reason = ALONE.get(item.module, "")
-    allowed = item.target.split(".")[0] in sys.stdlib_module_names
-    if item.module.endswith("install_release"):
-        allowed = allowed or item.target.startswith("portway.contract.")
-    return "" if allowed else reason
+    for package, reason in ALONE.items():
+        beside = (f"{package}.", "portway.contract.")
+        is_allowed = item.target.split(".")[0] in sys.stdlib_module_names
+        if f"{item.module}.".startswith(f"{package}."):
+            return "" if is_allowed or item.target.startswith(beside) else reason
+    return ""
 
 
 def why_not(package: str, target: str, known: dict[str, int]) -> str:
@@ -177,7 +179,7 @@ def test_every_package_says_what_it_is_for(tree: str) -> None:
         ("model/login.py", "from portway import Stack", "from a package"),
         ("model/login.py", "from ..ops import facts", "floor is not below"),
         ("model/login.py", "__import__('pyinfra')", "import statements"),
-        ("node/install_release.py", "import boto3", "no package for it"),
+        ("node/releases/unpacking.py", "import boto3", "no package for it"),
         ("__init__.py", "import pyinfra", "nothing from outside"),
     ],
 )

@@ -385,6 +385,18 @@ def test_hostile_archive_changes_nothing(site: System) -> None:
     assert "a link outside of it" in told(site, "--data", "app_version=6.6.6")
 
 
+@pytest.mark.parametrize("version", ["1.0.0", "2.0.0"])
+def test_program_that_the_release_lacks_is_told_before_a_node_is_drained(
+    site: System, version: str
+) -> None:
+    """One is on the nodes already and runs; the other is fetched first."""
+    forget_release(site, "2.0.0")
+    lacking = ("--data", "app_command=sbin/message-app --config {config}")
+    said = told(site, "--data", f"app_version={version}", *lacking)
+    assert "sbin/message-app" in said
+    assert re.search("has no (executable )?sbin/message-app", said)
+
+
 def test_full_disk_changes_nothing(site: System) -> None:
     forget_release(site, "2.0.0")
     mount = "mount -t tmpfs -o size=1M tmpfs /opt/message-app/releases"
