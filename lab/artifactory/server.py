@@ -6,6 +6,7 @@ It serves a folder (``REPOSITORY/PATH``) and goes wrong in the ways that tests a
 import argparse
 import hashlib
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from typing import Any
 
 API = "/artifactory/api/storage/"
 ROOT = "/artifactory/"
+MOVED = "/artifactory/moved/"
+"""Where downloads are, too."""
+SIGNATURE = "X-Amz-Signature=the-signature-of-the-storage"
 
 
 @dataclass(slots=True)
@@ -26,14 +30,27 @@ class Repositories:
     folder: Path
     token: str | None = field(default=None, repr=False)
     faults_file: Path | None = None
+    header: tuple[str, str] | None = field(default=None, repr=False)
+    """Name and value of the header that opens it, if that is not the token's."""
+    is_storage: bool = False
+    """Whether it is a cloud's storage: it wants a signature in the URL, and refuses
+    requests that have any other credential besides, as S3 does."""
     requests: list[str] = field(default_factory=list)
     """Method and path of every request that came."""
+    received: list[str] = field(default_factory=list)
+    """The whole head of every request that came, as it was received."""
+    downloaded: set[str] = field(default_factory=set)
+    """What has been downloaded, and so is cached if the repository is a remote one."""
 
     def fault(self, name: str) -> Any:
         """The fault of this name that the faults file asks for.
 
         ``checksum`` (``wrong`` or ``none``), ``truncate`` (bytes to send at most),
-        ``status`` (answer with it), ``fail_first`` (how many requests get 503).
+        ``status`` (answer with it), ``fail_first`` (how many requests get 503),
+        ``remote`` (describe no file before it was downloaded), ``api_status`` (what the
+        storage API answers to everybody), ``redirect`` (where downloads are redirected
+        to: the beginning of a URL, or of a path below ``/artifactory/moved``),
+        ``page`` (a web page in place of every download).
         """
         try:
             text = self.faults_file.read_text() if self.faults_file else "{}"
@@ -58,28 +75,46 @@ class Handler(BaseHTTPRequestHandler):
         """Answer the storage API and downloads."""
         served = self.repositories
         served.requests.append(f"GET {self.path}")
+        served.received.append(f"{self.requestline}\n{self.headers}")
         status = served.fault("status")
         if len(served.requests) <= (served.fault("fail_first") or 0):
             status = HTTPStatus.SERVICE_UNAVAILABLE
-        if status is None and served.token is not None:
-            given = self.headers.get("Authorization")
-            if given is None:
-                status = HTTPStatus.UNAUTHORIZED
-            elif given != f"Bearer {served.token}":
-                status = HTTPStatus.FORBIDDEN
+        status = status or self._refused_credential()
+        path, _, _ = self.path.partition("?")
+        if path.startswith(API):
+            status = status or served.fault("api_status")
         if status is not None:
             self._refuse(status)
-        elif self.path.startswith(API):
-            self._describe(self.path.removeprefix(API))
+        elif path.startswith(API):
+            self._describe(path.removeprefix(API))
+        elif path.startswith(MOVED):
+            self._download(path.removeprefix(MOVED))
+        elif (target := served.fault("redirect")) is not None:
+            self._redirect(target + path.removeprefix(ROOT))
         else:
-            self._download(self.path.removeprefix(ROOT))
+            self._download(path.removeprefix(ROOT))
+
+    def _refused_credential(self) -> HTTPStatus | None:
+        """The status for a request that may not have what it asks for."""
+        served = self.repositories
+        if served.is_storage:
+            if "Authorization" in self.headers:
+                return HTTPStatus.BAD_REQUEST
+            return None if SIGNATURE in self.path else HTTPStatus.FORBIDDEN
+        if served.token is None:
+            return None
+        name, value = served.header or ("Authorization", f"Bearer {served.token}")
+        given = self.headers.get(name)
+        if given is None:
+            return HTTPStatus.UNAUTHORIZED
+        return None if given == value else HTTPStatus.FORBIDDEN
 
     def log_message(self, format: str, *args: Any) -> None:
         """Keep quiet; requests are kept in a list."""
 
     def _describe(self, path: str) -> None:
-        file = self.repositories.file(path)
-        if file is None:
+        served, file = self.repositories, self.repositories.file(path)
+        if file is None or (served.fault("remote") and path not in served.downloaded):
             self._refuse(HTTPStatus.NOT_FOUND)
             return
         content = file.read_bytes()
@@ -105,17 +140,36 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND)
             return
         content = file.read_bytes()
+        if page := self.repositories.fault("page"):
+            self._answer(HTTPStatus.OK, page.encode(), kind="text/html; charset=utf-8")
+            return
         longest = self.repositories.fault("truncate")
+        self.repositories.downloaded.add(path)
         self._answer(HTTPStatus.OK, content, content[:longest])
         if longest is not None:
             self.close_connection = True
+
+    def _redirect(self, target: str) -> None:
+        """To a path of this server, or to the storage that has the file."""
+        signature = f"?X-Amz-Expires=30&{SIGNATURE}" if "://" in target else ""
+        self.send_response(HTTPStatus.FOUND)
+        self.send_header("Location", target + signature)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _refuse(self, status: int) -> None:
         errors = [{"status": status, "message": HTTPStatus(status).phrase}]
         self._answer(status, json.dumps({"errors": errors}).encode())
 
-    def _answer(self, status: int, body: bytes, sent: bytes | None = None) -> None:
+    def _answer(
+        self,
+        status: int,
+        body: bytes,
+        sent: bytes | None = None,
+        kind: str = "application/octet-stream",
+    ) -> None:
         self.send_response(status)
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body if sent is None else sent)
@@ -130,13 +184,22 @@ def make_server(
 
 
 @contextmanager
-def serving(repositories: Repositories) -> Iterator[str]:
-    """Serve on a free port of the loopback while inside; yields the base URL."""
+def serving(
+    repositories: Repositories, tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
+    """Serve on a free port of the loopback while inside; yields the base URL.
+
+    With TLS it is ``localhost``.
+    """
     with make_server(repositories, "127.0.0.1", 0) as server:
+        place = f"http://127.0.0.1:{server.server_port}"
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+            place = f"https://localhost:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}{ROOT.rstrip('/')}"
+            yield place + ROOT.rstrip("/")
         finally:
             server.shutdown()
             thread.join()

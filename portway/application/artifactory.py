@@ -1,65 +1,48 @@
-"""The only module that calls Artifactory: finds a release and its checksum.
+"""Finds a release in Artifactory, and the checksum it must have.
 
-Every failure leaves it as a PortwayError. The token is in no error, URL or log. Nodes
-download the archive themselves.
+Every failure leaves it as a PortwayError. What opens Artifactory is in no error, URL or
+log. Nodes download the archive themselves.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import requests
-from pydantic import SecretStr
-from requests.auth import AuthBase
-
+from portway.application.artifact_http import Answer, Asking
 from portway.errors import GROUP_DATA, PortwayError, Problem, refuse_if_any
-from portway.model.releases import Release
+from portway.model.releases import Access, Release
 from portway.model.settings import Settings
 
-TIMEOUT = (5.0, 20.0)
-"""Seconds to connect, and to wait for an answer."""
-ATTEMPTS = 4
-BUSY = (429, 500, 502, 503, 504)
-"""Statuses that may be different a moment later."""
-
-
-class _Bearer(AuthBase):
-    """The token in its header.
-
-    requests removes it when a redirect leaves the host, and does not replace it with a
-    password from ``~/.netrc``.
-    """
-
-    def __init__(self, token: SecretStr | None) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._token is not None:
-            value = f"Bearer {self._token.get_secret_value()}"
-            request.headers["Authorization"] = value
-        return request
+NOT_DESCRIBED = (401, 403, 404)
+"""What the storage API may answer though the archive can be downloaded: a remote
+repository has not cached it yet, or a proxy lets nobody ask for descriptions."""
 
 
 def find_release(
     settings: Settings,
-    token: SecretStr | None,
+    access: Access,
     *,
+    say: Callable[[str], None] = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Release:
     """The release that the settings ask for, with the checksum it must have.
 
     A checksum pinned in the settings wins, and must be the one that Artifactory gives.
     Raises PortwayError if a setting is missing, Artifactory does not know the archive,
-    refuses the token, gives another checksum or none, or cannot be reached.
+    refuses the credential, gives another checksum or none, or cannot be reached.
     """
     refuse_if_any(_missing(settings))
     base = str(settings.artifactory_url).rstrip("/")
     place = f"{settings.artifactory_repository}/{_path(settings)}"
     about = f"{settings.app_name} {settings.app_version}"
-    url = f"{base}/api/storage/{place}"
-    answer = _ask(url, token, about, sleep)
-    _refuse_status(answer, settings, about, place)
-    stated = _checksum(answer, about, place)
+    asking = Asking(access, about, sleep)
+    with asking.ask(f"{base}/api/storage/{place}") as answer:
+        is_described = answer.status not in NOT_DESCRIBED
+        if is_described:
+            _refuse_status(answer, settings, about, place)
+            stated = _checksum(asking.described(answer), about, place)
+    if not is_described:
+        stated = _sum_of_download(asking, f"{base}/{place}", settings, place, say)
     pinned = settings.artifact_sha256
     if pinned is not None and stated is not None and pinned != stated:
         raise PortwayError(
@@ -89,45 +72,54 @@ def _path(settings: Settings) -> str:
     )
 
 
-def _ask(
+def _sum_of_download(
+    asking: Asking,
     url: str,
-    token: SecretStr | None,
-    about: str,
-    sleep: Callable[[float], None],
-) -> requests.Response:
-    """Ask until the answer is final, a few times at most."""
-    for attempt in range(ATTEMPTS):
-        last = attempt == ATTEMPTS - 1
-        try:
-            answer = requests.get(url, auth=_Bearer(token), timeout=TIMEOUT)
-            if answer.status_code not in BUSY or last:
-                return answer
-        except requests.RequestException as error:
-            if last:
-                raise PortwayError(
-                    f"{about}: Artifactory cannot be reached at {url} "
-                    f"({_reason(error)})",
-                    do=f"check artifactory_url in {GROUP_DATA} and the network from "
-                    "here",
-                ) from error
-        sleep(2.0**attempt / 2)
-    raise AssertionError("unreachable")
+    settings: Settings,
+    place: str,
+    say: Callable[[str], None],
+) -> str | None:
+    """The SHA-256 of an archive that can be downloaded, though it is not described.
+
+    None if one is pinned and Artifactory gives none. Otherwise the archive is read
+    once, which also makes a remote repository cache it.
+    """
+    with asking.ask(url) as answer:
+        _refuse_status(answer, settings, asking.about, place)
+        kind = answer.response.headers.get("Content-Type", "")
+        if kind.startswith("text/html"):
+            raise PortwayError(
+                f"{asking.about}: what answers for {place} is a web page, not an "
+                "archive",
+                do=f"check artifactory_url and artifact_path in {GROUP_DATA}",
+            )
+        if answer.stated_sum is not None or settings.artifact_sha256 is not None:
+            return answer.stated_sum
+        say(
+            f"Artifactory does not describe {place}: reading it for its SHA-256, which "
+            f"artifact_sha256 in {GROUP_DATA} would spare"
+        )
+        return asking.sha256_of(answer)
 
 
-def _refuse_status(
-    answer: requests.Response, settings: Settings, about: str, place: str
-) -> None:
-    """Raise for every answer but a description of the archive."""
-    secret, status = settings.artifactory_token_secret, answer.status_code
+def _refuse_status(answer: Answer, settings: Settings, about: str, place: str) -> None:
+    """Raise for every answer but a good one."""
+    secret, status = settings.artifactory_token_secret, answer.status
+    if answer.other and status != 200:
+        raise PortwayError(
+            f"{about}: {answer.other}, to which Artifactory redirects, answers HTTP "
+            f"{status} for {place}",
+            do="look at how Artifactory is set up to redirect downloads",
+        )
     if status in (401, 403) and secret is not None:
         raise PortwayError(
-            f"{about}: Artifactory refuses the token in the secret {secret} for "
+            f"{about}: Artifactory refuses the credential in the secret {secret} for "
             f"{place} (HTTP {status})",
-            do="put a token there that may read the repository",
+            do="put one there that may read the repository",
         )
     if status in (401, 403):
         raise PortwayError(
-            f"{about}: Artifactory asks for a token for {place} (HTTP {status})",
+            f"{about}: Artifactory asks for a credential for {place} (HTTP {status})",
             do="name a secret that holds one in artifactory_token_secret in "
             f"{GROUP_DATA}",
         )
@@ -144,23 +136,14 @@ def _refuse_status(
         )
 
 
-def _checksum(answer: requests.Response, about: str, place: str) -> str | None:
+def _checksum(described: Any, about: str, place: str) -> str | None:
     """The SHA-256 in Artifactory's description of a file; None if it has none."""
     try:
-        described: Any = answer.json()
         stated = described["checksums"].get("sha256")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         raise PortwayError(
             f"{about}: what answers for {place} is not Artifactory's storage API, or "
             f"it is a folder there",
             do=f"check artifactory_url and artifact_path in {GROUP_DATA}",
         ) from None
     return str(stated).lower() if stated else None
-
-
-def _reason(error: requests.RequestException) -> str:
-    """The innermost cause, which says it shortest."""
-    cause: BaseException = error
-    while (inner := cause.__cause__ or cause.__context__) is not None:
-        cause = inner
-    return str(cause) or type(cause).__name__

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from pydantic import SecretStr
+from pyinfra import logger
 
+from portway.application.access import read_access
 from portway.application.artifactory import find_release
-from portway.aws.errors import DENIED, AwsCallError
 from portway.aws.logins import read_application_login
-from portway.aws.secrets import read_secret
 from portway.errors import GROUP_DATA, PortwayError
 from portway.model.cluster import Cluster
 from portway.render.application import Inputs
@@ -18,39 +17,19 @@ def read_inputs(cluster: Cluster) -> Inputs:
 
     The login is the one that the secret names; nodes may get the second one.
     """
-    token = _read_token(cluster)
+    access = read_access(cluster.settings, cluster.stack.region)
     return Inputs(
-        release=find_release(cluster.settings, token),
+        release=find_release(cluster.settings, access, say=_say),
         login=read_application_login(
             cluster.stack.region, cluster.stack.needed_database().application_secret
         ),
         authority=_read_authority(cluster.settings.database_ca_file),
-        token=token,
+        access=access,
     )
 
 
-def _read_token(cluster: Cluster) -> SecretStr | None:
-    secret = cluster.settings.artifactory_token_secret
-    if secret is None:
-        return None
-    try:
-        token = read_secret(cluster.stack.region, secret).get("token", "")
-    except PortwayError as error:
-        if isinstance(error, AwsCallError) and error.code not in DENIED:
-            raise
-        raise PortwayError(
-            error.what,
-            why="it is yours and not the stack's, whose policy does not cover it",
-            do='make it with the value {"token": "…"}, let these credentials call '
-            "secretsmanager:GetSecretValue on it, or leave artifactory_token_secret "
-            "out: docs/install.md has both",
-        ) from None
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise PortwayError(
-            f'secret {secret}: it has no usable "token"',
-            do="set it to an access token of Artifactory, without spaces",
-        )
-    return SecretStr(token)
+def _say(line: str) -> None:
+    logger.info(f"    {line}")
 
 
 def _read_authority(file: str | None) -> str:

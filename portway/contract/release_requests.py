@@ -1,8 +1,11 @@
 """What ``install-release`` on a node is asked to do: one JSON object on its stdin."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from portway.contract.artifact_access import token_headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +17,11 @@ class Fetch:
     version: str
     url: str
     sha256: str
-    token: str | None = field(default=None, repr=False)
-    """Access token for the download."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What opens the server of the URL, and goes to no other."""
+    authorities: str = field(default="", repr=False)
+    """Certificates, as PEM, that may have issued the server's, besides the node's own
+    authorities."""
     links: tuple[str, ...] = ()
     """Absolute paths that links in the archive may lead to, or below."""
     programs: tuple[str, ...] = ()
@@ -49,16 +55,22 @@ _REQUESTS: dict[str, type[Request]] = {
 
 
 def to_json(request: Request) -> str:
-    """The request as the node reads it. It contains the token, if there is one."""
+    """The request as the node reads it. It contains what opens the server."""
     (name,) = (name for name, kind in _REQUESTS.items() if isinstance(request, kind))
     return json.dumps({"do": name, **asdict(request)})
 
 
 def from_json(text: str) -> Request:
-    """The request that ``to_json`` wrote. ValueError if it did not."""
+    """The request that ``to_json`` wrote. ValueError if it did not.
+
+    Version 0.1.0 wrote an access token in place of headers.
+    """
     try:
         fields: dict[str, Any] = json.loads(text)
         kind = _REQUESTS[fields.pop("do")]
+        token = fields.pop("token", None)
+        if token is not None:
+            fields["headers"] = token_headers(token)
         tuples = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
         return kind(**fields | tuples)  # JSON has no tuples
     except (AttributeError, KeyError, TypeError) as error:

@@ -18,6 +18,16 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """What opens Artifactory, and what it is recognised by."""
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The credential, as Artifactory alone may see it; empty if it asks for none."""
+    authorities: str = field(default="", repr=False)
+    """Certificates, as PEM, that may have issued its own, besides the usual ones."""
+
+
+@dataclass(frozen=True, slots=True)
 class FoundReleases:
     """What one read of a node found under the application's folder."""
 

@@ -245,8 +245,19 @@ class Settings(BaseModel):
     )
     artifactory_url: Address | None = Field(
         default=None,
-        description="Address of Artifactory, with its `/artifactory`. The token is "
-        "sent to it and downloads come from it, so use https.",
+        description="Address of Artifactory, with its `/artifactory`. The credential "
+        "is sent to it and downloads come from it, so use https.",
+    )
+    artifactory_plain_http: bool = Field(
+        default=False,
+        description="Whether the credential may be sent to an `artifactory_url` of "
+        "plain http, where anybody on the way can read it.",
+    )
+    artifactory_ca_file: str | None = Field(
+        default=None,
+        description="File with the certificates (PEM) of your own authorities that may "
+        "have issued Artifactory's, relative to the project's folder; this machine and "
+        "the nodes take them besides their own.",
     )
     artifactory_repository: RepositoryPath | None = Field(
         default=None, description="Repository that holds the application's archives."
@@ -268,8 +279,9 @@ class Settings(BaseModel):
     )
     artifactory_token_secret: str | None = Field(
         default=None,
-        description="Name or ARN of the secret in Secrets Manager with Artifactory's "
-        'access token, as JSON: `{"token": "…"}`. If absent, none is sent.',
+        description="Name or ARN of the secret in Secrets Manager with what opens "
+        'Artifactory, as JSON: `{"token": "…"}`, `{"username": "…", "password": "…"}` '
+        'or `{"api_key": "…"}`. If absent, nothing is sent.',
     )
     keep_releases: Annotated[int, Field(ge=2, le=100)] = Field(
         default=3,

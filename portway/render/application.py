@@ -3,14 +3,12 @@
 import hashlib
 from dataclasses import dataclass, field
 
-from pydantic import SecretStr
-
 from portway.contract import paths
 from portway.contract.release_requests import Fetch
 from portway.model.cluster import Cluster
 from portway.model.listeners import Listener, application_ports, listeners
 from portway.model.login import Login
-from portway.model.releases import Release
+from portway.model.releases import Access, Release
 from portway.model.settings import Settings
 from portway.model.stack import Node
 from portway.render.files import ManagedFile, Service, WantedNode
@@ -38,8 +36,8 @@ class Inputs:
     """The application's login to its database."""
     authority: str = field(repr=False)
     """Certificates of the authorities that may have issued the database's, as PEM."""
-    token: SecretStr | None
-    """Artifactory's, if it asks for one."""
+    access: Access = field(default_factory=Access, repr=False)
+    """What opens Artifactory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +164,18 @@ def application(
 
 
 def fetch_request(wanted: Application) -> Fetch:
-    """The request that makes the node fetch its release; it contains the token."""
-    release, token = wanted.release, wanted.inputs.token
+    """The request that makes the node fetch its release, with what opens Artifactory.
+
+    It is a secret.
+    """
+    release, access = wanted.release, wanted.inputs.access
     return Fetch(
         folder=wanted.folder,
         version=release.version,
         url=release.url,
         sha256=release.sha256,
-        token=token.get_secret_value() if token is not None else None,
+        headers=access.headers,
+        authorities=access.authorities,
         links=wanted.links,
         programs=wanted.programs,
     )

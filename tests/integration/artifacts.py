@@ -44,6 +44,7 @@ class Artifacts:
             "clients_file": "clients.json",
             "app_version": "1.0.0",
             "artifactory_url": self.url,
+            "artifactory_plain_http": True,
             "artifactory_repository": REPOSITORY,
             "artifactory_token_secret": "portway/artifactory",
             **changes,

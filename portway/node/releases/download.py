@@ -1,61 +1,108 @@
-"""Downloads an archive to a new file and says what its SHA-256 is."""
+"""Downloads an archive to a new file and says what its SHA-256 is.
+
+What opens the server is sent to the server of the URL, and to no other that it
+redirects to. Where it redirects to is in no error but for the host: it may be signed.
+"""
 
 import hashlib
 import os
+import ssl
 import time
+from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import Request as HttpRequest
-from urllib.request import urlopen
+from urllib.request import (
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    Request,
+    build_opener,
+)
 
+from portway.contract.artifact_access import (
+    MOST_REDIRECTS,
+    is_same_server,
+    shown,
+    tls_context,
+    why_not_followed,
+)
+from portway.contract.release_requests import Fetch
 from portway.node.releases.refused import RefusedError
 from portway.node.releases.unpacking import CHUNK, need
 
 ATTEMPTS = 3
-SILENCE = 30
-"""Seconds without a byte after which a download is given up."""
+BUSY = 429
+SILENCE = 60
+"""Seconds without a byte after which a download is given up: a repository that must get
+the archive from elsewhere first takes its time."""
 
 LONGEST_DOWNLOAD = 900
 
 
-def download(url: str, archive: Path, sha256: str, token: str | None) -> None:
+class Redirects(HTTPRedirectHandler):
+    """Follows redirects; only the server of the first URL gets the headers."""
+
+    max_redirections = MOST_REDIRECTS
+
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        self.url, self.headers = url, headers
+
+    def redirect_request(self, req: Request, *answer: Any) -> Request | None:
+        """The request that follows a redirect, whose URL is the last argument."""
+        url: str = answer[-1]
+        if reason := why_not_followed(req.full_url, url):
+            raise RefusedError(f"the download was refused: {reason}")
+        follows = super().redirect_request(req, *answer)
+        if follows is not None and is_same_server(self.url, url):
+            self.show(follows)
+        return follows
+
+    def show(self, request: Request) -> None:
+        """Add the headers to a request; a redirect does not copy them."""
+        for name, value in self.headers.items():
+            request.add_unredirected_header(name, value)
+
+
+def download(wanted: Fetch, archive: Path) -> None:
     """Download to a new file; what was received must have the sum."""
+    redirects = Redirects(wanted.url, wanted.headers)
+    context = tls_context(wanted.authorities)
+    opener = build_opener(redirects, HTTPSHandler(context=context))
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            received = receive(url, archive, token)
+            received = receive(wanted.url, archive, opener, redirects)
             break
         except HTTPError as error:
-            if error.code < 500 or attempt == ATTEMPTS:
-                raise RefusedError(
-                    f"the server answered HTTP {error.code} for the download"
-                ) from error
+            if attempt == ATTEMPTS or (error.code < 500 and error.code != BUSY):
+                raise refusal_of(error, wanted.url) from error
         except (HTTPException, URLError, TimeoutError, ConnectionError) as error:
-            if attempt == ATTEMPTS:
-                reason = getattr(error, "reason", error)
-                raise RefusedError(f"the download failed: {reason}") from error
+            if attempt == ATTEMPTS or is_unverified(error):
+                raise broken(error) from error
         time.sleep(attempt)
-    if received != sha256:
+    if received != wanted.sha256:
         raise RefusedError(
-            f"the download has the SHA-256 {received}, not {sha256}; the file was "
-            "discarded"
+            f"the download has the SHA-256 {received}, not {wanted.sha256}; the file "
+            "was discarded"
         )
 
 
-def receive(url: str, archive: Path, token: str | None) -> str:
+def receive(
+    url: str, archive: Path, opener: OpenerDirector, redirects: Redirects
+) -> str:
     """Write what a URL answers to a new file and return its sum."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise RefusedError(
             "the download URL must be http or https: check artifactory_url"
         )
-    request = HttpRequest(url)  # noqa: S310 - judged above
-    if token is not None:
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
+    request = Request(url)  # noqa: S310 - judged above
+    redirects.show(request)
     deadline = time.monotonic() + LONGEST_DOWNLOAD
     digest, size = hashlib.sha256(), 0
     with (
-        urlopen(request, timeout=SILENCE) as answer,  # noqa
+        opener.open(request, timeout=SILENCE) as answer,
         open(archive, "wb", opener=private) as file,
     ):
         length = int(answer.headers.get("Content-Length") or 0)
@@ -71,6 +118,35 @@ def receive(url: str, archive: Path, token: str | None) -> str:
     if size < length:
         raise ConnectionError(f"the download ended after {size} of {length} bytes")
     return digest.hexdigest()
+
+
+def refusal_of(error: HTTPError, url: str) -> RefusedError:
+    """What an answer that is no archive means."""
+    said = f"the server answered HTTP {error.code} for the download"
+    if is_same_server(url, error.url):
+        return RefusedError(said)
+    return RefusedError(
+        f"{said}: that is {shown(error.url)}, to which {shown(url)} redirects"
+    )
+
+
+def broken(error: Exception) -> RefusedError:
+    """Why a download ended early."""
+    reason = getattr(error, "reason", error)
+    if isinstance(error, HTTPException):  # some quote the path, which may be signed
+        reason = type(error).__name__
+    return RefusedError(
+        f"the download failed: {reason}",
+        "if an authority of your own issued the server's certificate, set "
+        "artifactory_ca_file"
+        if is_unverified(error)
+        else "",
+    )
+
+
+def is_unverified(error: Exception) -> bool:
+    """Whether the server's certificate was refused, which no second try changes."""
+    return isinstance(getattr(error, "reason", error), ssl.SSLCertVerificationError)
 
 
 def private(path: str, flags: int) -> int:

@@ -1,9 +1,9 @@
 """Fetches, switches and removes releases of the application on this node.
 
-Reads one request from standard input, so that the token is in no command line,
-environment or file. It trusts neither the download nor the archive: nothing is unpacked
-before its SHA-256 is right and every member is harmless, nothing takes its final name
-before it is complete, and what failed is cleaned up.
+Reads one request from standard input, so that what opens the server is in no command
+line, environment or file. It trusts neither the download nor the archive: nothing is
+unpacked before its SHA-256 is right and every member is harmless, nothing takes its
+final name before it is complete, and what failed is cleaned up.
 """
 
 import fcntl
@@ -43,7 +43,7 @@ def fetch(folder: Path, wanted: Fetch) -> None:
         return
     archive, unpacked = releases / ".download", releases / ".unpacked"
     try:
-        download(wanted.url, archive, wanted.sha256, wanted.token)
+        download(wanted, archive)
         unpacked.mkdir(mode=0o700)
         inside = unpacked / "release"
         inside.mkdir(mode=0o755)

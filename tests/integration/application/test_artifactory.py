@@ -5,11 +5,12 @@ import traceback
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
-from portway.application.artifactory import ATTEMPTS, find_release
+from portway.application.artifact_http import ATTEMPTS
+from portway.application.artifactory import find_release
+from portway.contract.artifact_access import token_headers
 from portway.errors import PortwayError
-from portway.model.releases import Release
+from portway.model.releases import Access, Release
 from portway.model.settings import Settings
 from tests.integration.artifacts import REPOSITORY, TOKEN, Artifacts
 
@@ -17,8 +18,8 @@ PATH = "message-app/1.0.0/message-app-1.0.0.tar.gz"
 
 
 def find(settings: Settings, token: str | None = TOKEN) -> Release:
-    secret = SecretStr(token) if token is not None else None
-    return find_release(settings, secret, sleep=lambda _: None)
+    access = Access(token_headers(token) if token is not None else {})
+    return find_release(settings, access, sleep=lambda _: None)
 
 
 def refusal(settings: Settings, token: str | None = TOKEN) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from portway.contract.artifact_access import token_headers
 from portway.contract.release_requests import Fetch, Switch, to_json
 from portway.model.releases import Release
 from portway.render.node_programs import node_program
@@ -52,8 +53,9 @@ def program_is_removed() -> Iterator[None]:
 def fetch_request(
     folder: Path, release: Release, token: str | None = TOKEN, **more: Any
 ) -> str:
+    more = {"headers": token_headers(token) if token else {}, **more}
     wanted = (release.version, release.url, release.sha256)
-    return to_json(Fetch(str(folder), *wanted, token=token, **more))
+    return to_json(Fetch(str(folder), *wanted, **more))
 
 
 def run(request: str) -> Result:

@@ -21,7 +21,7 @@ from portway.application.pending import (
 from portway.model.build import build_cluster
 from portway.model.cluster import Cluster
 from portway.model.login import Login
-from portway.model.releases import FoundReleases, Release
+from portway.model.releases import Access, FoundReleases, Release
 from portway.ops.differences import FoundFile, FoundNode, FoundService
 from portway.render.application import Application, Inputs, application
 from portway.render.templates import unit_escaped
@@ -29,9 +29,7 @@ from tests.unit.samples import clients, settings, stack
 
 RELEASE = Release("1.0.0", "https://artifacts.test/a", "a" * 64)
 PASSWORD = "very-secret"
-INPUTS = Inputs(
-    RELEASE, Login("application", SecretStr(PASSWORD)), "CERTIFICATE\n", None
-)
+INPUTS = Inputs(RELEASE, Login("application", SecretStr(PASSWORD)), "CERTIFICATE\n")
 
 
 def cluster_of(*entries: dict[str, Any], **changes: Any) -> Cluster:
@@ -343,7 +341,7 @@ def test_clients_that_share_a_port_share_a_listener() -> None:
 
 
 def test_secret_configuration_is_private_and_in_no_text_of_values() -> None:
-    application = wanted(inputs=replace(INPUTS, token=SecretStr("token-secret")))
+    application = wanted(inputs=replace(INPUTS, access=Access({"a": "token-secret"})))
     file = application.node.file("/etc/message-app/message-app.conf")
     assert (file.mode, file.owner, file.secret) == ("600", "root", True)
     assert PASSWORD not in repr(application)

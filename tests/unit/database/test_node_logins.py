@@ -23,7 +23,7 @@ FIRST, SECOND = frozenset({"application"}), frozenset({"application_portway"})
 def rendered(login: Login) -> Application:
     cluster = build_cluster(stack(), settings(), clients())
     node = next(n for n in cluster.stack.nodes if n.name == "app-1")
-    return application(cluster, node, Inputs(RELEASE, login, "CERTIFICATE\n", None))
+    return application(cluster, node, Inputs(RELEASE, login, "CERTIFICATE\n"))
 
 
 class Node:

@@ -83,16 +83,33 @@ def test_wanted_release_and_the_one_before_always_stay(
     assert len({*versions, wanted} - set(removed)) <= keep
 
 
-def test_token_is_in_the_request_and_in_no_text_of_values() -> None:
-    request = Fetch("/opt/app", "1.0.0", "https://a.example", "0" * 64, "very-secret")
-    assert json.loads(to_json(request))["token"] == "very-secret"
+def test_credential_is_in_the_request_and_in_no_text_of_values() -> None:
+    key = {"X-JFrog-Art-Api": "very-secret"}
+    request = Fetch("/opt/app", "1.0.0", "https://a.example", "0" * 64, key)
+    assert json.loads(to_json(request))["headers"] == key
     assert "very-secret" not in f"{request} {request!r}"
+
+
+def test_node_reads_the_request_of_the_last_release() -> None:
+    """Version 0.1.0 sent an access token, and nothing that was added since."""
+    old = {"do": "fetch", "folder": "/opt/app", "version": "1.0.0"}
+    old |= {"url": "https://a.example", "sha256": "0" * 64}
+    without = Fetch("/opt/app", "1.0.0", "https://a.example", "0" * 64)
+    assert from_json(json.dumps({**old, "token": None})) == without
+    found = from_json(json.dumps({**old, "token": "secret"}))
+    assert found == replace(without, headers={"Authorization": "Bearer secret"})
 
 
 @pytest.mark.parametrize(
     "request_",
     [
-        Fetch("/opt/app", "1.0.0", "https://a.example", "0" * 64, None),
+        Fetch("/opt/app", "1.0.0", "https://a.example", "0" * 64),
+        Fetch(
+            *("/opt/app", "1.0.0", "https://a.example", "0" * 64, {"a": "b"}, "PEM"),
+            links=("/etc/ssl",),
+            programs=("bin/app", "bin/test"),
+            rehearse=True,
+        ),
         Switch("/opt/app", "1.0.0"),
         Remove("/opt/app", ("1.0.0", "2.0.0")),
     ],
