@@ -1,6 +1,7 @@
-"""The disk image that lab hosts start from: built once per recipe, then cached.
+"""Roots of Debian that programs start from: built once per recipe, then cached.
 
-It knows Debian and nothing of AWS, networks or running hosts.
+Lab hosts start from them, and tests that need another Debian's programs. It knows
+nothing of AWS, networks or running hosts.
 """
 
 import fcntl
@@ -62,7 +63,7 @@ class Recipe:
     installed: tuple[str, ...] = INSTALLED
     installable: tuple[str, ...] = INSTALLABLE
     customize: str = ""
-    """The text of the script that finishes the image."""
+    """The text of the script that finishes the image, if one does."""
 
     def digest(self) -> str:
         """A short hash that changes with anything in the recipe."""
@@ -88,13 +89,17 @@ class InterruptedBuildError(LabError):
 
 
 def ensure(suite: str, *more: str, stop: Event) -> Path:
-    """The image of a suite, built first if its recipe was never built before.
+    """The image of a suite for lab hosts, with more packages: see ``ensure_built``."""
+    return ensure_built(recipe(suite, *more), stop=stop)
+
+
+def ensure_built(wanted: Recipe, *, stop: Event) -> Path:
+    """The image of a recipe, built first if it was never built before.
 
     Several may be built at once, here and by other processes. A build ends with
     InterruptedBuildError within a second of the event.
     """
-    wanted = recipe(suite, *more)
-    image = cache_directory() / f"{suite}-{wanted.digest()}"
+    image = cache_directory() / f"{wanted.suite}-{wanted.digest()}"
     if not image.is_dir():
         with _locked(image, stop):
             if not image.is_dir():
@@ -199,18 +204,23 @@ def _prune(newest: Path) -> None:
 
 def _mmdebstrap(wanted: Recipe, root: Path, script: Path) -> list[str | Path]:
     packages = " ".join(wanted.installable)
+    finish: tuple[str, ...] = ()
+    if wanted.customize:
+        finish = (
+            # The lists are those of the repository that the script makes.
+            "--skip=cleanup/apt/lists",
+            f"--customize-hook=copy-in {script} /tmp",
+            f'--customize-hook=chroot "$1" sh /tmp/{script.name} {packages}',
+            f'--customize-hook=rm "$1/tmp/{script.name}"',
+        )
     return [
         "mmdebstrap",
         "--mode=root",
         "--variant=minbase",
         f"--keyring={KEYRING}",
         f"--include={','.join(wanted.installed)}",
-        # The lists are those of the repository that the script makes.
-        "--skip=cleanup/apt/lists",
         *(f"--aptopt={option}" for option in _apt_options()),
-        f"--customize-hook=copy-in {script} /tmp",
-        f'--customize-hook=chroot "$1" sh /tmp/{script.name} {packages}',
-        f'--customize-hook=rm "$1/tmp/{script.name}"',
+        *finish,
         wanted.suite,
         root,
         _mirror(wanted.suite),

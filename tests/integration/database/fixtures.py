@@ -10,29 +10,47 @@ from moto.server import ThreadedMotoServer
 
 from tests.integration.database.operator import REGION, Operator
 from tests.integration.database.places import MASTER, RunningServer
-from tests.integration.database.servers import running_mariadb, running_postgres
+from tests.integration.database.servers import (
+    running_mariadb,
+    running_mysql,
+    running_postgres_18,
+    running_postgres_of_this_machine,
+)
 from tests.integration.database.ssh_server import running_node
 
+# A fixture for each server: a fixture with parameters would end one to start the next.
+system_postgres = pytest.fixture(scope="session", name="system_postgres")(
+    running_postgres_of_this_machine
+)
+postgres_18 = pytest.fixture(scope="session", name="postgres_18")(running_postgres_18)
+mariadb = pytest.fixture(scope="session", name="mariadb")(running_mariadb)
+mysql = pytest.fixture(scope="session", name="mysql")(running_mysql)
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[RunningServer]:
-    """PostgreSQL."""
-    with running_postgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def mariadb() -> Iterator[RunningServer]:
-    """MariaDB."""
-    with running_mariadb() as server:
-        yield server
+POSTGRES_SERVERS = ("system_postgres", "postgres_18")
+MYSQL_SERVERS = ("mariadb", "mysql")
 
 
-@pytest.fixture(params=["postgres", "mariadb"])
-def rds(request: pytest.FixtureRequest) -> RunningServer:
-    """A server as RDS gives one, of each engine in turn."""
+def _chosen(request: pytest.FixtureRequest) -> RunningServer:
     chosen: RunningServer = request.getfixturevalue(request.param)
     return chosen
+
+
+@pytest.fixture(params=POSTGRES_SERVERS + MYSQL_SERVERS)
+def rds(request: pytest.FixtureRequest) -> RunningServer:
+    """A server as RDS gives one, of each engine in turn, and of two PostgreSQLs."""
+    return _chosen(request)
+
+
+@pytest.fixture(scope="module", params=POSTGRES_SERVERS)
+def postgres(request: pytest.FixtureRequest) -> RunningServer:
+    """PostgreSQL: this machine's, and 18."""
+    return _chosen(request)
+
+
+@pytest.fixture(scope="module", params=MYSQL_SERVERS)
+def mysql_like(request: pytest.FixtureRequest) -> RunningServer:
+    """MariaDB, and MySQL."""
+    return _chosen(request)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +62,7 @@ def secrets_manager() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(params=["postgres"])
+@pytest.fixture(params=["system_postgres"])
 def operator(
     request: pytest.FixtureRequest,
     secrets_manager: str,

@@ -191,7 +191,10 @@ def test_permission_that_the_master_lacks_is_told(rds: RunningServer) -> None:
     assert f"{MASTER} lacks the permission" in failure.value.message
 
 
-def test_schema_of_another_owner_becomes_the_master_s(postgres: RunningServer) -> None:
+def test_schema_of_another_owner_becomes_the_master_s(
+    system_postgres: RunningServer,
+) -> None:
+    postgres = system_postgres
     place = postgres.new_place()
     user, database = place.wanted.user, place.wanted.database
     postgres.ask(f"CREATE ROLE {user} LOGIN PASSWORD '{place.password}'")
@@ -218,14 +221,14 @@ def test_user_that_cannot_log_in_or_whose_password_expired_can_again(
     assert look(place) == ()
 
 
-def test_similar_database_names_are_told_apart_in_mariadb(
-    mariadb: RunningServer,
+def test_similar_database_names_are_told_apart_in_mysql(
+    mysql_like: RunningServer,
 ) -> None:
-    place = mariadb.new_place()
+    place = mysql_like.new_place()
     mine, similar = "in_box", "inXbox"
     for name in (mine, similar):
-        mariadb.ask(f"CREATE DATABASE {name}")
-        mariadb.ask(f"CREATE TABLE {name}.t (id int)")
+        mysql_like.ask(f"CREATE DATABASE {name}")
+        mysql_like.ask(f"CREATE TABLE {name}.t (id int)")
     place.wanted = replace(place.wanted, database=mine, schema=mine)
     deploy(place)
     assert look(place) == ()

@@ -135,11 +135,11 @@ def test_extension_may_be_where_it_wants(postgres: RunningServer) -> None:
     assert look(place) == ()
 
 
-def test_file_that_fails_half_way_is_not_begun_again_in_mariadb(
-    mariadb: RunningServer,
+def test_file_that_fails_half_way_is_not_begun_again_in_mysql(
+    mysql_like: RunningServer,
 ) -> None:
     half = sql_file("001.sql", "CREATE TABLE a (id int);\nCREATE TABLE a (id int);")
-    place = mariadb.new_place(files=(half,))
+    place = mysql_like.new_place(files=(half,))
     with pytest.raises(
         PortwayError, match="the statements before it have taken effect"
     ) as e:
@@ -147,23 +147,23 @@ def test_file_that_fails_half_way_is_not_begun_again_in_mariadb(
     with pytest.raises(PortwayError, match=r"begun on .* and never finished"):
         look(place)
     # The way out that the error tells leads out.
-    mariadb.ask("DROP TABLE a", place.wanted.database)
-    mariadb.ask(e.value.message.partition("run ")[2].partition(", fix")[0])
+    mysql_like.ask("DROP TABLE a", place.wanted.database)
+    mysql_like.ask(e.value.message.partition("run ")[2].partition(", fix")[0])
     whole = sql_file("001.sql", "CREATE TABLE a (id int)")
     place.wanted = replace(place.wanted, files=(whole,))
     deploy(place)
     assert look(place) == ()
 
 
-def test_file_with_the_word_delimiter_is_applied_in_mariadb(
-    mariadb: RunningServer,
+def test_file_with_the_word_delimiter_is_applied_in_mysql(
+    mysql_like: RunningServer,
 ) -> None:
     text = (
         "CREATE TABLE a (id int);\nDELIMITER $$\n"
         "CREATE PROCEDURE fill() BEGIN INSERT INTO a VALUES (1); "
         "INSERT INTO a VALUES (2); END$$\nDELIMITER ;\nCALL fill();\n"
     )
-    place = mariadb.new_place(files=(sql_file("001.sql", text),))
+    place = mysql_like.new_place(files=(sql_file("001.sql", text),))
     deploy(place)
     place.as_application("CALL fill()")
     assert len(place.as_application("SELECT * FROM a")) == 4

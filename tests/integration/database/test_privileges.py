@@ -120,7 +120,7 @@ def test_table_making_application_makes_tables_and_nothing_else_in_postgres(
     refused(place, "CREATE TABLE another (id int)")
 
 
-MARIADB_ATTEMPTS = [
+MYSQL_ATTEMPTS = [
     "CREATE USER helper",
     "CREATE ROLE helper",
     "CREATE DATABASE mine",
@@ -139,7 +139,7 @@ MARIADB_ATTEMPTS = [
     "GRANT SELECT ON {database}.* TO portway",
     "REVOKE ALL ON *.* FROM portway",
     "ALTER USER portway ACCOUNT LOCK",
-    "SET PASSWORD FOR portway = PASSWORD('x')",
+    "ALTER USER portway IDENTIFIED BY 'x'",
     "DROP USER portway",
     "SELECT * FROM mysql.user",
     "SELECT * FROM mysql.global_priv",
@@ -151,36 +151,38 @@ MARIADB_ATTEMPTS = [
     "SET GLOBAL general_log = 0",
     "FLUSH TABLES",
     "SHUTDOWN",
-    "INSTALL SONAME 'ha_connect'",
+    "INSTALL PLUGIN x SONAME 'x.so'",
     "SHOW GRANTS FOR portway",
     "SHOW BINARY LOGS",
 ]
 
 
 @pytest.fixture(scope="module")
-def mariadb_place(mariadb: RunningServer) -> Place:
-    place = mariadb.new_place(files=(TABLES,))
+def mysql_place(mysql_like: RunningServer) -> Place:
+    place = mysql_like.new_place(files=(TABLES,))
     deploy(place)
-    mariadb.ask("CREATE DATABASE other")
-    mariadb.ask("CREATE TABLE other.secret (id int)")
+    mysql_like.ask("CREATE DATABASE IF NOT EXISTS other")
+    mysql_like.ask("CREATE TABLE IF NOT EXISTS other.secret (id int)")
     return place
 
 
-@pytest.mark.parametrize("statement", MARIADB_ATTEMPTS)
-def test_application_may_not_in_mariadb(mariadb_place: Place, statement: str) -> None:
-    text = statement.format(database=mariadb_place.wanted.database)
-    assert "denied" in refused(mariadb_place, text)
-    assert look(mariadb_place) == ()
+@pytest.mark.parametrize("statement", MYSQL_ATTEMPTS)
+def test_application_may_not_in_mysql(mysql_place: Place, statement: str) -> None:
+    text = statement.format(database=mysql_place.wanted.database)
+    reason = refused(mysql_place, text)
+    # A server with a binary log looks for SUPER before it looks for TRIGGER.
+    assert "denied" in reason or "the SUPER privilege" in reason
+    assert look(mysql_place) == ()
 
 
-def test_application_reads_no_file_in_mariadb(mariadb_place: Place) -> None:
-    assert mariadb_place.as_application("SELECT load_file('/etc/passwd')") == ((None,),)
+def test_application_reads_no_file_in_mysql(mysql_place: Place) -> None:
+    assert mysql_place.as_application("SELECT load_file('/etc/passwd')") == ((None,),)
 
 
-def test_table_making_application_makes_tables_and_nothing_else_in_mariadb(
-    mariadb: RunningServer,
+def test_table_making_application_makes_tables_and_nothing_else_in_mysql(
+    mysql_like: RunningServer,
 ) -> None:
-    place = mariadb.new_place(creates_tables=True, files=(TABLES,))
+    place = mysql_like.new_place(creates_tables=True, files=(TABLES,))
     deploy(place)
     place.as_application("CREATE TABLE mine (id int)")
     assert look(place) == ()

@@ -15,7 +15,8 @@ from tests.integration.database.operator import (
 )
 from tests.integration.database.places import HOST, MASTER
 
-BOTH = pytest.mark.parametrize("operator", ["postgres", "mariadb"], indirect=True)
+ENGINES = ["system_postgres", "mariadb"]
+BOTH = pytest.mark.parametrize("operator", ENGINES, indirect=True)
 
 
 @BOTH

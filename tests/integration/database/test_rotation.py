@@ -16,7 +16,7 @@ from portway.database.errors import LoginRefused
 from portway.database.rotation import Rotation
 from portway.database.state import POSTGRES, NodeLogins
 from portway.errors import PortwayError
-from tests.integration.database.places import Place, RunningServer
+from tests.integration.database.places import MASTER, Place, RunningServer
 from tests.integration.database.runs import REFUSED, TABLES, deploy, look
 
 
@@ -106,7 +106,8 @@ def test_second_login_drifts_no_more_than_the_first(place: Place) -> None:
     user, database = place.wanted.second, place.wanted.database
     if place.server.engine == POSTGRES:
         place.server.ask(
-            f"ALTER ROLE {user} CREATEDB; REVOKE {place.wanted.user} FROM {user}; "
+            f"ALTER ROLE {user} CREATEDB; SET ROLE {MASTER}; "
+            f"REVOKE {place.wanted.user} FROM {user}; RESET ROLE; "
             f"GRANT TEMPORARY ON DATABASE {database} TO {user}; "
             f"ALTER ROLE {user} IN DATABASE {database} RESET search_path"
         )
@@ -192,7 +193,7 @@ def test_password_changed_in_the_database_comes_back_to_the_login_that_nodes_hav
         if place.server.engine == POSTGRES:
             place.server.ask(f"ALTER ROLE {user} PASSWORD 'drifted'")
         else:
-            place.server.ask(f"SET PASSWORD FOR {user}@'%' = PASSWORD('drifted')")
+            place.server.ask(f"ALTER USER {user}@'%' IDENTIFIED BY 'drifted'")
         assert not logs_in(place, user)
         assert stage(place).refused == ()
         assert deploy(place) == [f"Set the password of the user {user}"]
@@ -299,12 +300,12 @@ def test_second_login_acts_as_the_first_whatever_a_driver_resets(
     session.close()
 
 
-def test_definer_that_is_locked_still_defines_in_mariadb(
-    mariadb: RunningServer,
+def test_definer_that_is_locked_still_defines_in_mysql(
+    mysql_like: RunningServer,
 ) -> None:
-    place = mariadb.new_place(files=(TABLES,))
+    place = mysql_like.new_place(files=(TABLES,))
     deploy(place)
-    mariadb.ask(
+    mysql_like.ask(
         f"CREATE DEFINER={place.wanted.user}@'%' SQL SECURITY DEFINER "
         f"VIEW shown AS SELECT * FROM received",
         place.wanted.database,
