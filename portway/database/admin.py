@@ -26,7 +26,10 @@ from portway.database.rotation import Rotation, own_users, rotation
 from portway.database.session import STATEMENT_SECONDS, Server, Session
 from portway.database.state import (
     MARIADB,
+    PASSWORD,
+    PLAIN_PASSWORD,
     POSTGRES,
+    RANDOM_PASSWORD,
     AppliedFile,
     Difference,
     FoundDatabase,
@@ -55,21 +58,23 @@ class Access:
     progress: Callable[[str], None]
 
 
-def dialect_of(engine: str) -> Dialect:
-    """The dialect of an engine."""
-    return Postgres() if engine == POSTGRES else MySql(engine)
+def _dialect(wanted: WantedDatabase, found: FoundDatabase) -> Dialect:
+    """The dialect of the server that was found."""
+    if wanted.engine == POSTGRES:
+        return Postgres()
+    return MySql(wanted.engine, takes_hashes=found.takes_hashes)
 
 
 def find_differences(
     wanted: WantedDatabase, found: FoundDatabase
 ) -> tuple[Difference, ...]:
     """What differs, in the order in which to change it."""
-    return differences(dialect_of(wanted.engine), wanted, found)
+    return differences(_dialect(wanted, found), wanted, found)
 
 
 def find_rotation(wanted: WantedDatabase, found: FoundDatabase) -> Rotation:
     """How far the rotation of the application's password is."""
-    return rotation(dialect_of(wanted.engine), wanted, found)
+    return rotation(_dialect(wanted, found), wanted, found)
 
 
 @contextmanager
@@ -117,7 +122,7 @@ def read_database(access: Access, wanted: WantedDatabase) -> FoundDatabase:
     """What is there, with as few questions as possible."""
     read = _read_postgres if wanted.engine == POSTGRES else _read_mysql
     found, database = read(access, wanted)
-    users = own_users(dialect_of(wanted.engine), wanted, found)
+    users = own_users(_dialect(wanted, found), wanted, found)
     logins = [
         login
         for login in both_logins(access.application)
@@ -150,6 +155,8 @@ def _read_mysql(access: Access, wanted: WantedDatabase) -> tuple[FoundDatabase, 
             rights=rows(mysql_catalog.rights_question(wanted)),
             roles=rows(mysql_catalog.roles_question(wanted)),
             sessions=[user for _, user, *_ in rows(mysql_catalog.SESSIONS_QUESTION)],
+            variables=dict(rows(mysql_catalog.SERVER_QUESTION)),
+            judges=[name for (name,) in rows(mysql_catalog.JUDGES_QUESTION)],
         )
         applied = None
         if wanted.files and ("record", "sql_files") in answers.names:
@@ -226,25 +233,30 @@ def apply(
         return
     outside = postgres_catalog.MAINTENANCE_DATABASE if on_postgres else ""
     database = wanted.database if difference.inside and on_postgres else outside
-    hashed = _hashed_password(access, wanted.engine)
+    hidden = {
+        PASSWORD: _hashed_password(access, wanted.engine),
+        PLAIN_PASSWORD: access.application.password.get_secret_value(),
+        RANDOM_PASSWORD: f"Aa1!{secrets.token_hex(16)}",  # fit for usual rules
+    }
     about = difference.description
     with master_session(access, database) as session:
         whole = on_postgres and len(difference.statements) > 1
         steps = ("BEGIN", *difference.statements, "COMMIT")
         for statement in steps if whole else difference.statements:
-            session.run(statement, about, hashed)
+            session.run(statement, about, hidden)
 
 
 def lock_former(access: Access, wanted: WantedDatabase, now: Rotation) -> None:
     """Lock the login that ``now`` says nobody uses any more."""
-    for difference in lock_difference(dialect_of(wanted.engine), now):
+    dialect = Postgres() if wanted.engine == POSTGRES else MySql(wanted.engine)
+    for difference in lock_difference(dialect, now):
         apply(access, wanted, difference, STATEMENT_SECONDS)
 
 
 def verify(access: Access, wanted: WantedDatabase) -> None:
     """PortwayError if anything differs but a login that was left this moment."""
     found = read_database(access, wanted)
-    late = (*lock_difference(dialect_of(wanted.engine), find_rotation(wanted, found)),)
+    late = (*lock_difference(_dialect(wanted, found), find_rotation(wanted, found)),)
     left = [d for d in find_differences(wanted, found) if d not in late]
     if left:
         raise PortwayError(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from portway.database.dialect import Dialect
 from portway.database.rotation import Rotation, own_users, rotation
 from portway.database.state import (
+    PLAIN_PASSWORD,
     RECORD,
     Difference,
     FoundDatabase,
@@ -16,6 +17,7 @@ from portway.database.state import (
     Scope,
     WantedDatabase,
 )
+from portway.errors import PortwayError
 
 ORDER = ("CONNECT", "USAGE", "SELECT", "INSERT", "UPDATE", "DELETE", "EXECUTE")
 """The order in which rights are listed; others follow by name."""
@@ -31,7 +33,7 @@ def differences(
     now = rotation(dialect, wanted, found)
     own = own_users(dialect, wanted, found)
     users = [u for u in (wanted.user, wanted.second) if u in own or u == now.current]
-    return (
+    all_of_them = (
         *_missing_things(dialect, wanted, found),
         *(d for u in users for d in _user_differences(dialect, wanted, found, u, now)),
         # Grants before revokes: the application never lacks a right PUBLIC had.
@@ -42,6 +44,22 @@ def differences(
         *_password_differences(dialect, wanted, found, now),
         *_files_to_apply(wanted, found),
     )
+    if found.logs_statements:
+        _refuse_to_log_a_password(all_of_them)
+    return all_of_them
+
+
+def _refuse_to_log_a_password(found: tuple[Difference, ...]) -> None:
+    statements = (s for difference in found for s in difference.statements)
+    if any(PLAIN_PASSWORD in statement for statement in statements):
+        raise PortwayError(
+            "the application's password cannot be set without a copy of it in the "
+            "database's general log",
+            why="a password validation plugin is active, and with "
+            "strict_password_validation the server takes no hash",
+            do="turn general_log or strict_password_validation off in its parameter "
+            "group",
+        )
 
 
 def _missing_things(

@@ -24,6 +24,9 @@ NO_DATABASE = ("3D000", "1049")
 DENIED = ("42501", "1044", "1142", "1143", "1227", "1370", "1410")
 BUSY = ("53300", "57P03", "1040", "1203")
 """The server takes no connection now, but may soon."""
+UNFIT = "1819"
+NAMES_ONLY = (UNFIT, "1290", "1396", "1836")
+"""Of a statement with a secret in it, these quote names and no more."""
 LOST = ("2003", "2006", "2013", "08006", "57P01", "57P02")
 NO_TLS = "2026"
 
@@ -132,6 +135,7 @@ def statement_error(
     of a ``secret`` one only the code is shown.
     """
     report = report_of(error)
+    secret = secret and report.code not in NAMES_ONLY
     reason = f"error {report.code}" if secret and report.code else report.text
     what = f"{where}: {about}"
     failed: StatementFailed
@@ -139,6 +143,12 @@ def statement_error(
         failed = PermissionDenied(
             f"{what}: {user} lacks the permission ({reason})",
             do="have the object's owner do it, or the master user that RDS created",
+        )
+    elif report.code == UNFIT:
+        failed = StatementFailed(
+            f"{what}: the server refuses the password in the application's secret",
+            why="a plugin of the server judges passwords, and this one fails its rules",
+            do="put a password that satisfies them into the secret, and run again",
         )
     elif not report.code or report.code in LOST:
         failed = StatementFailed(

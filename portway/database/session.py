@@ -2,15 +2,16 @@
 
 The security contract: no password is sent before the server's certificate is verified;
 passwords are kept in values that print as asterisks; statements that contain a
-password's hash are never shown.
+password or a hash of one are never shown.
 """
 
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from portway.errors import PortwayError
@@ -18,6 +19,11 @@ from portway.errors import PortwayError
 STATEMENT_SECONDS = 30
 LOGIN_SECONDS = 15
 """What each answer of a server may take until the user is logged in."""
+
+
+Hidden = Mapping[str, str]
+"""Texts that must not be seen, by the placeholder that stands for each."""
+NOTHING: Hidden = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +52,8 @@ class Session(Protocol):
     def rows(self, statement: str, about: str) -> Sequence[Sequence[Any]]:
         """The rows that a statement answers with; ``about`` says what it is for."""
 
-    def run(self, statement: str, about: str, hashed: str = "") -> None:
-        """Run statements, with the hash of a password where they ask for one."""
+    def run(self, statement: str, about: str, hidden: Hidden = NOTHING) -> None:
+        """Run statements, with what is hidden where they have its placeholder."""
 
     def close(self) -> None:
         """End it; what was not committed is undone."""

@@ -12,6 +12,10 @@ RECORD = "portway"
 """The schema, and on MySQL the database, where Portway keeps its own table."""
 PASSWORD = "'<hashed password>'"  # noqa: S105 - a placeholder
 """Placeholder in a statement for the hash of the application's password."""
+PLAIN_PASSWORD = "'<password>'"  # noqa: S105 - a placeholder
+"""The same for the password itself, for a server that takes no hash of one."""
+RANDOM_PASSWORD = "'<random password>'"  # noqa: S105 - a placeholder
+"""The same for a password that nobody ever knows."""
 
 
 class Kind(StrEnum):
@@ -153,6 +157,10 @@ class FoundDatabase:
     """Tables and sequences of the schema that neither of the two users owns."""
     applied: Mapping[str, AppliedFile] | None = None
     """Recorded SQL files by name; None if there is no record."""
+    takes_hashes: bool = True
+    """Whether the server takes the hash of a password, and not only the password."""
+    logs_statements: bool = False
+    """Whether it writes statements into a log as they are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """How MySQL and MariaDB are asked what is there, and what their answers mean. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from portway.database.mysql.dialect import account, literal
@@ -60,6 +60,16 @@ def accounts_question(wanted: WantedDatabase) -> str:
     return f"SELECT User, account_locked, {changed} FROM mysql.user {where}"
 
 
+SERVER_QUESTION = (
+    "SHOW GLOBAL VARIABLES WHERE Variable_name IN "
+    "('general_log', 'strict_password_validation')"
+)
+"""Its rows are the variables that matter here and that the server has."""
+JUDGES_QUESTION = (
+    "SELECT plugin_name FROM information_schema.plugins "
+    "WHERE plugin_type = 'PASSWORD VALIDATION' AND plugin_status = 'ACTIVE'"
+)
+"""MariaDB's plugins that judge passwords; what MySQL has judges no hash."""
 SESSIONS_QUESTION = "SHOW PROCESSLIST"
 """Its second column is the user; every version of both servers has it."""
 
@@ -92,6 +102,9 @@ class Answers:
     roles: Sequence[tuple[str, str]]
     sessions: Sequence[str]
     """The user of each session."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    judges: Sequence[str] = ()
+    """Plugins that judge passwords."""
 
 
 def found_database(
@@ -118,6 +131,11 @@ def found_database(
         schema_owner=login if exists else None,
         users=users,
         applied=applied,
+        takes_hashes=not (
+            answers.judges
+            and answers.variables.get("strict_password_validation") == "ON"
+        ),
+        logs_statements=answers.variables.get("general_log") == "ON",
     )
 
 

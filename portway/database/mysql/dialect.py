@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from portway.database.state import (
     MARIADB,
     PASSWORD,
+    PLAIN_PASSWORD,
+    RANDOM_PASSWORD,
     RECORD,
     Difference,
     FoundDatabase,
@@ -52,6 +54,8 @@ class MySql:
     """The dialect of MySQL, and of MariaDB where that differs."""
 
     engine: str
+    takes_hashes: bool = True
+    """Whether the server takes the hash of a password, and not only the password."""
 
     def create_database(self, wanted: WantedDatabase) -> tuple[str, ...]:
         return (f"CREATE DATABASE {identifier(wanted.database)} CHARACTER SET utf8mb4",)
@@ -86,10 +90,21 @@ class MySql:
         *,
         locked: bool,
     ) -> tuple[str, ...]:
+        if not self.takes_hashes:
+            create = f"CREATE USER {account(user)} IDENTIFIED BY {RANDOM_PASSWORD}"
+            then = () if locked else self.set_password(user)
+            return f"{create} ACCOUNT LOCK", *then
         lock = " ACCOUNT LOCK" if locked else ""
         return (f"CREATE USER {account(user)} {self._identified()}{lock}",)
 
     def set_password(self, user: str) -> tuple[str, ...]:
+        if not self.takes_hashes:
+            # Of this statement the server writes a hash into its binary log; of all
+            # others the text.
+            return (
+                f"SET PASSWORD FOR {account(user)} = PASSWORD({PLAIN_PASSWORD})",
+                f"ALTER USER {account(user)} ACCOUNT UNLOCK",
+            )
         return (f"ALTER USER {account(user)} {self._identified()} ACCOUNT UNLOCK",)
 
     def lock(self, user: str) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ import pymysql
 from pymysql.constants import CLIENT
 
 from portway.database.errors import DRIVER_ERRORS, connection_error, statement_error
-from portway.database.session import LOGIN_SECONDS, Server
-from portway.database.state import PASSWORD
+from portway.database.mysql.dialect import literal
+from portway.database.session import LOGIN_SECONDS, NOTHING, Hidden, Server
 from portway.model.login import Login
 from portway.ops.private_parts import set_answer_timeout_pymysql
 
@@ -58,12 +58,14 @@ class MySqlSession:
         except DRIVER_ERRORS as error:
             raise statement_error(error, self._where, self._user, about) from error
 
-    def run(self, statement: str, about: str, hashed: str = "") -> None:
-        secret = PASSWORD in statement
+    def run(self, statement: str, about: str, hidden: Hidden = NOTHING) -> None:
+        secret = any(placeholder in statement for placeholder in hidden)
+        for placeholder, text in hidden.items():
+            statement = statement.replace(placeholder, literal(text))
         completed = 0
         try:
             with self._connection.cursor() as cursor:
-                cursor.execute(statement.replace(PASSWORD, f"'{hashed}'"))
+                cursor.execute(statement)
                 completed = 1
                 while cursor.nextset():
                     completed += 1

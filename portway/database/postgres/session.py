@@ -8,8 +8,8 @@ from typing import Any
 import pg8000.native
 
 from portway.database.errors import DRIVER_ERRORS, connection_error, statement_error
-from portway.database.session import LOGIN_SECONDS, Server
-from portway.database.state import PASSWORD
+from portway.database.postgres.dialect import literal
+from portway.database.session import LOGIN_SECONDS, NOTHING, Hidden, Server
 from portway.model.login import Login
 from portway.ops.private_parts import set_answer_timeout_pg8000
 
@@ -54,10 +54,12 @@ class PostgresSession:
         except DRIVER_ERRORS as error:
             raise statement_error(error, self._where, self._user, about) from error
 
-    def run(self, statement: str, about: str, hashed: str = "") -> None:
-        secret = PASSWORD in statement
+    def run(self, statement: str, about: str, hidden: Hidden = NOTHING) -> None:
+        secret = any(placeholder in statement for placeholder in hidden)
+        for placeholder, text in hidden.items():
+            statement = statement.replace(placeholder, literal(text))
         try:
-            self._connection.run(statement.replace(PASSWORD, f"'{hashed}'"))
+            self._connection.run(statement)
         except DRIVER_ERRORS as error:
             raise statement_error(
                 error, self._where, self._user, about, secret=secret

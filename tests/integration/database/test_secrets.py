@@ -41,7 +41,9 @@ def no_password_in(text: str, place: Place, *more: str) -> None:
 def broken_password_statement(access: Access, place: Place) -> None:
     """A server quotes what it does not understand in its answer."""
     with master_session(access, place.wanted.database) as session:
-        session.run(f"ALTER NOTHING {PASSWORD}", "setting a password", HASHED)
+        session.run(
+            f"ALTER NOTHING {PASSWORD}", "setting a password", {PASSWORD: HASHED}
+        )
 
 
 def test_refused_password_statement_is_told_without_the_hash(
