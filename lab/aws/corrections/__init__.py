@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from lab.aws.corrections import (
     addresses,
+    change_sets,
     cloudformation,
     conditions,
+    databases,
     deletion,
     network,
     speed,
@@ -41,6 +43,7 @@ CORRECTIONS = (
     Correction(cloudformation.instances_keep_their_properties),
     Correction(cloudformation.elastic_ips_keep_their_tags),
     Correction(cloudformation.databases_keep_their_properties),
+    Correction(databases.databases_are_updated_in_place),
     Correction(cloudformation.security_groups_are_updated_in_place),
     Correction(cloudformation.groups_are_updated_in_place),
     Correction(cloudformation.managed_policies_are_updated_in_place),
@@ -48,6 +51,7 @@ CORRECTIONS = (
     Correction(cloudformation.no_value_leaves_lists),
     Correction(cloudformation.parameters_are_seen_in_texts),
     Correction(conditions.updates_follow_conditions),
+    Correction(change_sets.change_sets_do_what_calls_do),
     Correction(deletion.route_tables_leave_with_their_stack),
     Correction(deletion.endpoints_leave_with_their_stack),
     Correction(deletion.elastic_ips_outlive_their_stack),
