@@ -46,9 +46,17 @@ def _caller(request: Request) -> Any:
     if session is not None:
         roles = iam_backends[facts.ACCOUNT]["aws"].roles.values()
         return next((role for role in roles if role.arn == session.role_arn), None)
-    if request.key != facts.CREDENTIALS["AWS_ACCESS_KEY_ID"]:
-        return None
-    return iam_backends[facts.ACCOUNT]["aws"].users.get(facts.OPERATOR_USER)
+    users = iam_backends[facts.ACCOUNT]["aws"].users
+    if request.key == facts.CREDENTIALS["AWS_ACCESS_KEY_ID"]:
+        return users.get(facts.OPERATOR_USER)
+    return next(
+        (
+            user
+            for user in users.values()
+            if any(key.access_key_id == request.key for key in user.access_keys)
+        ),
+        None,
+    )
 
 
 def _statements(caller: Any) -> Iterator[Statement]:

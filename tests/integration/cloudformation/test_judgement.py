@@ -216,3 +216,19 @@ def test_an_assumed_role_may_do_what_its_policies_say(stack: Account) -> None:
     iam.attach_role_policy(RoleName="operators", PolicyArn=policy)
     assert may("DescribeInstances")
     assert not may("TerminateInstances")
+
+
+def test_a_users_own_key_may_do_what_the_users_policies_say(stack: Account) -> None:
+    iam = stack.client("iam")
+    iam.create_user(UserName="somebody")
+    key = iam.create_access_key(UserName="somebody")["AccessKey"]["AccessKeyId"]
+
+    def may(action: str) -> bool:
+        request = Request("192.0.2.130", "ec2", action, "ec2", {}, key)
+        return is_permitted(request)
+
+    assert not may("DescribeInstances")
+    policy = stack.outputs()["OperatorPolicyArn"]
+    iam.attach_user_policy(UserName="somebody", PolicyArn=policy)
+    assert may("DescribeInstances")
+    assert not may("TerminateInstances")
