@@ -33,21 +33,26 @@ def faults_file(lab: Lab) -> Path:
     return lab.directory / ARTIFACTORY / "faults.json"
 
 
-def ensure(lab: Lab) -> None:
-    """Have the releases built and served; use it in the operator's namespace."""
-    token = _token_file(lab)
+def ensure(lab: Lab, *, with_secret: bool) -> None:
+    """Have the releases built and served; use it in the operator's namespace.
+
+    Without the secret, whoever needs it makes it from the token's file.
+    """
+    token = token_file(lab)
     if not token.exists():
         token.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_whole(token, secrets.token_urlsafe(32), 0o600)
     for version in VERSIONS:
         if not (folder(lab) / REPOSITORY / archive_path(version)).exists():
             build(version, folder(lab) / REPOSITORY)
-    _put_secret(token.read_text())
+    if with_secret:
+        _put_secret(token.read_text())
     if not _answers():
         _start(lab, token)
 
 
-def _token_file(lab: Lab) -> Path:
+def token_file(lab: Lab) -> Path:
+    """The token that the server asks for."""
     return lab.directory / ARTIFACTORY / "token"
 
 

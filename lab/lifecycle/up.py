@@ -55,5 +55,5 @@ def up(  # noqa: PLR0913 - what a lab can be asked to be
             present = wanted(machines, start_from)
             reconcile(lab, machines, present, set(), patient=True)
             with step("the vendor's releases"):
-                releases.ensure(lab)
+                releases.ensure(lab, with_secret=remembered.makes_stack(lab))
         say(f"lab {lab.name} is up")

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from lab.artifactory import releases
 from lab.plan import facts
+from lab.plan.names import Lab
 from tests.lab.conftest import NAME
 from tests.lab.system import PROJECT, System, wait_until
 
@@ -31,6 +33,12 @@ boto3.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")
 vpc = {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.99.0.0/16"}}
 boto3.client("cloudformation").create_stack(
     StackName="trial-2", TemplateBody=json.dumps({"Resources": {"Vpc": vpc}}))
+"""
+SECRET = """
+import boto3, json, sys
+name, path = sys.argv[1:]
+content = json.dumps({"token": open(path).read()})
+boto3.client("secretsmanager").create_secret(Name=name, SecretString=content)
 """
 THERE = """
 import boto3, json
@@ -61,6 +69,8 @@ def system() -> Iterator[System]:
     system = System(f"{NAME}acc"[:15])
     system.down()
     system.up("--no-stack", "--suite", "trixie")
+    token = releases.token_file(Lab(system.name))
+    system.python(SECRET, facts.ARTIFACTORY_SECRET, str(token))
     process = subprocess.Popen(
         system.command("follow"),
         cwd=PROJECT,
