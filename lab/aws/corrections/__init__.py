@@ -56,6 +56,7 @@ CORRECTIONS = (
     Correction(deletion.endpoints_leave_with_their_stack),
     Correction(deletion.elastic_ips_outlive_their_stack),
     Correction(deletion.databases_leave_a_snapshot),
+    Correction(deletion.failed_deletions_leave_their_stack),
     Correction(addresses.elastic_ip_leaves_its_old_interface),
     Correction(addresses.elastic_ip_goes_to_the_only_interface),
     Correction(addresses.private_address_has_one_interface),

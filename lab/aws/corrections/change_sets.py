@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.models import CloudFormationBackend
 from moto.cloudformation.responses import CloudFormationResponse
+
+from lab.aws.corrections.deletion import DELETE_FAILED
 
 _backend: Any = CloudFormationBackend
 _responses: Any = CloudFormationResponse
@@ -28,8 +31,12 @@ def change_sets_do_what_calls_do() -> None:
         **named: Any,
     ) -> Any:
         texts = {name: _text(value) for name, value in parameters.items()}
-        before = [s for s in self.stacks.values() if s.name == stack_name]
-        for stack in before:
+        for stack in (s for s in self.stacks.values() if s.name == stack_name):
+            if stack.status == DELETE_FAILED:
+                raise ValidationError(
+                    message=f"Stack:{stack.stack_id} is in {DELETE_FAILED} state and "
+                    "can not be updated."
+                )
             known = stack.stack_parameters
             texts = {
                 name: value

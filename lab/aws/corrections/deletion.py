@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from moto.cloudformation.models import CloudFormationBackend
 from moto.cloudformation.parsing import ResourceMap
+from moto.core.exceptions import ServiceException
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.route_tables import RouteTable
 from moto.ec2.models.vpcs import VPCEndPoint
@@ -12,6 +14,9 @@ from lab.aws.corrections.network import remove_database
 
 _map: Any = ResourceMap
 _rds: Any = RDSBackend
+_formation: Any = CloudFormationBackend
+
+DELETE_FAILED = "DELETE_FAILED"
 
 
 def route_tables_leave_with_their_stack() -> None:
@@ -57,6 +62,7 @@ def databases_leave_a_snapshot() -> None:
     def delete(self: Any, resource: Any, description: dict[str, Any]) -> None:
         if (
             isinstance(resource, DBInstance)
+            and not resource.deletion_protection
             and description.get("DeletionPolicy") == "Snapshot"
         ):
             name = resource.db_instance_identifier
@@ -66,6 +72,29 @@ def databases_leave_a_snapshot() -> None:
         original(self, resource, description)
 
     _map._delete_resource = delete
+
+
+def failed_deletions_leave_their_stack() -> None:
+    """Moto answers with what keeps a stack from being deleted, and forgets the stack.
+
+    In AWS the call succeeds, and the stack stays, says why, and can be deleted again.
+    """
+    original = _formation.delete_stack
+
+    def delete_stack(self: Any, name_or_stack_id: str) -> None:
+        before = self.stacks.get(name_or_stack_id)
+        try:
+            original(self, name_or_stack_id)
+        except ServiceException as error:
+            if before is None:
+                raise
+            self.stacks[before.stack_id] = before
+            before.status = DELETE_FAILED
+            before._add_stack_event(
+                DELETE_FAILED, resource_status_reason=str(error.message)
+            )
+
+    _formation.delete_stack = delete_stack
 
 
 def deleted_databases_have_no_interface() -> None:

@@ -1,6 +1,9 @@
 """A deleted stack leaves what it leaves in AWS; what the lab's corrections promise."""
 
-from tests.integration.conftest import STACK, Account
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.integration.conftest import STACK, TEMPLATE, Account
 
 
 def test_deleted_stack_leaves_its_elastic_ip_and_nothing_else(stack: Account) -> None:
@@ -34,6 +37,38 @@ def test_deleted_stack_leaves_a_snapshot_of_its_database(stack: Account) -> None
     snapshots = rds.describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]
     assert rds.describe_db_instances()["DBInstances"] == []
     assert [s["DbiResourceId"] for s in snapshots] == [database["DbiResourceId"]]
+
+
+def test_protected_database_keeps_its_stack(account: Account) -> None:
+    account.create(DatabaseDeletionProtection="true", LoadBalancersAs="groups")
+    formation, rds = account.client("cloudformation"), account.client("rds")
+    account.outputs()
+
+    formation.delete_stack(StackName=STACK)
+
+    (stack,) = formation.describe_stacks(StackName=STACK)["Stacks"]
+    assert stack["StackStatus"] == "DELETE_FAILED"
+    events = formation.describe_stack_events(StackName=STACK)["StackEvents"]
+    assert "disable deletion protection" in events[0]["ResourceStatusReason"]
+    assert account.instances("load-balancer") == []
+    with pytest.raises(ClientError, match="DELETE_FAILED state and can not be updated"):
+        formation.create_change_set(
+            StackName=STACK,
+            ChangeSetName="too-late",
+            ChangeSetType="UPDATE",
+            TemplateBody=TEMPLATE.read_text(),
+        )
+
+    (database,) = rds.describe_db_instances()["DBInstances"]
+    rds.modify_db_instance(
+        DBInstanceIdentifier=database["DBInstanceIdentifier"], DeletionProtection=False
+    )
+    formation.delete_stack(StackName=STACK)
+
+    assert formation.describe_stacks()["Stacks"] == []
+    assert rds.describe_db_instances()["DBInstances"] == []
+    assert account.instances("load-balancer") == []
+    assert len(rds.describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]) == 1
 
 
 def test_groups_launch_with_the_key_pair_of_their_template(account: Account) -> None:
