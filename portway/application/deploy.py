@@ -30,7 +30,7 @@ from portway.database.deploy import prepared_login, working_login
 from portway.errors import GROUP_DATA, PortwayError
 from portway.load_balancers.haproxy import Balancing, ask_load_balancers
 from portway.model.cluster import Cluster
-from portway.model.listeners import Listener, listeners
+from portway.model.listeners import Listener
 from portway.model.login import Login, both_logins
 from portway.model.releases import is_fetched
 from portway.model.stack import Node, Role
@@ -156,9 +156,13 @@ def announce(cluster: Cluster, node: Node, wanted: Application) -> None:
     found, process = read_node(wanted.node.survey), _read_application(wanted.unit)
     unit = found.services.get(wanted.unit)
     runs = unit is not None and unit.active
-    now = what_happens(_pending(cluster, wanted), runs=runs)
+    todo = _pending(cluster, wanted)
+    now = what_happens(todo, runs=runs)
     told: dict[str, list[tuple[str, str]]] = once_per_run("announced", dict)
     told[host.name] = [(now, "; ".join(reasons(wanted, found, process)))]
+    tried: dict[str, tuple[Listener, ...]] = once_per_run("to be tried", dict)
+    if todo.restart or todo.reload or todo.put_back:
+        tried[host.name] = wanted.listeners
     left = len(wanted.listeners) - len(_last(cluster, node, wanted).listeners)
     if left:
         again = "reloaded" if wanted.can_reload else "drained and restarted"
@@ -169,12 +173,7 @@ def announce(cluster: Cluster, node: Node, wanted: Application) -> None:
     if told.keys() == active:
         for line in announcements(told):
             logger.info(f"    {line}")
-        ports = {
-            member.name: listeners(cluster, member)
-            for member in cluster.stack.with_role(Role.APPLICATION)
-            if member.name in told
-        }
-        for line in untried(cluster.settings.app_test_command, ports):
+        for line in untried(cluster.settings.app_test_command, tried):
             logger.warning(line)
 
 

@@ -39,14 +39,7 @@ def change_node(
     try:
         if todo.restart:
             drain(cluster, node)
-        try:
-            _bring_up(host, cluster, wanted, todo)
-        except PortwayError as error:
-            if todo.reload:
-                raise _went_back(host, wanted, error) from error
-            if todo.restart and not health(host, cluster, wanted):
-                _put_back_after(error, host, cluster, wanted)
-            raise
+        _make_changes(host, cluster, wanted, todo)
         if todo.restart or todo.reload or todo.put_back:
             _try_message(host, cluster, wanted, drained=todo.restart)
         if todo.reload:  # recorded when it works: if it does not, it goes again
@@ -79,8 +72,31 @@ def _install(host: Host, request: Request) -> None:
     run(host, str(INSTALLER), to_json(request))
 
 
-def _bring_up(host: Host, cluster: Cluster, wanted: Application, todo: Pending) -> None:
-    """Make the changes and wait until the application serves."""
+def _make_changes(
+    host: Host, cluster: Cluster, wanted: Application, todo: Pending
+) -> None:
+    """Make the changes and wait until the application serves.
+
+    A node that was drained and is healthy after a failure goes back into service: what
+    served until now at once, what was started when it has taken a message.
+    """
+    is_prepared = False
+    try:
+        _prepare(host, wanted, todo)
+        is_prepared = True
+        _start(host, cluster, wanted, todo)
+    except PortwayError as error:
+        if todo.reload:
+            raise _went_back(host, wanted, error) from error
+        if todo.restart and not health(host, cluster, wanted):
+            if is_prepared:
+                _try_after(error, host, cluster, wanted)
+            put_back(cluster, wanted.instance)
+        raise
+
+
+def _prepare(host: Host, wanted: Application, todo: Pending) -> None:
+    """Bring what the process is to be started from; the process goes on."""
     if todo.record:
         run(host, f"cat >>{_record(wanted)}", todo.record)
     if todo.reload:
@@ -91,8 +107,12 @@ def _bring_up(host: Host, cluster: Cluster, wanted: Application, todo: Pending) 
         _install(host, fetch_request(wanted))
     if todo.switch:
         _install(host, Switch(wanted.folder, wanted.release.version))
+
+
+def _start(host: Host, cluster: Cluster, wanted: Application, todo: Pending) -> None:
+    """Have the process run from it, and wait until it serves."""
     if todo.settle or todo.restart or todo.reload:
-        run(host, _service_script(wanted.unit, todo))
+        run(host, _service_script(wanted, todo))
     if todo.restart or todo.reload or todo.put_back:
         _wait_until_healthy(host, cluster, wanted, todo)
 
@@ -102,20 +122,18 @@ def _record(wanted: Application) -> str:
     return shlex.quote(str(LOADED_FOLDER / wanted.unit))
 
 
-def _put_back_after(
+def _try_after(
     error: PortwayError, host: Host, cluster: Cluster, wanted: Application
 ) -> None:
-    """Put a node back that a failed change has left healthy, if it takes messages.
-
-    It runs the old version, or the new one, which became healthy too late.
-    """
+    """Send a test message to a node that became healthy when that had failed."""
     try:
         _try_message(host, cluster, wanted, drained=True)
     except PortwayError as failed:
         raise PortwayError(
-            f"{error.what}; {failed.what}", why=failed.why, do=failed.do
+            f"{failed.what}\n    Before that: {error.what}",
+            why=failed.why,
+            do=failed.do,
         ) from failed
-    put_back(cluster, wanted.instance)
 
 
 def _went_back(host: Host, wanted: Application, error: PortwayError) -> PortwayError:
@@ -132,12 +150,14 @@ def _went_back(host: Host, wanted: Application, error: PortwayError) -> PortwayE
     )
 
 
-def _service_script(unit: str, todo: Pending) -> str:
+def _service_script(wanted: Application, todo: Pending) -> str:
+    unit = wanted.unit
     settle = f"systemctl daemon-reload && systemctl -q enable {unit}"
     failed = f"{{ {journal(unit)} >&2; exit 1; }}"
     if todo.restart:
         reset = f"systemctl reset-failed {unit} 2>/dev/null"
-        return f"{settle} || exit 1\n{reset}\nsystemctl restart {unit} || {failed}"
+        restart = f"systemctl restart {unit} || {failed}\n{forget_script(wanted)}"
+        return f"{settle} || exit 1\n{reset}\n{restart}"
     if todo.reload:
         return f"{settle} || exit 1\nsystemctl reload {unit} || {failed}"
     return settle
@@ -177,7 +197,8 @@ def _try_message(
     except PortwayError as error:
         if not drained:
             _drain_failed(cluster, wanted, error)
-        run(host, f"systemctl -q disable --now {wanted.unit}")  # also over a reboot
+        stop = f"systemctl -q disable --now {wanted.unit}"  # also over a reboot
+        run(host, f"{stop} && {forget_script(wanted)}")
         raise PortwayError(
             f"its test message failed: {error}",
             why=f"{wanted.unit} was stopped there, so that it gets no clients",

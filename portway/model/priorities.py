@@ -97,8 +97,9 @@ def violations(priorities: Priorities) -> tuple[str, ...]:
     least = master - backup + 3
     if size < least:
         found.append(
-            f"check_weight {weight} cannot move the address whenever the check fails; "
-            f"use {-least} or less"
+            f"check_weight {weight} cannot move the address in every case in which the "
+            f"check fails, such as away from a node that it was transferred to; use "
+            f"{-least} or less"
         )
     lowest = backup - 1 - (size if weight < 0 else 0)
     if lowest < LOWEST_PRIORITY and backup > LOWEST_PRIORITY and weight < 0:

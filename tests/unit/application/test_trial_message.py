@@ -57,6 +57,7 @@ class Node:
         """What a drain fails with."""
         put(folder, RECORD, "old\n")
         put(folder, "/failing", "")
+        put(folder, "/systemctl", "")
         monkeypatch.setattr(rolling, "run", self._run)
         monkeypatch.setattr(rolling, "health", lambda *_: ())
         monkeypatch.setattr(rolling, "drain", self._drain)
@@ -169,11 +170,36 @@ def test_node_whose_change_failed_goes_back_if_it_takes_a_message(node: Node) ->
     assert not node.is_stopped
 
 
+def test_node_whose_process_was_not_touched_goes_back_without_a_message(
+    node: Node,
+) -> None:
+    """What it runs served until now; the command may be one of the new release."""
+    node.answers(good=False)
+    assert "deploy failed" in change(restart=True, fetch=True)[0]  # has no installer
+    assert node.told == ["drained", "put back"]
+    assert not node.is_stopped
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_previous_configuration_goes_with_the_process_that_it_was_kept_for(
+    node: Node, good: bool
+) -> None:
+    """It may have the former database login."""
+    kept = "/etc/message-app/.message-app.conf.portway-previous"
+    for todo in ("restart", "reload"):
+        put(node.folder, kept, "old")
+        node.answers(good=good)
+        change(**{todo: True})
+        assert not (node.folder / kept[1:]).exists(), todo
+
+
 def test_node_whose_change_failed_stays_out_if_it_takes_no_message(node: Node) -> None:
     """It is healthy: it became so a moment too late, with what does not work."""
     node.answers(good=False)
     node.fails("restart")
     said = change(restart=True)[0]
-    assert "its test message failed: app-1: AE" in said
+    first, second, *_ = said.splitlines()
+    assert "its test message failed: app-1: AE" in first
+    assert "Before that: app-1:" in second
     assert node.told == ["drained"]
     assert node.is_stopped
