@@ -9,7 +9,7 @@ import binascii
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 BEGIN, END = "-----BEGIN SSH HOST KEY KEYS-----", "-----END SSH HOST KEY KEYS-----"
@@ -47,24 +47,38 @@ class Owner:
         return f"portway/{self.stack}/{self.instance_id}"
 
 
+CERTIFICATES, REVOKED = "@cert-authority", "@revoked"
+"""What lines of known_hosts are marked with that name no host's own key."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One line of known_hosts."""
 
     text: str
     names: tuple[str, ...] = ()
+    """May be hashed, or patterns."""
     key: HostKey | None = None
-    """None in comments, in lines with a marker, and in what is no known host."""
+    """None in comments, and where it is of no kind that SSH here knows, or broken."""
     owner: Owner | None = None
-
-    @property
-    def is_marked(self) -> bool:
-        """Whether it is about certificates or revoked keys (``@cert-authority``)."""
-        return self.text.lstrip().startswith("@")
+    marker: str = ""
 
     def is_for(self, name: str) -> bool:
-        """Whether it has the key of a host, by the name that SSH looks up."""
+        """Whether it names a host, by the name that SSH looks up."""
         return any(_same(own, name) for own in self.names)
+
+    def covers(self, name: str) -> bool:
+        """Whether it is about a host, also by a pattern."""
+        return covers(self.names, name)
+
+
+def covers(patterns: Iterable[str], name: str) -> bool:
+    """Whether the names of a line, with ``*``, ``?`` and ``!``, are about a host."""
+    denied = [p[1:] for p in patterns if p.startswith("!")]
+    wanted = [p for p in patterns if not p.startswith("!")]
+    return any(_matches(p, name) for p in wanted) and not any(
+        _matches(p, name) for p in denied
+    )
 
 
 def keys_on_console(text: str) -> tuple[HostKey, ...]:
@@ -95,32 +109,43 @@ def written(entries: Iterable[Entry]) -> str:
     return "".join(f"{entry.text}\n" for entry in entries)
 
 
-def usable(entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    """The lines that pyinfra's SSH reads: those before the first with a marker.
+def usable(entries: Collection[Entry]) -> tuple[Entry, ...]:
+    """The lines with a host's own key that can be read and that no line revokes.
 
-    It gives a file up there, and takes the hosts of all later lines for unknown.
+    A key that is revoked for any host counts for none.
     """
-    found: list[Entry] = []
-    for entry in entries:
-        if entry.is_marked:
-            break
-        found.append(entry)
-    return tuple(found)
+    revoked = revoked_keys(entries)
+    return tuple(e for e in entries if e.key and not e.marker and e.key not in revoked)
+
+
+def revoked_keys(entries: Iterable[Entry]) -> frozenset[HostKey]:
+    """The keys that no host may have any more."""
+    return frozenset(e.key for e in entries if e.key and e.marker == REVOKED)
+
+
+def hindrance(entry: Entry, name: str, revoked: Collection[HostKey]) -> str:
+    """Why a line about a host makes it no known one; nothing if it is not about it."""
+    if not entry.covers(name):
+        return ""
+    if entry.marker == CERTIFICATES:
+        return "has @cert-authority: its certificates count for nothing here, only keys"
+    if not entry.marker and entry.key is None:
+        return "has a key for it that cannot be read"
+    if not entry.marker and entry.key in revoked:
+        return "has its key, which a line with @revoked takes back"
+    return ""
 
 
 def with_keys(
     entries: Sequence[Entry], name: str, owner: Owner, keys: Iterable[HostKey]
 ) -> tuple[Entry, ...]:
-    """The lines with these keys for a host, and no others for it or its instance.
-
-    They stand before lines with a marker, because those after one do not count.
-    """
+    """The lines with these keys for a host, and no others for it or its instance."""
     new = [_entry(f"{name} {key.kind} {key.data} {owner}") for key in keys]
     lines = [entry.text for entry in new]
-    if [e.text for e in usable(entries) if e.is_for(name) or e.owner == owner] == lines:
+    plain = [e for e in entries if not e.marker]
+    if [e.text for e in plain if e.is_for(name) or e.owner == owner] == lines:
         return tuple(entries)
-    kept = list(_without(entries, name, owner))
-    return (*usable(kept), *new, *kept[len(usable(kept)) :])
+    return (*_without(entries, name, owner), *new)
 
 
 def _without(entries: Iterable[Entry], name: str, owner: Owner) -> Iterator[Entry]:
@@ -128,7 +153,7 @@ def _without(entries: Iterable[Entry], name: str, owner: Owner) -> Iterator[Entr
     for entry in entries:
         if entry.owner == owner:
             continue
-        if not entry.is_for(name):
+        if entry.marker or not entry.is_for(name):
             yield entry
         elif names := [own for own in entry.names if not _same(own, name)]:
             rest = entry.text.split(None, 1)[1]
@@ -137,16 +162,27 @@ def _without(entries: Iterable[Entry], name: str, owner: Owner) -> Iterator[Entr
 
 def _entry(text: str) -> Entry:
     words = text.split()
-    if len(words) < 3 or words[0].startswith(("#", "@")):
-        return Entry(text)
+    marker = words.pop(0) if words and words[0].startswith("@") else ""
+    if len(words) < 3 or words[0].startswith("#"):
+        return Entry(text, marker=marker)
     names, kind, data, *comment = words
     owner = re.fullmatch(r"portway/([^/]+)/([^/]+)", comment[0]) if comment else None
+    key = HostKey(kind, data)
     return Entry(
         text,
         tuple(names.split(",")),
-        HostKey(kind, data),
-        Owner(owner[1], owner[2]) if owner else None,
+        key if kind in PARTS and _is_whole(key) else None,
+        Owner(owner[1], owner[2]) if owner and not marker else None,
+        marker,
     )
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """Whether one name or pattern of a line is a host's; brackets are no pattern."""
+    if _same(pattern, name):
+        return True
+    expression = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.fullmatch(expression, name) is not None
 
 
 def _same(written_name: str, name: str) -> bool:

@@ -5,6 +5,8 @@ It waits while a node boots.
 
 import logging
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from math import inf
 from typing import Any
@@ -18,6 +20,8 @@ from pyinfra.api.state import State
 from pyinfra.connectors.ssh import SSHConnector
 
 from portway.errors import PortwayError
+from portway.ops.known_hosts import host_keys, is_revoked
+from portway.ops.private_parts import read_host_keys_by
 from portway.ops.way import REGION, Tunnel, Way
 
 BOOT_TIMEOUT = 300
@@ -31,6 +35,15 @@ STARTED = "_started_at"
 """In a host's data: when EC2 started it, in ISO 8601."""
 STOPPED = "_is_stopped"
 """In a host's data if somebody has stopped its instance."""
+
+
+@contextmanager
+def written(text: str) -> Iterator[str]:
+    """The path of a file with this text."""
+    with tempfile.NamedTemporaryFile("w", prefix="portway-ssh-") as file:
+        file.write(text)
+        file.flush()
+        yield file.name
 
 
 class NodeConnector(SSHConnector):
@@ -109,11 +122,11 @@ class NodeConnector(SSHConnector):
     def _connect_once(self) -> None:
         """Connect; ConnectError has what the command on the way says."""
         try:
-            with tempfile.NamedTemporaryFile("w", prefix="portway-ssh-") as config:
-                config.write(Way(self.host).without_proxy())
-                config.flush()
-                self._config = config.name
+            way = Way(self.host)
+            with written(way.without_proxy()) as own, written(way.jump_options()) as to:
+                self._config, self._jump_config = own, to
                 super().connect()
+            self._refuse_revoked_key()
         except PortwayError as error:
             raise ConnectError(error.message) from error
         except ConnectError as error:
@@ -126,6 +139,14 @@ class NodeConnector(SSHConnector):
             )
             raise failed from error.__context__
 
+    def _refuse_revoked_key(self) -> None:
+        """Disconnect from a node whose key is revoked, also where any key would do."""
+        transport = self.client.get_transport() if self.client else None
+        key = transport.get_remote_server_key() if transport else None
+        if key and is_revoked(self.host, key.get_name(), key.get_base64()):
+            super().disconnect()
+            raise ConnectError("its SSH host key is revoked in known_hosts")
+
     def make_paramiko_kwargs(self) -> dict[str, Any]:
         """What pyinfra connects with, on the way that Portway has found."""
         way = Way(self.host)
@@ -135,7 +156,7 @@ class NodeConnector(SSHConnector):
             "port": way.port,
             "_pyinfra_ssh_config_file": self._config,
         }
-        if command := way.command():
+        if command := way.command(self._jump_config):
             self._tunnel = Tunnel(command, self.host.data.get(REGION, ""))
             arguments["sock"] = self._tunnel.socket
         return arguments
@@ -159,6 +180,7 @@ def connect_as_nodes(state: State, nodes: list[Host]) -> None:
     """Have these hosts, which pyinfra would reach by SSH, connected to in this way."""
     # What fails is told by ConnectError; else paramiko's tracebacks would be printed.
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
+    read_host_keys_by(host_keys)
     for node in nodes:
         node.connector_cls = NodeConnector
         connector = node.connector = NodeConnector(state, node)

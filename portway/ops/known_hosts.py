@@ -1,12 +1,21 @@
 """Which file has the host keys that a run trusts, and what SSH looks up in it."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyinfra.api.host import Host
 
 from portway.errors import PortwayError
+from portway.model.host_keys import (
+    Entry,
+    HostKey,
+    read_entries,
+    revoked_keys,
+    usable,
+)
+from portway.ops.private_parts import PatternHostKeys
 from portway.ops.way import SSH_PORT, Way
 
 
@@ -39,6 +48,28 @@ def known_hosts(node: Host) -> KnownHosts:
         ),
         strict == "yes",
     )
+
+
+def read_all(files: Iterable[Path]) -> tuple[Entry, ...]:
+    """All lines of several files."""
+    return tuple(e for file in files for e in read_entries(read_file(file)))
+
+
+def host_keys(files: Iterable[str]) -> PatternHostKeys:
+    """What pyinfra's SSH is to know of these files: each line that counts.
+
+    By itself it gives a file up at the first line that it cannot read.
+    """
+    keys = PatternHostKeys()
+    for entry in usable(read_all(map(Path, files))):
+        if entry.key is not None:
+            keys.append(entry.names, entry.key.kind, entry.key.data)
+    return keys
+
+
+def is_revoked(node: Host, kind: str, data: str) -> bool:
+    """Whether a line of a node's files says that nobody may have this key any more."""
+    return HostKey(kind, data) in revoked_keys(read_all(known_hosts(node).files))
 
 
 def read_file(path: Path) -> str:

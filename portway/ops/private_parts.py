@@ -7,14 +7,20 @@ upgrade takes it away.
 import builtins
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 
 from gevent.socket import wait_read
 from paramiko.config import SSHConfig
+from paramiko.hostkeys import HostKeyEntry, HostKeys
+from paramiko.ssh_exception import SSHException
 from pyinfra.api import arguments, util
 from pyinfra.api.state import State, StateStage
+from pyinfra.connectors.sshuserclient import client
+
+from portway.model.host_keys import covers
 
 
 def never_ask_after_failure(state: State) -> None:
@@ -90,7 +96,53 @@ def spare_needless_work() -> None:
     arguments.all_global_arguments = cache(arguments.all_global_arguments)
 
 
-def host_patterns(config: SSHConfig) -> set[str]:
-    """The patterns of all ``Host`` lines; the public call fails if there is a Match."""
+def host_lines(config: SSHConfig) -> list[list[str]]:
+    """The patterns of each ``Host`` line, and of each ``Match`` of a host.
+
+    The public call fails if there is a ``Match``, and does not tell lines apart.
+    """
     parts: Any = vars(config)["_config"]
-    return {pattern for part in parts for pattern in part.get("host", ())}
+    lines = [list(part["host"]) for part in parts if "host" in part]
+    for part in parts:
+        for match in part.get("matches", ()):
+            if match["type"] in ("host", "originalhost") and not match["negate"]:
+                lines.append(match["param"].split(","))
+    return lines
+
+
+KNOWN_MATCHES = (
+    *("all", "canonical", "exec", "final"),
+    *("host", "localuser", "originalhost", "user"),
+)
+"""The criteria of ``Match`` that paramiko judges; it takes any other for true."""
+
+
+def leave_out_unknown_matches(config: SSHConfig) -> None:
+    """Have blocks whose ``Match`` paramiko cannot judge count for nothing."""
+    parts: Any = vars(config)["_config"]
+    parts[:] = [
+        part
+        for part in parts
+        if all(match["type"] in KNOWN_MATCHES for match in part.get("matches", ()))
+    ]
+
+
+class PatternHostKeys(HostKeys):
+    """Known host keys whose names may be patterns, as OpenSSH takes them."""
+
+    def append(self, names: Iterable[str], kind: str, data: str) -> None:
+        """Add a line; one whose key paramiko does not take is left out."""
+        with suppress(SSHException):
+            entry = HostKeyEntry.from_line(f"{','.join(names)} {kind} {data}")
+            if entry is not None:
+                vars(self)["_entries"].append(entry)
+
+    def _hostname_matches(self, hostname: str, entry: HostKeyEntry) -> bool:
+        return covers(entry.hostnames or (), hostname)
+
+
+def read_host_keys_by(read: Callable[[tuple[str, ...]], HostKeys]) -> None:
+    """Have pyinfra's SSH read its files of known hosts in this way."""
+    if not callable(client.get_host_keys):
+        raise AttributeError("pyinfra does not read known hosts there any more")
+    client.get_host_keys = read

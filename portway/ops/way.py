@@ -11,15 +11,16 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from functools import cached_property
 from typing import IO, Any
 
+from paramiko.ssh_exception import ConfigParseError
 from pyinfra.api.host import Host
 from pyinfra.connectors.sshuserclient.client import get_ssh_config
 
 from portway.errors import PortwayError
-from portway.ops.private_parts import host_patterns
+from portway.model.host_keys import covers
+from portway.ops.private_parts import host_lines, leave_out_unknown_matches
 
 SSH_PORT = 22
 INSTANCE = "_instance_id"
@@ -28,6 +29,8 @@ REGION = "_region"
 """In a host's data: the region of its stack."""
 _REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 """The command line's first version reads the second."""
+NEVER_ASK = {"SSH_ASKPASS_REQUIRE": "never"}
+"""OpenSSH opens a window to ask about an unknown host if it has no terminal."""
 PROXIES = ("proxycommand", "proxyjump")
 NAMES = ("name", "instance_id", "address", "port", "region")
 """What a tunnel command may have in braces."""
@@ -47,14 +50,22 @@ class Way:
         up, as ``ssh`` would be called with it.
         """
         data = self.node.data
-        config = get_ssh_config(data.get("ssh_config_file"))
-        if not config:
-            return {}
-        names = [self.node.name, data.get(INSTANCE)]
-        patterns = [p for p in host_patterns(config) if p != "*"]
-        meant = (n for n in names if n and any(fnmatch(n, p) for p in patterns))
-        alias = next(meant, self._given)
-        found = dict(config.lookup(alias))
+        file = data.get("ssh_config_file")
+        try:
+            config = get_ssh_config(file)
+            if not config:
+                return {}
+            leave_out_unknown_matches(config)
+            names = [self.node.name, data.get(INSTANCE)]
+            lines = host_lines(config)
+            meant = (n for n in names if n and any(_is_about(n, li) for li in lines))
+            alias = next(meant, self._given)
+            found = dict(config.lookup(alias))
+        except ConfigParseError as error:
+            raise PortwayError(
+                f"{file or '~/.ssh/config'} cannot be read: {error}",
+                do=f"ssh -G {self.node.name} says what is wrong with it",
+            ) from None
         if found.get("hostname") == alias:  # the file has no HostName for it
             del found["hostname"]
         return found
@@ -73,10 +84,11 @@ class Way:
         """The port of the SSH server."""
         return int(self.node.data.get("ssh_port") or self.options.get("port", SSH_PORT))
 
-    def command(self) -> str | None:
+    def command(self, jump_config: str) -> str | None:
         """A command that is the connection by its input and output; None to connect.
 
-        Raises PortwayError if ``tunnel_command`` has an unknown name in braces.
+        ``jump_config`` is a file with ``jump_options``, for OpenSSH. Raises
+        PortwayError if ``tunnel_command`` has an unknown name in braces.
         """
         if tunnel := self.node.data.get("tunnel_command"):
             values = (
@@ -90,20 +102,35 @@ class Way:
         command, jump = (str(self.options.get(key, "none")) for key in PROXIES)
         if command.lower() != "none":
             return command
-        return None if jump.lower() == "none" else self._jump(jump.split(","))
+        return (
+            None if jump.lower() == "none" else self._jump(jump.split(","), jump_config)
+        )
 
-    def _jump(self, hops: list[str]) -> str:
-        """OpenSSH, which asks nobody and is as strict about bastions as this run."""
-        data = self.node.data
-        strict = data.get("ssh_strict_host_key_checking")
-        config = data.get("ssh_config_file")
+    def jump_options(self) -> str:
+        """What OpenSSH is told for every hop, before it reads the user's own file.
+
+        It asks nobody, and is as strict about bastions as this run. Options in its
+        command line would hold for the last hop only.
+        """
+        strict = self.node.data.get("ssh_strict_host_key_checking")
+        own = self.node.data.get("ssh_config_file") or "~/.ssh/config"
+        lines = [
+            "Host *",
+            "BatchMode yes",
+            "ServerAliveInterval 15",
+            *([f"StrictHostKeyChecking {strict}"] if strict else []),
+            f'Include "{os.path.abspath(os.path.expanduser(own))}"',  # noqa: PTH100, PTH111
+            "Include /etc/ssh/ssh_config",
+        ]
+        return "".join(f"{line}\n" for line in lines)
+
+    def _jump(self, hops: list[str], config: str) -> str:
+        """The command of OpenSSH that leads through one host after the other."""
         before, last = hops[:-1], hops[-1].removeprefix("ssh://")
         user, at, place = last.rpartition("@")
         bastion, _, port = place.partition(":")
         words = [
-            *("ssh", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=15"),
-            *(("-o", f"StrictHostKeyChecking={strict}") if strict else ()),
-            *(("-F", os.path.expanduser(config)) if config else ()),  # noqa: PTH111
+            *("ssh", "-F", config),
             *(("-J", ",".join(before)) if before else ()),
             *(("-p", port) if port else ()),
             *("-W", f"[{self.address}]:{self.port}", f"{user}{at}{bastion}"),
@@ -119,6 +146,11 @@ class Way:
             for value in (values if isinstance(values, list) else [values])
         ]
         return "Host *\n" + "".join(lines)
+
+
+def _is_about(name: str, patterns: list[str]) -> bool:
+    """Whether a ``Host`` line is about this name, and not about every name."""
+    return covers(patterns, name) and covers([p for p in patterns if p != "*"], name)
 
 
 def filled(command: str, values: Mapping[str, str]) -> str:
@@ -146,7 +178,7 @@ class Tunnel:
                 stdin=far.fileno(),
                 stdout=far.fileno(),
                 stderr=self._errors,
-                env=os.environ | dict.fromkeys(_REGION_VARIABLES, region),
+                env=os.environ | dict.fromkeys(_REGION_VARIABLES, region) | NEVER_ASK,
                 # Ctrl-C must not cut it before the run has put things back.
                 start_new_session=True,
             )

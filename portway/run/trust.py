@@ -17,16 +17,26 @@ from portway.model.host_keys import (
     Entry,
     HostKey,
     Owner,
+    hindrance,
     read_entries,
+    revoked_keys,
     usable,
     with_keys,
     written,
 )
 from portway.model.stack import Node, Stack
-from portway.ops.known_hosts import KnownHosts, known_hosts, read_file, replace_file
+from portway.ops.known_hosts import (
+    KnownHosts,
+    known_hosts,
+    read_all,
+    read_file,
+    replace_file,
+)
 from portway.ops.way import INSTANCE
 
 Say = Callable[[str], None]
+MOST_SHOWN = 3
+"""How many lines that do not count an error names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +57,12 @@ class Reached:
 
     def entries(self) -> tuple[Entry, ...]:
         """All lines of its files that count."""
-        files = map(read_file, self.known.files)
-        return tuple(e for text in files for e in usable(read_entries(text)))
+        return usable(read_all(self.known.files))
 
     def is_known(self) -> bool:
         """Whether there is a key that may be its: not that of an earlier instance."""
         return any(
-            e.is_for(self.known.name)
+            e.covers(self.known.name)
             and (e.owner is None or e.owner.instance_id == self.node.instance_id)
             for e in self.entries()
         )
@@ -87,16 +96,15 @@ def refuse_unknown(hosts: Iterable[Reached]) -> None:
 
 
 def _in_the_way(hosts: Iterable[Reached]) -> Iterable[str]:
-    """What is in the files of these hosts and does not count, one text a line."""
-    for file in dict.fromkeys(file for h in hosts for file in h.known.files):
-        entries = read_entries(read_file(file))
-        count = len(usable(entries))
-        if count < len(entries):
-            marker = entries[count].text.split()[0]
-            yield (
-                f"line {count + 1} of {file} has {marker}: host certificates and "
-                "revoked keys are not supported, and no line after it counts"
-            )
+    """What the files of these hosts have about them and does not count."""
+    found: dict[str, None] = {}
+    for host in hosts:
+        revoked = revoked_keys(read_all(host.known.files))
+        for file in host.known.files:
+            for number, entry in enumerate(read_entries(read_file(file)), start=1):
+                if reason := hindrance(entry, host.known.name, revoked):
+                    found[f"line {number} of {file} {reason}"] = None
+    return list(found)[:MOST_SHOWN]
 
 
 def trust(

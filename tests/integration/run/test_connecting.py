@@ -156,13 +156,3 @@ def test_wrong_key_is_not_waited_for(node: RunningNode, tmp_path: Path) -> None:
     assert status != 0
     assert "does not match" in text
     assert WAITING not in text
-
-
-def test_host_certificates_are_refused_in_one_sentence(node: RunningNode) -> None:
-    known = node.folder / ".ssh" / "known_hosts"
-    known.write_text(f"@cert-authority * ssh-ed25519 AAAA\n{known.read_text()}")
-    status, text = connect(node, started=timedelta(hours=1))
-    assert status != 0
-    assert f"no SSH host key is known for lb-1 (i-{1:017x}, [127.0.0.1]" in text
-    assert f"line 1 of {known} has @cert-authority: host certificates" in text
-    assert "Traceback" not in text

@@ -85,6 +85,58 @@ def test_jump_host_leads_to_the_node(node: RunningNode, bastion: RunningNode) ->
     assert bastion.server.asked == [(ELSEWHERE, node.port)]
 
 
+def configure_chain(
+    node: RunningNode, bastion: RunningNode, first: RunningNode, lines: str
+) -> str:
+    """Let lines of the user's file lead through ``first`` and then ``jump``."""
+    ssh = first.folder / ".ssh"
+    text = (
+        f"Host first\n  HostName 127.0.0.1\n  Port {first.port}\n  User admin\n"
+        f"  IdentityFile {ssh / 'id_ecdsa'}\n  StrictHostKeyChecking accept-new\n"
+        f"  UserKnownHostsFile {ssh / 'known_hosts'}\n"
+    )
+    return configure(node, text + lines, bastion)
+
+
+NAMED = "Host lb-1\n  ProxyJump first,jump\n"
+NESTED = "Host lb-1\n  ProxyJump jump\nHost jump\n  ProxyJump first\n"
+
+
+@pytest.mark.parametrize("lines", [NAMED, NESTED])
+def test_every_jump_host_is_checked_as_strictly_as_the_node(
+    lines: str, node: RunningNode, bastion: RunningNode, tmp_path: Path
+) -> None:
+    """Whatever the user's file says of one that is not the last."""
+    with running_node(tmp_path / "first", bastion.port) as first:
+        known = first.folder / ".ssh" / "known_hosts"
+        known.write_text("")
+        given = configure_chain(node, bastion, first, lines)
+        status, text = connect(node, given, address=ELSEWHERE)
+    assert status != 0
+    assert "Host key verification failed" in text
+    assert known.read_text() == ""
+    assert first.server.asked == []
+
+
+def test_chain_of_jump_hosts_leads_to_the_node(
+    node: RunningNode, bastion: RunningNode, tmp_path: Path
+) -> None:
+    with running_node(tmp_path / "first", bastion.port) as first:
+        given = configure_chain(node, bastion, first, NESTED)
+        status, text = connect(node, given, address=ELSEWHERE)
+    assert status == 0, text
+    assert first.server.asked == [("127.0.0.1", bastion.port)]
+
+
+def test_file_that_cannot_be_read_is_told_in_one_sentence(node: RunningNode) -> None:
+    given = configure(node, "Host lb-1\n  Nonsense\n")
+    status, text = connect(node, given, address=ELSEWHERE)
+    assert status != 0
+    assert f"{node.folder}/.ssh/config cannot be read: Unparsable line Nonsense" in text
+    assert "ssh -G lb-1 says what is wrong with it" in text
+    assert "Traceback" not in text
+
+
 def test_unknown_jump_host_is_refused_and_nobody_is_asked(
     node: RunningNode, bastion: RunningNode
 ) -> None:

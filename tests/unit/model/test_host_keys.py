@@ -8,12 +8,16 @@ import pytest
 
 from portway.model.host_keys import (
     BEGIN,
+    CERTIFICATES,
     END,
+    REVOKED,
     HostKey,
     Owner,
     has_finished,
+    hindrance,
     keys_on_console,
     read_entries,
+    revoked_keys,
     usable,
     with_keys,
     written,
@@ -132,14 +136,42 @@ def test_instance_with_another_address_is_recorded_there_only() -> None:
     assert known(f"10.60.0.99 ssh-ed25519 {key(1).data} {OWNER}\n") == LINE
 
 
-@pytest.mark.parametrize("marker", ["@cert-authority", "@revoked"])
-def test_recorded_keys_stand_before_lines_with_a_marker(marker: str) -> None:
-    """pyinfra reads no line after one; see tests/unit/ops/test_known_hosts.py."""
-    first, marked = "a ssh-ed25519 AAAA\n", f"{marker} *.test ssh-ed25519 AAAA\n"
+@pytest.mark.parametrize("marker", [CERTIFICATES, REVOKED])
+def test_lines_with_a_marker_stay_and_hide_nothing(marker: str) -> None:
+    first = f"a ssh-ed25519 {key(3).data}\n"
+    marked = f"{marker} {ADDRESS},*.test ssh-ed25519 {key(4).data}\n"
     after = f"{ADDRESS} ssh-ed25519 {key(2).data}\n"
-    text = known(first + marked + after)
-    assert text == first + LINE + marked
-    assert [e.text for e in usable(read_entries(text))] == [first[:-1], LINE[:-1]]
+    assert known(first + marked + after) == first + marked + LINE
+    assert known(first + marked + LINE) == first + marked + LINE
+    counted = usable(read_entries(first + marked + LINE))
+    assert [e.text for e in counted] == [first[:-1], LINE[:-1]]
+
+
+def test_revoked_key_counts_for_nobody() -> None:
+    text = f"{LINE}@revoked * ssh-ed25519 {key(1).data}\n"
+    assert usable(read_entries(text)) == ()
+    assert revoked_keys(read_entries(text)) == {key(1)}
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (f"@cert-authority 10.60.* ssh-ed25519 {key(1).data}", "has @cert-authority"),
+        (f"{ADDRESS} ssh-ed25519 {key(2).data}", "which a line with @revoked takes"),
+        (f"{ADDRESS} 1024 35 1234", "cannot be read"),
+        (f"10.60.* ssh-ed25519 {key(1).data[:-4]}", "cannot be read"),
+        (f"@cert-authority 10.61.* ssh-ed25519 {key(1).data}", ""),
+        (f"{ADDRESS} ssh-ed25519 {key(1).data}", ""),
+        (f"*,!{ADDRESS} 1024 35 1234", ""),
+        ("# 10.60.0.11 1024 35", ""),
+        ("", ""),
+    ],
+)
+def test_line_that_makes_no_known_host_says_why(line: str, why: str) -> None:
+    (entry,) = read_entries(line + "\n")
+    said = hindrance(entry, ADDRESS, {key(2)})
+    assert why in said
+    assert bool(said) == bool(why)
 
 
 def test_lines_of_no_known_form_stay() -> None:

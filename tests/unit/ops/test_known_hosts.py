@@ -7,12 +7,12 @@ import pytest
 from pyinfra.api import Inventory
 from pyinfra.api.host import Host
 from pyinfra.connectors.sshuserclient import SSHClient
-from pyinfra.connectors.sshuserclient.client import get_host_keys
 
-from portway.ops.known_hosts import KnownHosts, known_hosts, replace_file
+from portway.ops.known_hosts import KnownHosts, host_keys, known_hosts, replace_file
 from tests.unit.model.test_host_keys import key
 
 ADDRESS = "10.60.0.11"
+RSA = key(1, "ssh-rsa")
 
 
 def host(**data: Any) -> Host:
@@ -60,15 +60,36 @@ def test_file_and_name_are_those_of_pyinfra(
         assert tuple(map(Path, of_pyinfra)) == found.files
 
 
-@pytest.mark.parametrize("marker", ["@cert-authority", "@revoked"])
-def test_pyinfra_reads_no_line_after_a_marker(marker: str, tmp_path: Path) -> None:
-    """If an upgrade mends it, portway/model/host_keys.py may count those lines."""
-    file = tmp_path / f"known_hosts{marker}"
-    line = f"ssh-ed25519 {key(1).data}"
-    file.write_text(f"before {line}\n{marker} *.test {line}\nafter {line}\n")
-    keys = get_host_keys((str(file),))
-    assert keys.lookup("before")
-    assert not keys.lookup("after")
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"@cert-authority *.test ssh-ed25519 {key(1).data}",
+        f"@revoked * ssh-ed25519 {key(1).data}",
+        "old.test 1024 35 1234567",
+        "cut.test ssh-ed25519 AAAA",
+        "what is this?",
+        "a.test\tssh-dss  AAAAB3NzaC1kc3M=",
+    ],
+)
+def test_no_line_keeps_another_from_being_read(line: str, tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    own = f"ssh-ed25519 {key(2).data}"
+    file.write_text(f"before {own}\n{line}\nafter,10.60.*  \t{own}\tcomment\n")
+    keys = host_keys((str(file), str(tmp_path / "absent")))
+    for name in ("before", "after", "10.60.0.11"):
+        found = keys.lookup(name)
+        assert found, name
+        assert found["ssh-ed25519"].get_base64() == key(2).data
+    assert keys.lookup("any.test") is None
+
+
+def test_key_that_any_file_revokes_is_in_none(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text(f"a,b ssh-ed25519 {key(1).data}\na ssh-rsa {RSA.data}\n")
+    second.write_text(f"@revoked * ssh-ed25519 {key(1).data}\n")
+    keys = host_keys((str(first), str(second)))
+    assert list(keys.lookup("a") or ()) == ["ssh-rsa"]
+    assert keys.lookup("b") is None
 
 
 def test_file_behind_a_link_keeps_its_mode_and_the_link(tmp_path: Path) -> None:

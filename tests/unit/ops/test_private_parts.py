@@ -1,6 +1,7 @@
 """The private parts of dependencies that Portway uses are still there."""
 
 import inspect
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,19 +10,24 @@ from typing import Any
 
 import pytest
 from paramiko.config import SSHConfig
+from paramiko.hostkeys import HostKeys
 from pyinfra.api import Config, Inventory, arguments, util
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.state import State, StateStage
+from pyinfra.connectors.sshuserclient import client
 
 from portway.ops.private_parts import (
+    PatternHostKeys,
     before_connecting,
     go_on_after_failure_if,
-    host_patterns,
+    host_lines,
     never_ask_after_failure,
+    read_host_keys_by,
     set_answer_timeout_pg8000,
     set_answer_timeout_pymysql,
     spare_needless_work,
 )
+from tests.unit.model.test_host_keys import key
 
 
 def test_failure_ends_the_run_without_a_question() -> None:
@@ -116,4 +122,37 @@ def test_connection_without_the_private_part_is_an_error(set_timeout: object) ->
 
 def test_patterns_of_host_lines_are_found_beside_a_match() -> None:
     config = SSHConfig.from_text("Match all\n  Port 23\nHost lb-* !lb-3\n  User me\n")
-    assert host_patterns(config) == {"*", "lb-*", "!lb-3"}
+    assert ["lb-*", "!lb-3"] in host_lines(config)
+    config = SSHConfig.from_text("Match host i-*,mi-* user a\n  Port 23\nHost x y\n")
+    assert host_lines(config)[1:] == [["x", "y"], ["i-*", "mi-*"]]
+
+
+def test_names_of_known_hosts_may_be_patterns() -> None:
+    keys = PatternHostKeys()
+    keys.append(("10.60.*", "!10.60.0.9", "[10.9.?.1]:23"), "ssh-ed25519", key(1).data)
+    keys.append(("x",), "ssh-ed25519", "AAAA")
+    assert [entry.key.get_base64() for entry in vars(keys)["_entries"]] == [key(1).data]
+    for name in ("10.60.0.11", "[10.9.8.1]:23"):
+        assert list(keys.lookup(name) or ()) == ["ssh-ed25519"], name
+    for name in ("10.60.0.9", "10.61.0.11", "[10.9.88.1]:23", "1"):
+        assert keys.lookup(name) is None, name
+
+
+def test_pyinfra_reads_known_hosts_as_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def read(files: tuple[str, ...]) -> HostKeys:
+        asked.append(files)
+        return HostKeys()
+
+    monkeypatch.setattr(client, "get_host_keys", client.get_host_keys)
+    read_host_keys_by(read)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(OSError, match="Unable to connect"):
+        client.SSHClient().connect(
+            "127.0.0.1", port=port, _pyinfra_ssh_known_hosts_file="/own"
+        )
+    assert asked == [("/own",)]
