@@ -31,6 +31,8 @@ ASK_SECONDS = 10.0
 """Between two questions whether a node is still there."""
 SILENT_SECONDS = 40.0
 """How long it may take to answer one. With the above it is noticed within a minute."""
+UNKNOWN_HOP = "Host key verification failed"
+"""What OpenSSH says of a jump host whose key it does not know, or not like this."""
 STARTED = "_started_at"
 """In a host's data: when EC2 started it, in ISO 8601."""
 STOPPED = "_is_stopped"
@@ -134,6 +136,8 @@ class NodeConnector(SSHConnector):
                 raise
             said = "; ".join(tunnel.said()) or "it said nothing"
             tunnel.close()
+            if UNKNOWN_HOP in said:
+                said += "\n  connect to each jump host yourself first, with ssh"
             failed = ConnectError(
                 f"{error}\n  through the command: {tunnel.command}\n  {said}"
             )

@@ -145,6 +145,7 @@ def test_unknown_jump_host_is_refused_and_nobody_is_asked(
     status, text = connect(node, given, address=ELSEWHERE)
     assert status != 0
     assert "Host key verification failed" in text
+    assert "connect to each jump host yourself first, with ssh" in text
     assert "through the command: ssh " in text
     assert "Traceback" not in text
     assert bastion.server.asked == []

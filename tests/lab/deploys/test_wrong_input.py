@@ -29,7 +29,7 @@ MISTAKES: tuple[tuple[dict[str, Any], str], ...] = (
     ),
     ({"client_name": "key", "client_port": 9006, "alow": []}, 'did you mean "allow"?'),
     ({"client_name": "node", "client_port": 9007, "nodes": ["app-9"]}, '"app-9"'),
-    ({"client_name": "text", "client_port": "9008"}, "text: client_port: must be"),
+    ({"client_name": "text", "client_port": "nine"}, "text: client_port: must be"),
 )
 """Entries of a clients file, and what is said of each."""
 
