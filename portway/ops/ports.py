@@ -94,32 +94,33 @@ with concurrent.futures.ThreadPoolExecutor(32) as pool:
         print(said)
 """
 _PROGRAM = """
-import errno, re, socket, subprocess, sys
+import errno, functools, re, socket, subprocess, sys
 EVERYWHERE = "0.0.0.0", "*", "[::]"
+def sockets(*words):
+    # Rows of state, own address, own port, peer and program.
+    said = subprocess.run(["ss", *words], stdout=subprocess.PIPE, text=True).stdout
+    for line in said.splitlines():
+        columns, found = line.split(), re.search(r'"([^"]*)"', line)
+        own, _, port = columns[3].rpartition(":")
+        yield columns[0], own, port, columns[4], found[1] if found else ""
+@functools.cache
+def haproxys():
+    rows = sockets("-Hltnp")
+    return {(own, port) for _, own, port, _, program in rows if program == "haproxy"}
 for word in sys.argv[1:]:
     address, _, port = word.rpartition(":")
+    ways = (address, f"[::ffff:{address}]", *EVERYWHERE)
     probe = socket.socket()
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         probe.bind((address, int(port)))
     except OSError as error:
-        if error.errno != errno.EADDRINUSE:
+        if error.errno != errno.EADDRINUSE or haproxys() & {(w, port) for w in ways}:
             continue
-        ask = ["ss", "-Htanp", f"sport = :{port}"]
-        said = subprocess.run(ask, stdout=subprocess.PIPE, text=True).stdout
-        listening, others = [], []
-        for line in said.splitlines():
-            words, found = line.split(), re.search(r'"([^"]*)"', line)
-            own = words[3].rpartition(":")[0]
-            if address and own not in (address, f"[::ffff:{address}]", *EVERYWHERE):
-                continue
-            program = found[1] if found else ""
-            if words[0] == "LISTEN":
-                listening.append((program, ""))
-            else:
-                others.append((program, words[4]))
-        if ("haproxy", "") in listening:
-            continue
+        rows = sockets("-Htanp", f"sport = :{port}")
+        rows = [row for row in rows if not address or row[1] in ways]
+        listening = [(row[4], "") for row in rows if row[0] == "LISTEN"]
+        others = [(row[4], row[3]) for row in rows if row[0] != "LISTEN"]
         # A listener first, then a connection of a program rather than an ended one.
         print(port, *max(listening or others or [("", "")]), sep="\\t")
     finally:

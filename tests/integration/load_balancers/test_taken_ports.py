@@ -109,3 +109,11 @@ def test_reload_that_could_not_listen_is_not_tried(
     assert what in error.value.what
     haproxy.deploy(TWO, clients=AFTER)
     assert Stream(LATE).node
+
+
+def test_ports_that_it_listens_on_itself_are_not_taken(haproxy: Haproxy) -> None:
+    """After a reload by hand nothing says which are new, so that all are looked at."""
+    (haproxy.folder / "loaded" / "haproxy.cfg").unlink()
+    haproxy.deploy(TWO, clients=AFTER)
+    assert haproxy.reloads() == 1
+    assert Stream(LATE).node
