@@ -213,10 +213,16 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8081)
     parser.add_argument("--token-file", type=Path)
     parser.add_argument("--faults-file", type=Path)
+    parser.add_argument("--certificate", type=Path, help="key and chain, for TLS")
     arguments = parser.parse_args()
     token = arguments.token_file.read_text().strip() if arguments.token_file else None
     repositories = Repositories(arguments.folder, token, arguments.faults_file)
-    make_server(repositories, arguments.address, arguments.port).serve_forever()
+    server = make_server(repositories, arguments.address, arguments.port)
+    if arguments.certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(arguments.certificate)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    server.serve_forever()
 
 
 if __name__ == "__main__":

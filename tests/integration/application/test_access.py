@@ -10,7 +10,7 @@ from portway.application.access import read_access
 from portway.errors import PortwayError
 from portway.model.releases import Access
 from portway.model.settings import Settings
-from tests.integration.certificates import company
+from tests.certificates import company
 from tests.integration.conftest import REGION, Account
 
 SECRET = "portway/artifactory"

@@ -21,8 +21,8 @@ from portway.contract.artifact_access import (
 from portway.errors import PortwayError
 from portway.model.releases import Access, Release
 from portway.model.settings import Settings
+from tests.certificates import Company, company
 from tests.integration.artifacts import REPOSITORY, TOKEN, Artifacts
-from tests.integration.certificates import Company, company
 from tests.integration.node.installer import (
     Result,
     fetch,

@@ -3,18 +3,23 @@
 import json
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.artifactory.releases import REPOSITORY, faults_file, folder
-from lab.plan.names import Lab
+from lab.ground.namespaces import inside
+from lab.plan import facts
+from lab.plan.names import AWS, Lab
 from lab.traffic.acknowledgements import Report
 from lab.traffic.load import Load
 from lab.vendor.hostile import build_hostile
+from tests.certificates import Company, company
 from tests.lab.system import (
     PROJECT,
     PYINFRA,
@@ -395,6 +400,45 @@ def test_program_that_the_release_lacks_is_told_before_a_node_is_drained(
     said = told(site, "--data", f"app_version={version}", *lacking)
     assert "sbin/message-app" in said
     assert re.search("has no (executable )?sbin/message-app", said)
+
+
+@contextmanager
+def private_artifactory(site: System, made: Company) -> Iterator[str]:
+    """The lab's Artifactory with TLS, too, while inside; yields its address."""
+    served = Lab(site.name)
+    program = (sys.executable, "-m", "lab.artifactory.server", folder(served))
+    place = ("--address", facts.ARTIFACTORY_ADDRESS, "--port", "443")
+    keys = ("--token-file", folder(served).parent / "token", "--certificate", made.file)
+    process = subprocess.Popen(
+        [str(word) for word in (*inside(served, AWS), *program, *place, *keys)],
+        cwd=PROJECT,
+    )
+    connects = f"bash -c '</dev/tcp/{facts.ARTIFACTORY_ADDRESS}/443'"
+
+    def answers() -> bool:
+        return site.node("app-1", connects, check=False).returncode == 0
+
+    try:
+        wait_until(answers, 15, "Artifactory's TLS")
+        yield f"https://{facts.ARTIFACTORY_ADDRESS}/artifactory"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_company_s_authority_is_taken_by_nodes_with_their_own_python(
+    site: System, tmp_path: Path
+) -> None:
+    """That the release was unpacked is seen by what is missing in it."""
+    made = company(tmp_path, facts.ARTIFACTORY_ADDRESS)
+    (tmp_path / "company.pem").write_text(made.root)
+    forget_release(site, "2.0.0")
+    given = ("--data", "app_version=2.0.0", "--data", "app_command=sbin/message-app")
+    with private_artifactory(site, made) as url:
+        private = (*given, "--data", f"artifactory_url={url}")
+        assert "set artifactory_ca_file" in told(site, *private)
+        authority = f"artifactory_ca_file={tmp_path / 'company.pem'}"
+        assert "has no sbin/message-app" in told(site, *private, "--data", authority)
 
 
 def test_full_disk_changes_nothing(site: System) -> None:

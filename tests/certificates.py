@@ -3,6 +3,7 @@
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -17,19 +18,22 @@ PEM = serialization.Encoding.PEM
 class Company:
     """The certificates of a company, and a server's that its lower authority issued."""
 
+    file: Path
+    """The server's key and chain."""
+
     root: str
     lower: str
     server: ssl.SSLContext
 
 
-def company(folder: Path) -> Company:
-    """A root, an authority below it, and a server called ``localhost``."""
+def company(folder: Path, host: str = "localhost") -> Company:
+    """A root, an authority below it, and a server, whose host may be an address."""
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(3)]
     root = _signed("company root", keys[0], "company root", keys[0], is_authority=True)
     lower = _signed(
         "company lower", keys[1], "company root", keys[0], is_authority=True
     )
-    server = _signed("localhost", keys[2], "company lower", keys[1], is_authority=False)
+    server = _signed(host, keys[2], "company lower", keys[1], is_authority=False)
     file = folder / "server.pem"
     key = keys[2].private_bytes(
         PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -37,7 +41,7 @@ def company(folder: Path) -> Company:
     file.write_bytes(key + server + lower)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
-    return Company(root.decode(), lower.decode(), context)
+    return Company(file, root.decode(), lower.decode(), context)
 
 
 def _signed(
@@ -60,9 +64,16 @@ def _signed(
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), True)
     )
     if not is_authority:
-        names = x509.SubjectAlternativeName([x509.DNSName(subject)])
+        names = x509.SubjectAlternativeName([_host(subject)])
         builder = builder.add_extension(names, False)
     return builder.sign(issuer_key, hashes.SHA256()).public_bytes(PEM)
+
+
+def _host(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
 
 
 def _name(text: str) -> x509.Name:
