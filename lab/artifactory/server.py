@@ -50,7 +50,8 @@ class Repositories:
         ``remote`` (describe no file before it was downloaded), ``api_status`` (what the
         storage API answers to everybody), ``redirect`` (where downloads are redirected
         to: the beginning of a URL, or of a path below ``/artifactory/moved``),
-        ``page`` (a web page in place of every download).
+        ``page`` (a web page in place of every download), ``stated`` (the SHA-256 in the
+        head of what downloads are answered with).
         """
         try:
             text = self.faults_file.read_text() if self.faults_file else "{}"
@@ -153,9 +154,14 @@ class Handler(BaseHTTPRequestHandler):
         """To a path of this server, or to the storage that has the file."""
         signature = f"?X-Amz-Expires=30&{SIGNATURE}" if "://" in target else ""
         self.send_response(HTTPStatus.FOUND)
+        self._state_sum()
         self.send_header("Location", target + signature)
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def _state_sum(self) -> None:
+        if stated := self.repositories.fault("stated"):
+            self.send_header("X-Checksum-Sha256", stated)
 
     def _refuse(self, status: int) -> None:
         errors = [{"status": status, "message": HTTPStatus(status).phrase}]
@@ -169,6 +175,7 @@ class Handler(BaseHTTPRequestHandler):
         kind: str = "application/octet-stream",
     ) -> None:
         self.send_response(status)
+        self._state_sum()
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

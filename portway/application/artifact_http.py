@@ -134,7 +134,7 @@ class Asking:
                 stated = stated.lower() if stated else None
                 return Answer(response, stated, "" if is_own else shown(url))
             response.close()
-            before, url = url, urljoin(url, target)
+            before, url = url, _joined(url, target)
             if reason := why_not_followed(before, url):
                 raise PortwayError(
                     f"{self.about}: Artifactory cannot be followed: {reason}",
@@ -163,6 +163,14 @@ class Asking:
             f"({_reason(error)})",
             do=do,
         )
+
+
+def _joined(url: str, target: str) -> str:
+    """The URL that a redirect leads to; a target that is none stays as it is."""
+    try:
+        return urljoin(url, target)
+    except ValueError:
+        return target
 
 
 class _Headers(AuthBase):
@@ -194,8 +202,16 @@ class _Verifying(HTTPAdapter):
         return super().proxy_manager_for(*args, **arguments)
 
 
+class _Session(requests.Session):
+    """One that prepares no request of its own for a redirect."""
+
+    def resolve_redirects(self, *_: Any, **__: Any) -> Iterator[Any]:
+        """None."""
+        return iter(())
+
+
 def _session(authorities: str) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.mount("https://", _Verifying(authorities))
     return session
 

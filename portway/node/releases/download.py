@@ -9,7 +9,7 @@ import os
 import ssl
 import time
 from collections.abc import Mapping
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -40,6 +40,7 @@ SILENCE = 60
 the archive from elsewhere first takes its time."""
 
 LONGEST_DOWNLOAD = 900
+BROKEN = (HTTPException, URLError, TimeoutError, ConnectionError, ValueError)
 
 
 class Redirects(HTTPRedirectHandler):
@@ -78,7 +79,7 @@ def download(wanted: Fetch, archive: Path) -> None:
         except HTTPError as error:
             if attempt == ATTEMPTS or (error.code < 500 and error.code != BUSY):
                 raise refusal_of(error, wanted.url) from error
-        except (HTTPException, URLError, TimeoutError, ConnectionError) as error:
+        except BROKEN as error:
             if attempt == ATTEMPTS or is_unverified(error):
                 raise broken(error) from error
         time.sleep(attempt)
@@ -133,7 +134,8 @@ def refusal_of(error: HTTPError, url: str) -> RefusedError:
 def broken(error: Exception) -> RefusedError:
     """Why a download ended early."""
     reason = getattr(error, "reason", error)
-    if isinstance(error, HTTPException):  # some quote the path, which may be signed
+    if isinstance(error, (InvalidURL, ValueError)) and not is_unverified(error):
+        # They quote the path, which may be signed.
         reason = type(error).__name__
     return RefusedError(
         f"the download failed: {reason}",

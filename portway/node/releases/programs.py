@@ -3,6 +3,7 @@
 import glob
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def refuse_missing(root: Path, programs: Iterable[str], folder: Path) -> None:
         path = root / program
         if not path.is_file():
             raise _missing(root, program)
-        if not os.access(path, os.X_OK):
+        if not path.stat().st_mode & stat.S_IXUSR:
             raise RefusedError(
                 f"{program} is not executable in the archive",
                 "get one in which it is",

@@ -176,6 +176,29 @@ def test_another_path_of_the_same_host_gets_the_credential(
     downloaded(tmp_path, built, access)
 
 
+def test_sum_that_artifactory_states_spares_reading_the_file(
+    artifacts: Artifacts, storage: Artifacts
+) -> None:
+    built = artifacts.build("1.0.0")
+    fault = {"api_status": 403, "redirect": f"{storage.url}/"}
+    artifacts.go_wrong(**fault, stated=built.sha256.upper())
+    said: list[str] = []
+    assert find(artifacts.settings(), None, said) == built
+    assert said == []
+    text = refusal(artifacts.settings(artifact_sha256="a" * 64))
+    assert f"but Artifactory gives {built.sha256}" in text
+
+
+def test_sum_that_another_host_states_is_not_believed(
+    artifacts: Artifacts, storage: Artifacts, tmp_path: Path
+) -> None:
+    built = artifacts.build("1.0.0")
+    storage.served.faults_file = tmp_path / "storage.json"
+    storage.go_wrong(stated="f" * 64)
+    artifacts.go_wrong(api_status=403, redirect=f"{storage.url}/")
+    assert find(artifacts.settings()) == built
+
+
 def test_another_port_of_the_same_host_is_another_host(
     artifacts: Artifacts, tmp_path: Path
 ) -> None:
@@ -220,7 +243,7 @@ def test_unreachable_redirect_is_told_without_its_signature(
     assert SIGNATURE not in said
 
 
-@pytest.mark.parametrize("target", ["ftp://localhost/", "file:///etc/"])
+@pytest.mark.parametrize("target", ["ftp://localhost/", "file:///etc/", "http://[::1/"])
 def test_redirect_to_something_else_is_refused(
     artifacts: Artifacts, tmp_path: Path, target: str
 ) -> None:
@@ -230,6 +253,7 @@ def test_redirect_to_something_else_is_refused(
     said = download(tmp_path, built, Access(token_headers(TOKEN)))
     assert said.returncode == 1
     assert "Traceback" not in said.stderr
+    assert SIGNATURE not in said.stderr
 
 
 def test_redirects_in_a_circle_are_told(artifacts: Artifacts, tmp_path: Path) -> None:
