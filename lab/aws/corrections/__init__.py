@@ -54,6 +54,7 @@ CORRECTIONS = (
     Correction(change_sets.change_sets_do_what_calls_do),
     Correction(deletion.route_tables_leave_with_their_stack),
     Correction(deletion.endpoints_leave_with_their_stack),
+    Correction(deletion.managed_policies_leave_with_their_stack),
     Correction(deletion.elastic_ips_outlive_their_stack),
     Correction(deletion.databases_leave_a_snapshot),
     Correction(deletion.failed_deletions_leave_their_stack),

@@ -8,6 +8,8 @@ from moto.core.exceptions import ServiceException
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.route_tables import RouteTable
 from moto.ec2.models.vpcs import VPCEndPoint
+from moto.iam.exceptions import DeleteConflictException
+from moto.iam.models import ManagedPolicy, iam_backends
 from moto.rds.models import DBInstance, RDSBackend, rds_backends
 
 from lab.aws.corrections.network import remove_database
@@ -39,6 +41,24 @@ def endpoints_leave_with_their_stack() -> None:
         ec2_backends[account][region].delete_vpc_endpoints([name])
 
     model: Any = VPCEndPoint
+    model.delete_from_cloudformation_json = classmethod(delete)
+
+
+def managed_policies_leave_with_their_stack() -> None:
+    """Moto's CloudFormation keeps a stack's managed policies.
+
+    AWS deletes them, and cannot while they are attached to anybody.
+    """
+
+    def delete(_: Any, name: str, __: Any, account: str, ___: str) -> None:
+        policies: Any = iam_backends[account]["aws"].managed_policies
+        if policies[name].attachment_count:
+            raise DeleteConflictException(
+                "Cannot delete a policy attached to entities."
+            )
+        del policies[name]
+
+    model: Any = ManagedPolicy
     model.delete_from_cloudformation_json = classmethod(delete)
 
 

@@ -71,6 +71,25 @@ def test_protected_database_keeps_its_stack(account: Account) -> None:
     assert len(rds.describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]) == 1
 
 
+def test_attached_policy_keeps_its_stack(stack: Account) -> None:
+    iam, formation = stack.client("iam"), stack.client("cloudformation")
+    policy = stack.outputs()["OperatorPolicyArn"]
+    iam.create_role(RoleName="operators", AssumeRolePolicyDocument="{}")
+    iam.attach_role_policy(RoleName="operators", PolicyArn=policy)
+
+    formation.delete_stack(StackName=STACK)
+
+    (event, *_) = formation.describe_stack_events(StackName=STACK)["StackEvents"]
+    assert event["ResourceStatus"] == "DELETE_FAILED"
+    assert "attached to entities" in event["ResourceStatusReason"]
+
+    iam.detach_role_policy(RoleName="operators", PolicyArn=policy)
+    formation.delete_stack(StackName=STACK)
+
+    assert formation.describe_stacks()["Stacks"] == []
+    assert iam.list_policies(Scope="Local")["Policies"] == []
+
+
 def test_groups_launch_with_the_key_pair_of_their_template(account: Account) -> None:
     key = account.client("ec2").create_key_pair(KeyName="mine")["KeyName"]
     account.create(KeyName=key, LoadBalancersAs="groups")
