@@ -22,6 +22,9 @@ from pyinfra.connectors.sshuserclient import client
 
 from portway.model.host_keys import covers
 
+from portway.errors import PortwayError
+from portway.ops.pyinfra_errors import RunStopped
+
 
 def never_ask_after_failure(state: State) -> None:
     """Make a failure end the run.
@@ -51,10 +54,23 @@ def let_signals_end_prompts() -> None:
 
 def _input_when_ready(prompt: object = "", /) -> str:
     if not sys.stdin.isatty():
-        return _input(prompt)
+        return _input_or_refusal(prompt)
     print(prompt, end="", flush=True)
     wait_read(sys.stdin.fileno())  # a terminal has a whole line, or nothing
     return _input()
+
+
+def _input_or_refusal(prompt: object) -> str:
+    """What comes in from a pipe; where nothing does, pyinfra would show a traceback."""
+    try:
+        return _input(prompt)
+    except EOFError:
+        error = PortwayError(
+            "the run shows what it will do and waits for Enter, and nobody is there",
+            why="its standard input has ended; nothing was changed",
+            do="in scripts and timers, add -y",
+        )
+        raise RunStopped(error.message) from None
 
 
 def set_answer_timeout_pg8000(connection: Any, seconds: float) -> None:

@@ -92,3 +92,32 @@ def test_interruption_is_not_success(stack: Account) -> None:
             text = process.communicate(timeout=30)[0]
     assert process.returncode == 128 + signal.SIGINT, text
     assert "Interrupted" in text
+
+
+def test_nobody_to_press_enter_is_told_what_to_add(tmp_path: Path) -> None:
+    """On a host that is this machine: what is asked comes after all hosts' facts."""
+    (tmp_path / "here.py").write_text(
+        "from portway.run.command_line import stop_at_the_first_failure\n"
+        "stop_at_the_first_failure()\n"
+        "hosts = ['@local']\n"
+    )
+    (tmp_path / "deploy.py").write_text(
+        "from pyinfra.operations import server\n"
+        f"server.shell(name='Change', commands=['touch {tmp_path}/changed'])\n"
+    )
+    result = subprocess.run(
+        (COMMAND[0], "here.py", "deploy.py"),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    text = result.stdout + result.stderr
+    assert result.returncode == 1, text
+    assert "nobody is there\n  its standard input has ended" in text
+    assert "add -y" in text
+    assert "exception" not in text
+    assert not (tmp_path / "changed").exists()
