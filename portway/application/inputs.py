@@ -7,6 +7,7 @@ from pyinfra import logger
 from portway.application.access import read_access
 from portway.application.artifactory import find_release
 from portway.aws.logins import read_application_login
+from portway.database.session import GET_AUTHORITIES
 from portway.errors import GROUP_DATA, PortwayError
 from portway.model.cluster import Cluster
 from portway.render.application import Inputs
@@ -37,12 +38,13 @@ def _read_authority(file: str | None) -> str:
         raise PortwayError(
             f"{GROUP_DATA}: database_ca_file is not set, so the application could not "
             "verify its database",
-            do="set it to the file with the database's certificate "
-            "authorities, for RDS global-bundle.pem",
+            do=GET_AUTHORITIES,
         )
     try:
         return Path(file).read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
         raise PortwayError(
-            f"{GROUP_DATA}: database_ca_file: {file} cannot be read: {error}"
+            f"{GROUP_DATA}: database_ca_file: {file} cannot be read ({reason})",
+            do=GET_AUTHORITIES,
         ) from error

@@ -25,7 +25,7 @@ from portway.database.admin import (
 from portway.database.errors import LoginRefused
 from portway.database.node_logins import read_node_logins
 from portway.database.rotation import Rotation
-from portway.database.session import Server
+from portway.database.session import GET_AUTHORITIES, Server
 from portway.database.sql_files import file_problems, passed_over, read_sql_files
 from portway.database.state import (
     MARIADB,
@@ -110,8 +110,7 @@ def _read_access(cluster: Cluster) -> Access:
         raise PortwayError(
             f"{GROUP_DATA}: database_ca_file is not set, so the database's certificate "
             "could not be verified",
-            do="set it to the file with the database's certificate "
-            "authorities, for RDS global-bundle.pem",
+            do=GET_AUTHORITIES,
         )
 
     def stream() -> socket.socket:

@@ -59,6 +59,13 @@ class Session(Protocol):
         """End it; what was not committed is undone."""
 
 
+GET_AUTHORITIES = (
+    "set it to the file with the authorities of the database's certificate, for RDS:\n"
+    "curl -O https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
+)
+"""What to do about an authorities' file that is not there."""
+
+
 def tls_context(ca_file: Path) -> ssl.SSLContext:
     """TLS that verifies a server's certificate and name. PortwayError if it cannot."""
     try:
@@ -67,8 +74,7 @@ def tls_context(ca_file: Path) -> ssl.SSLContext:
         reason = error.strerror or "it has no certificates in PEM form"
         raise PortwayError(
             f"group_data: database_ca_file: {ca_file} cannot be read ({reason})",
-            do="set it to the file with the certificates of the database's "
-            "authorities, for RDS global-bundle.pem",
+            do=GET_AUTHORITIES,
         ) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # RDS's authorities lack an extension that Python 3.13 requires.
