@@ -84,8 +84,8 @@ def how_to_load(
     if loaded is None:
         return Reason(
             Kind.UNKNOWN,
-            "what HAProxy runs is not recorded: it was reloaded by hand, or deployed "
-            "by an earlier version",
+            "what HAProxy runs is not recorded: it was just installed, reloaded by "
+            "hand, or deployed by an earlier version",
         )
     old, new = parse(loaded), parse(wanted)
     if reason := reload_reason(old, new):

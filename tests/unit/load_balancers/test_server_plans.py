@@ -127,6 +127,7 @@ def test_unknown_configuration_needs_a_reload() -> None:
     found = how_to_load(None, TWO, running(TWO))
     assert isinstance(found, Reason)
     assert found.kind is Kind.UNKNOWN
+    assert "just installed" in found.text, "a first run reloads what the package runs"
     other = running(config("a 10.0.0.1", head="backend other\n"))
     found = how_to_load(TWO, TWO, other)
     assert found == Reason(
