@@ -20,9 +20,8 @@ from pyinfra.api import arguments, util
 from pyinfra.api.state import State, StateStage
 from pyinfra.connectors.sshuserclient import client
 
-from portway.model.host_keys import covers
-
 from portway.errors import PortwayError
+from portway.model.host_keys import covers
 from portway.ops.pyinfra_errors import RunStopped
 
 

@@ -360,11 +360,13 @@ PROGRAMS: dict[str, dict[str, Check]] = {
     "sh aws": {
         **HERE,
         "aws": check_aws,
+        "chmod": anything,
         "curl": anything,
         "git": anything,
         "nc": anything,
         "portway-trust": check_trust,
         "pyinfra": check_pyinfra,
+        "rm": anything,
         "ssh": anything,
     },
     "sh node": {
