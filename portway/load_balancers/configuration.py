@@ -58,6 +58,10 @@ class ServerLine:
         return int(words[words.index("weight") + 1]) if "weight" in words else 1
 
 
+_PLACE = re.compile(r"([0-9.]*|\*|\[[0-9a-fA-F:.]*\]):([0-9]+)")
+"""An address, or none, and one port."""
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """A configuration's sections without servers, and its servers."""
@@ -81,14 +85,18 @@ class Configuration:
 
 
 def binds(configuration: Configuration) -> frozenset[tuple[str, int]]:
-    """Where it listens: addresses, empty for all, and ports."""
+    """Where it listens: addresses, empty for all, and ports.
+
+    Sockets, ranges and what else somebody's own template may have is left out.
+    """
     places = (
-        line.split()[1].rpartition(":")
+        _PLACE.fullmatch(place)
         for lines in configuration.sections.values()
         for line in lines
         if line.startswith("bind ")
+        for place in line.split()[1].split(",")
     )
-    return frozenset((address, int(port)) for address, _, port in places)
+    return frozenset((place[1], int(place[2])) for place in places if place)
 
 
 def parse(text: str) -> Configuration:

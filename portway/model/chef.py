@@ -44,6 +44,8 @@ MARKS = {
     "run_list",
 }
 """Keys that only an object of Chef has at its top."""
+LEVELS = ("default", "default_attributes", "normal", "override", "override_attributes")
+"""Those at the top that have attributes."""
 FOUND_BY_CHEF = "automatic"
 """What Chef found out about a node: large, and nothing that people decided."""
 ADDRESS_KEYS = ("address", "cidr", "ip", "network", "source")
@@ -109,6 +111,7 @@ def attributes(
     ]
     holders = places["clients"] | places["app_nodes"]
     unread = [_unread(path, holders, source) for path in holders]
+    unread.append(_unread_levels(document, holders, source))
     chosen = {k: next(iter(f.values()))[k] for k, f in places.items() if f}
     return chosen, problems, [text for text in unread if text]
 
@@ -140,6 +143,17 @@ def _unread(path: Path, holders: dict[Path, Object], source: str) -> str:
         f"{source}: of {_shown(path)}, only {' and '.join(KEYS)} are read, not "
         f"{', '.join(sorted(others))}: what they decide are settings in {GROUP_DATA}"
     )
+
+
+def _unread_levels(document: Object, holders: dict[Path, Object], source: str) -> str:
+    """What is said of levels that have attributes, none of which is read."""
+    read = {name for path in holders for name in path[:1]}
+    if others := [name for name in LEVELS if document.get(name) and name not in read]:
+        return (
+            f"{source}: {', '.join(others)} is not read: no level of Chef's overrides "
+            "another here; put what counts where the clients are"
+        )
+    return ""
 
 
 def _shown(path: Path) -> str:

@@ -55,8 +55,8 @@ HAPROXY = Service(
     before_reload="prlimit --nofile={0}:{0} --pid {1} 2>/dev/null".format(
         DESCRIPTORS, "$(systemctl show -p MainPID --value haproxy)"
     ),
-    # Connections are logged through syslog.
-    own_words=("_TRANSPORT=stdout",),
+    # Its own and systemd's; connections are logged through syslog.
+    own_words=("_TRANSPORT=stdout", "_TRANSPORT=journal"),
     alert="[ALERT]",
     copy=str(paths.LOADED_HAPROXY),
 )

@@ -7,7 +7,12 @@ import pytest
 
 from portway.contract.paths import HAPROXY_CONFIG
 from portway.contract.reloads import Kind, Reason
-from portway.load_balancers.configuration import ServerLine, parse, reload_reason
+from portway.load_balancers.configuration import (
+    ServerLine,
+    binds,
+    parse,
+    reload_reason,
+)
 from portway.model.build import build_cluster
 from portway.render.load_balancer import load_balancer
 from tests.unit.samples import clients, settings, stack
@@ -61,6 +66,18 @@ def test_id_is_no_part_in_the_backend() -> None:
     sticky = parse(text({**ONE, "balance": "source"})).servers
     assert sticky[0].options != sticky[1].options
     assert sticky[0].part == sticky[1].part == CHECKS
+
+
+def test_only_addresses_with_one_port_are_places() -> None:
+    """A template may be somebody's own."""
+    lines = (
+        *("*:80", ":81,10.0.0.5:82", "[::1]:83", ":84 tcp-ut 90s"),
+        *("/run/own.sock", "unix@/run/own.sock", ":8000-8010", "fd@3", "ipv4@:85"),
+    )
+    own = "frontend own\n" + "".join(f"    bind {line}\n" for line in lines)
+    assert binds(parse(own)) == {
+        *(("*", 80), ("", 81), ("10.0.0.5", 82), ("[::1]", 83), ("", 84))
+    }
 
 
 def test_servers_alone_need_no_reload() -> None:

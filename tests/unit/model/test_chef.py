@@ -76,6 +76,15 @@ def test_attributes_that_nothing_reads_are_told() -> None:
     assert parsed({"run_list": [], "lb": ATTRIBUTES}).warnings == ()
 
 
+@pytest.mark.parametrize(
+    "document", [ATTRIBUTES, {"chef_type": "role", "default_attributes": ATTRIBUTES}]
+)
+def test_level_that_nothing_reads_is_told(document: dict[str, object]) -> None:
+    (said,) = parsed(document | {"override": {"lb": {"timeout": 5}}}).warnings
+    assert said.startswith("lb.json: override is not read: no level of Chef's")
+    assert parsed(document | {"override": {}, "run_list": ["ntp"]}).warnings == ()
+
+
 def test_lists_in_two_places_are_refused() -> None:
     role = ROLE | {"default_attributes": ATTRIBUTES, "override_attributes": ATTRIBUTES}
     for key in ("clients", "app_nodes"):
