@@ -14,7 +14,13 @@ from typing import Any
 from portway.database.connections import connect
 from portway.database.dialect import Dialect
 from portway.database.differences import differences, lock_difference
-from portway.database.errors import LoginRefused, NoSuchDatabase, PermissionDenied
+from portway.database.errors import (
+    LoginLocked,
+    LoginRefused,
+    NoSuchDatabase,
+    PermissionDenied,
+    UsedUp,
+)
 from portway.database.mysql import catalog as mysql_catalog
 from portway.database.mysql import files as mysql_files
 from portway.database.mysql.dialect import MySql
@@ -33,6 +39,7 @@ from portway.database.state import (
     AppliedFile,
     Difference,
     FoundDatabase,
+    FoundUser,
     NodeLogins,
     WantedDatabase,
 )
@@ -135,12 +142,32 @@ def read_database(access: Access, wanted: WantedDatabase) -> FoundDatabase:
         using = found.nodes.using
         logins.sort(key=lambda lg: (-users[lg.user].changed, len(using(lg.user))))
     for login in logins:
-        if _password_works(access.server, login, database):
-            works = replace(found.users[login.user], password_works=True)
-            return replace(found, users={**found.users, login.user: works})
+        user = users[login.user]
+        if user.keeps_password is False:
+            continue  # a failed login may lock the account
+        user = _tried(access.server, login, database, user)
+        found = replace(found, users={**found.users, login.user: user})
+        if user.password_works:
+            return found
     if users and len(logins) < 2:
         found = replace(found, nodes=access.read_nodes())
     return found
+
+
+def _tried(server: Server, login: Login, database: str, user: FoundUser) -> FoundUser:
+    """The user as a login with its password shows it."""
+    try:
+        works = _password_works(server, login, database)
+    except LoginLocked:
+        return replace(user, may_log_in=False)
+    if user.keeps_password and not works:
+        raise PortwayError(
+            f"{server}: {login.user} cannot log in with its password",
+            why="its account demands more, such as a client's certificate",
+            do=f"compare what SHOW CREATE USER '{login.user}'@'%' prints with that of "
+            "a user that can",
+        )
+    return replace(user, password_works=works)
 
 
 def _read_mysql(access: Access, wanted: WantedDatabase) -> tuple[FoundDatabase, str]:
@@ -151,7 +178,10 @@ def _read_mysql(access: Access, wanted: WantedDatabase) -> tuple[FoundDatabase, 
 
         answers = mysql_catalog.Answers(
             names=rows(mysql_catalog.names_question(wanted)),
-            accounts=rows(mysql_catalog.accounts_question(wanted)),
+            accounts=[
+                mysql_catalog.Account(*row)
+                for row in rows(mysql_catalog.accounts_question(wanted))
+            ],
             rights=rows(mysql_catalog.rights_question(wanted)),
             roles=rows(mysql_catalog.roles_question(wanted)),
             sessions=[user for _, user, *_ in rows(mysql_catalog.SESSIONS_QUESTION)],
@@ -161,7 +191,8 @@ def _read_mysql(access: Access, wanted: WantedDatabase) -> tuple[FoundDatabase, 
         applied = None
         if wanted.files and ("record", "sql_files") in answers.names:
             applied = mysql_files.record(wanted).read(session)
-    return mysql_catalog.found_database(wanted, answers, applied), ""
+    password = access.application.password.get_secret_value()
+    return mysql_catalog.found_database(wanted, answers, applied, password), ""
 
 
 def _read_postgres(access: Access, wanted: WantedDatabase) -> tuple[FoundDatabase, str]:
@@ -184,23 +215,29 @@ def _ask_postgres(
         return answer, postgres_files.record(wanted).read(session)
 
 
-def find_working_login(access: Access, database: str, likely: str | None) -> Login:
-    """The login that has the secret's password, found without the master user.
+def find_working_login(
+    access: Access, wanted: WantedDatabase, likely: str | None
+) -> Login:
+    """The login that has the secret's password.
 
     ``likely`` is tried first. If nothing is likely, the one that nodes have with this
-    password, then the one that fewer nodes use: servers may count failed tries.
-    LoginRefused if neither has it.
+    password. MySQL and MariaDB may lock an account when a login fails, so there no
+    other one is tried: the master user sees which it is. On PostgreSQL the one that
+    fewer nodes use comes next. LoginRefused if neither has it.
     """
     logins = list(both_logins(access.application))
-    if likely is None:
-        nodes = access.read_nodes()
-        ready, using = nodes.ready_login, nodes.using
-        logins.sort(key=lambda login: (login.user != ready, len(using(login.user))))
-    else:
-        logins.sort(key=lambda login: login.user != likely)
-    for login in logins:
-        if _password_works(access.server, login, database):
+    nodes = NodeLogins() if likely else access.read_nodes()
+    ready = likely or nodes.ready_login
+    logins.sort(key=lambda lg: (lg.user != ready, len(nodes.using(lg.user))))
+    tried = logins if wanted.engine == POSTGRES else logins[: ready is not None]
+    for login in tried:
+        if _logs_in(access.server, login, wanted.database):
             return login
+    if wanted.engine != POSTGRES:
+        users = read_database(access, wanted).users
+        for login in logins:
+            if login.user in users and users[login.user].password_works:
+                return login
     raise LoginRefused(
         f"{access.server}: the password in the application's secret logs in neither "
         f"{logins[0].user} nor {logins[1].user}",
@@ -209,13 +246,22 @@ def find_working_login(access: Access, database: str, likely: str | None) -> Log
     )
 
 
+def _logs_in(server: Server, login: Login, database: str) -> bool:
+    try:
+        return _password_works(server, login, database)
+    except LoginLocked:
+        return False
+
+
 def _password_works(server: Server, login: Login, database: str) -> bool:
-    """Whether a password logs a user in."""
+    """Whether a password logs a user in; LoginLocked if none would."""
     try:
         connect(server, login, database).close()
+    except LoginLocked:
+        raise
     except LoginRefused:
         return False
-    except (PermissionDenied, NoSuchDatabase):
+    except (PermissionDenied, NoSuchDatabase, UsedUp):
         return True  # the password was right; that was not the reason
     return True
 

@@ -1,6 +1,6 @@
 """Opens sessions: the right kind for the engine, and again if nothing answers."""
 
-from portway.database.errors import Busy
+from portway.database.errors import Busy, UsedUp
 from portway.database.mysql.session import MySqlSession
 from portway.database.postgres.session import PostgresSession
 from portway.database.session import STATEMENT_SECONDS, Server, Session, tls_context
@@ -25,8 +25,8 @@ def connect(
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return make(server, login, database, context, seconds)
-        except (Unreachable, Busy):
-            if attempt == ATTEMPTS:
+        except (Unreachable, Busy) as error:
+            if attempt == ATTEMPTS or isinstance(error, UsedUp):
                 raise
             server.sleep(PAUSE_SECONDS)
     raise AssertionError("unreachable")

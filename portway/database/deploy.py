@@ -7,6 +7,7 @@ that one, on standard input.
 """
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 from pyinfra import host, inventory, logger, state
@@ -67,6 +68,12 @@ def _gateway(cluster: Cluster) -> str | None:
 @for_pyinfra
 def wanted_database(cluster: Cluster) -> WantedDatabase:
     """What the database should be; refused if settings or secrets do not allow it."""
+    folder = cluster.settings.database_sql_dir
+    files = () if folder is None else _read_files(Path(folder))
+    return replace(_without_files(cluster), files=files)
+
+
+def _without_files(cluster: Cluster) -> WantedDatabase:
     database, settings = cluster.stack.needed_database(), cluster.settings
     if database.engine not in (POSTGRES, MYSQL, MARIADB):
         raise PortwayError(
@@ -74,15 +81,13 @@ def wanted_database(cluster: Cluster) -> WantedDatabase:
             f"supports {POSTGRES}, {MYSQL} and {MARIADB}"
         )
     access = _access(cluster)
-    schema, folder = settings.database_schema, settings.database_sql_dir
-    files = () if folder is None else _read_files(Path(folder))
+    schema = settings.database_schema
     return WantedDatabase(
         engine=database.engine,
         database=(database.engine == POSTGRES and database.name) or schema,
         schema=schema,
         user=access.application.user,
         creates_tables=settings.database_app_creates_tables,
-        files=files,
     )
 
 
@@ -195,16 +200,15 @@ def prepared_login(cluster: Cluster) -> Login:
 
 @for_pyinfra
 def working_login(cluster: Cluster, likely: str | None) -> Login:
-    """The login that has the secret's password, found without the master user.
+    """The login that has the secret's password, whatever the database should be.
 
     ``likely`` is the user that a node has already with this password, if one has. While
     the database does not answer, only such a user is taken: nodes never get a user and
     a password that no database has. Where nothing is deployed, it is the first one.
     """
     access = _access(cluster)
-    database = cluster.stack.needed_database().name or cluster.settings.database_schema
     try:
-        return find_working_login(access, database, likely)
+        return find_working_login(access, _without_files(cluster), likely)
     except LoginRefused:
         raise
     except PortwayError as error:

@@ -18,12 +18,17 @@ DRIVER_ERRORS = (
     scramp.ScramException,
     OSError,
 )
-WRONG_LOGIN = ("28P01", "28000", "1045", "1698", "1820", "1862", "3118", "4151")
-"""The last two say that the account is locked."""
+WRONG_LOGIN = ("28P01", "28000", "1045", "1698", "1820", "1862")
+LOCKED = ("3118", "3955", "4150", "4151")
+"""Whatever the password: the account is locked, or blocked after wrong passwords."""
 NO_DATABASE = ("3D000", "1049")
 DENIED = ("42501", "1044", "1142", "1143", "1227", "1370", "1410")
-BUSY = ("53300", "57P03", "1040", "1203")
+BUSY = ("53300", "57P03", "1040")
 """The server takes no connection now, but may soon."""
+USED_UP = ("1203", "1226")
+"""The password is right, and the user has all the connections that it may have."""
+AFTER_LOGIN = ("InitializeSessionUserId", "CheckMyDatabase")
+"""PostgreSQL's routines that count connections when the password was right."""
 UNFIT = "1819"
 NAMES_ONLY = (UNFIT, "1290", "1396", "1836")
 """Of a statement with a secret in it, these quote names and no more."""
@@ -33,6 +38,10 @@ NO_TLS = "2026"
 
 class LoginRefused(PortwayError):  # noqa: N818 - states, not errors of the program
     """The server does not take the password, or does not know the user."""
+
+
+class LoginLocked(LoginRefused):
+    """Nobody can log in as the user, whatever the password."""
 
 
 class NoSuchDatabase(PortwayError):  # noqa: N818
@@ -56,6 +65,10 @@ class Busy(PortwayError):  # noqa: N818
     """The server takes no connection just now."""
 
 
+class UsedUp(Busy):
+    """The password is right, and the user may have no more connections."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a server or driver reported."""
@@ -65,6 +78,14 @@ class Report:
     text: str
     position: int | None = None
     """Character of the statement that it is about, from 1."""
+    routine: str = ""
+    """The part of PostgreSQL that reported it."""
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether the password was right, and there are too many connections."""
+        after = self.code == "53300" and self.routine in AFTER_LOGIN
+        return self.code in USED_UP or after
 
 
 def report_of(error: Exception) -> Report:
@@ -75,7 +96,10 @@ def report_of(error: Exception) -> Report:
         text = "; ".join(part for part in parts if part)
         position = said.get("P")
         return Report(
-            said.get("C", ""), _line(text), int(position) if position else None
+            said.get("C", ""),
+            _line(text),
+            int(position) if position else None,
+            said.get("R", ""),
         )
     if isinstance(error, pymysql.err.MySQLError) and len(error.args) > 1:
         return Report(str(said), _line(str(error.args[1])))
@@ -106,12 +130,15 @@ def connection_error(  # noqa: PLR0911 - one answer for each thing that goes wro
         )
     if report.code in WRONG_LOGIN:
         return LoginRefused(f"{where}: {user} cannot log in ({report.text})")
+    if report.code in LOCKED:
+        return LoginLocked(f"{where}: {user} cannot log in ({report.text})")
     if report.code in NO_DATABASE:
         return NoSuchDatabase(f"{where}: {report.text}")
     if report.code in DENIED:
         return PermissionDenied(f"{where}: {user} may not connect ({report.text})")
-    if report.code in BUSY:
-        return Busy(
+    if report.code in BUSY or report.is_used_up:
+        kind = UsedUp if report.is_used_up else Busy
+        return kind(
             f"{where}: it takes no connection at the moment ({report.text})",
             do="check how many connections it has, and run again",
         )

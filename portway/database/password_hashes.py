@@ -7,11 +7,14 @@ statement and in no server log.
 import base64
 import hashlib
 import hmac
+import re
 
 SCRAM_ROUNDS = 4096
 """PostgreSQL's own number."""
 SHA2_ROUNDS = 5000
-"""MySQL's own number, which it writes as 005."""
+"""What every version of MySQL takes; it writes them in thousands, as 005."""
+SHA2 = re.compile(r"\$A\$([0-9A-F]{3})\$(.{20})(.{43})", re.DOTALL)
+"""What MySQL keeps: thousands of rounds, the salt, the digest."""
 CRYPT_ALPHABET = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -40,16 +43,31 @@ def mysql_native(password: str) -> str:
     return "*" + hashlib.sha1(inner, usedforsecurity=False).hexdigest().upper()
 
 
-def caching_sha2(password: str, salt: str) -> str:
+def caching_sha2(password: str, salt: str, rounds: int = SHA2_ROUNDS) -> str:
     """The hash that caching_sha2_password keeps; the salt is 20 ASCII characters.
 
     It is SHA-crypt (Drepper's "Unix crypt using SHA-256") with a longer salt.
     """
-    digest = _sha256_crypt(password.encode(), salt.encode("latin-1"))
-    return f"$A${SHA2_ROUNDS // 1000:03X}${salt}{digest}"
+    digest = _sha256_crypt(password.encode(), salt.encode("latin-1"), rounds)
+    return f"$A${rounds // 1000:03X}${salt}{digest}"
 
 
-def _sha256_crypt(password: bytes, salt: bytes) -> str:
+def is_kept(plugin: str, kept: str, password: str) -> bool | None:
+    """Whether what MySQL or MariaDB keeps is of a password; None if nothing tells."""
+    if plugin == "mysql_native_password":
+        own = mysql_native(password)
+    elif plugin == "caching_sha2_password":
+        parts = SHA2.fullmatch(kept)
+        if parts is None:
+            return False
+        thousands, salt, _ = parts.groups()
+        own = caching_sha2(password, salt, int(thousands, 16) * 1000)
+    else:
+        return None
+    return hmac.compare_digest(kept.encode(), own.encode())
+
+
+def _sha256_crypt(password: bytes, salt: bytes, rounds: int) -> str:
     first = hashlib.sha256(password + salt + password).digest()
     mixed = hashlib.sha256(password + salt + _repeated(first, len(password)))
     bits = len(password)
@@ -60,7 +78,7 @@ def _sha256_crypt(password: bytes, salt: bytes) -> str:
     p_part = _repeated(hashlib.sha256(password * len(password)).digest(), len(password))
     s_hash = hashlib.sha256(salt * (16 + result[0])).digest()
     s_part = _repeated(s_hash, len(salt))
-    for count in range(SHA2_ROUNDS):
+    for count in range(rounds):
         odd = count & 1
         parts = [p_part if odd else result]
         parts += [s_part] if count % 3 else []

@@ -87,6 +87,9 @@ def _without_password(
     if found.nodes.ready_login:
         return found.nodes.ready_login
     both = wanted.user, wanted.second
+    for name in both:  # one that has it, and is locked
+        if name in users and users[name].keeps_password:
+            return name
     for name in both:
         if name not in users or not users[name].may_log_in:
             return name

@@ -91,6 +91,8 @@ class FoundUser:
 
     password_works: bool = False
     """Whether the password in the application's secret logs it in."""
+    keeps_password: bool | None = None
+    """Whether the server keeps that password; None if only a login tells."""
     powers: tuple[str, ...] = ()
     """Attributes it should not have, as the engine names them."""
     roles: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from portway.database.mysql.dialect import account, literal
+from portway.database.password_hashes import is_kept
 from portway.database.state import (
     MARIADB,
     RECORD,
@@ -47,22 +48,30 @@ def rights_question(wanted: WantedDatabase) -> str:
 
 
 def accounts_question(wanted: WantedDatabase) -> str:
-    """A statement with a row for each of the users.
-
-    Its name, whether it is locked, and when its password was set.
-    """
+    """A statement with the fields of an ``Account`` for each of the users."""
     where = f"WHERE Host = '%' AND User IN ({', '.join(map(literal, _users(wanted)))})"
     if wanted.engine == MARIADB:
-        locked = "JSON_VALUE(Priv, '$.account_locked')"
-        changed = "JSON_VALUE(Priv, '$.password_last_changed')"
-        return f"SELECT User, {locked}, {changed} FROM mysql.global_priv {where}"
-    changed = "UNIX_TIMESTAMP(password_last_changed)"
-    return f"SELECT User, account_locked, {changed} FROM mysql.user {where}"
+        changed, *others = (
+            f"JSON_VALUE(Priv, '$.{key}')"
+            for key in (
+                *("password_last_changed", "account_locked", "password_lifetime"),
+                *("plugin", "authentication_string"),
+            )
+        )
+        locked, lifetime, plugin, kept = others
+        columns = f"{locked}, {changed}, {changed} = 0, {lifetime}, {plugin}, {kept}"
+        return f"SELECT User, {columns}, NULL FROM mysql.global_priv {where}"
+    return (
+        "SELECT User, account_locked = 'Y', UNIX_TIMESTAMP(password_last_changed), "
+        "password_expired = 'Y', password_lifetime, plugin, authentication_string, "
+        "JSON_UNQUOTE(JSON_EXTRACT(User_attributes, '$.additional_password')) "
+        f"FROM mysql.user {where}"
+    )
 
 
 SERVER_QUESTION = (
     "SHOW GLOBAL VARIABLES WHERE Variable_name IN "
-    "('general_log', 'strict_password_validation')"
+    "('default_password_lifetime', 'general_log', 'strict_password_validation')"
 )
 """Its rows are the variables that matter here and that the server has."""
 JUDGES_QUESTION = (
@@ -93,11 +102,31 @@ def _users(wanted: WantedDatabase) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """One of the users, as the server keeps it."""
+
+    user: str
+    locked: Any = None
+    """1 or, in some versions, true."""
+    changed: Any = None
+    """When its password was set, in seconds."""
+    expired: Any = None
+    """1 if somebody has let its password expire."""
+    lifetime: Any = None
+    """Days until its password expires; 0: never; none, or -1: as the server has it."""
+    plugin: str = ""
+    kept: str | None = field(default=None, repr=False)
+    """What the server keeps of its password."""
+    kept_as_well: str | None = field(default=None, repr=False)
+    """The same of a former password that MySQL still takes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answers:
     """The rows that the questions were answered with."""
 
     names: Sequence[tuple[str, str]]
-    accounts: Sequence[tuple[str, str | None, Any]]
+    accounts: Sequence[Account]
     rights: Sequence[tuple[str, str, str, str, str]]
     roles: Sequence[tuple[str, str]]
     sessions: Sequence[str]
@@ -111,19 +140,13 @@ def found_database(
     wanted: WantedDatabase,
     answers: Answers,
     applied: Mapping[str, AppliedFile] | None,
+    password: str,
 ) -> FoundDatabase:
-    """What the answers say."""
+    """What the answers say, of a user also whether it has the password."""
     login = next(name for kind, name in answers.names if kind == "login")
     exists = ("database", wanted.database) in answers.names
     users = {
-        user: FoundUser(
-            may_log_in=locked not in ("1", "Y", "true"),
-            roles=tuple(role for whose, role in answers.roles if whose == user),
-            changed=int(changed or 0),
-            sessions=answers.sessions.count(user),
-            rights=_rights([r[1:] for r in answers.rights if r[0] == account(user)]),
-        )
-        for user, locked, changed in answers.accounts
+        kept.user: _found_user(kept, answers, password) for kept in answers.accounts
     }
     return FoundDatabase(
         login=login,
@@ -137,6 +160,28 @@ def found_database(
         ),
         logs_statements=answers.variables.get("general_log") == "ON",
     )
+
+
+def _found_user(kept: Account, answers: Answers, password: str) -> FoundUser:
+    name, expired = kept.user, _is_on(kept.expired)
+    texts = [text for text in (kept.kept, kept.kept_as_well) if text is not None]
+    seen = [is_kept(kept.plugin, text, password) for text in texts]
+    lifetime = -1 if kept.lifetime is None else int(kept.lifetime)
+    if lifetime < 0:
+        lifetime = int(answers.variables.get("default_password_lifetime", 0))
+    return FoundUser(
+        keeps_password=False if expired else None if None in seen else any(seen),
+        may_log_in=not (_is_on(kept.locked) or expired),
+        expires=lifetime > 0,
+        roles=tuple(role for whose, role in answers.roles if whose == name),
+        changed=int(kept.changed or 0),
+        sessions=answers.sessions.count(name),
+        rights=_rights([r[1:] for r in answers.rights if r[0] == account(name)]),
+    )
+
+
+def _is_on(value: Any) -> bool:
+    return str(value) in ("1", "true")
 
 
 def _rights(rows: Sequence[tuple[str, str, str, str]]) -> Rights:

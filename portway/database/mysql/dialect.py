@@ -91,11 +91,15 @@ class MySql:
         locked: bool,
     ) -> tuple[str, ...]:
         if not self.takes_hashes:
-            create = f"CREATE USER {account(user)} IDENTIFIED BY {RANDOM_PASSWORD}"
+            create = (
+                f"CREATE USER {account(user)} IDENTIFIED BY {RANDOM_PASSWORD} "
+                "PASSWORD EXPIRE NEVER"
+            )
             then = () if locked else self.set_password(user)
             return f"{create} ACCOUNT LOCK", *then
         lock = " ACCOUNT LOCK" if locked else ""
-        return (f"CREATE USER {account(user)} {self._identified()}{lock}",)
+        create = f"CREATE USER {account(user)} {self._identified()}"
+        return (f"{create} PASSWORD EXPIRE NEVER{lock}",)
 
     def set_password(self, user: str) -> tuple[str, ...]:
         if not self.takes_hashes:
@@ -125,6 +129,11 @@ class MySql:
             yield Difference(
                 f"Take the role {role} from the user {user}",
                 (f"REVOKE {self._role(role)} FROM {account(user)}",),
+            )
+        if found and found.expires:
+            yield Difference(
+                f"Let the password of the user {user} not expire",
+                (f"ALTER USER {account(user)} PASSWORD EXPIRE NEVER",),
             )
 
     def _role(self, role: str) -> str:

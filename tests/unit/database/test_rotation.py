@@ -224,7 +224,10 @@ def test_mysql_s_answers_tell_the_two_users_apart(engine: str) -> None:
     wanted = replace(IN_MYSQL, engine=engine)
     answers = catalog.Answers(
         names=[("login", "portway@%"), ("database", "main")],
-        accounts=[(ONE, "Y" if engine == MYSQL else "1", 7), (TWO, None, "8")],
+        accounts=[
+            catalog.Account(ONE, 1, 7, None, None, "mysql_native_password", ""),
+            catalog.Account(TWO, None, "8", None, -1, "caching_sha2_password", ""),
+        ],
         rights=[
             (f"'{ONE}'@'%'", "main", "", "SELECT", "NO"),
             (f"'{TWO}'@'%'", "main", "", "INSERT", "NO"),
@@ -232,16 +235,20 @@ def test_mysql_s_answers_tell_the_two_users_apart(engine: str) -> None:
         roles=[(TWO, "some")],
         sessions=[ONE, "portway", ONE],
     )
-    found = catalog.found_database(wanted, answers, None).users
+    found = catalog.found_database(wanted, answers, None, "secret").users
     scope = Scope(Kind.DATABASE, ("main",))
     assert found == {
         ONE: FoundUser(
+            keeps_password=False,
             may_log_in=False,
             sessions=2,
             changed=7,
             rights={scope: frozenset({"SELECT"})},
         ),
         TWO: FoundUser(
-            roles=("some",), changed=8, rights={scope: frozenset({"INSERT"})}
+            keeps_password=False,
+            roles=("some",),
+            changed=8,
+            rights={scope: frozenset({"INSERT"})},
         ),
     }
