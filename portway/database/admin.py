@@ -145,7 +145,10 @@ def read_database(access: Access, wanted: WantedDatabase) -> FoundDatabase:
         user = users[login.user]
         if user.keeps_password is False:
             continue  # a failed login may lock the account
-        user = _tried(access.server, login, database, user)
+        if found.namesakes:  # whose login would that be?
+            user = replace(user, password_works=user.keeps_password is True)
+        else:
+            user = _tried(access.server, login, database, user)
         found = replace(found, users={**found.users, login.user: user})
         if user.password_works:
             return found

@@ -33,6 +33,7 @@ def differences(
     now = rotation(dialect, wanted, found)
     own = own_users(dialect, wanted, found)
     users = [u for u in (wanted.user, wanted.second) if u in own or u == now.current]
+    _refuse_namesakes(found, users)
     all_of_them = (
         *_missing_things(dialect, wanted, found),
         *(d for u in users for d in _user_differences(dialect, wanted, found, u, now)),
@@ -47,6 +48,17 @@ def differences(
     if found.logs_statements:
         _refuse_to_log_a_password(all_of_them)
     return all_of_them
+
+
+def _refuse_namesakes(found: FoundDatabase, users: list[str]) -> None:
+    others = [a for user in (*users, "") for a in found.namesakes.get(user, ())]
+    if others:
+        raise PortwayError(
+            f"the database has other accounts for the application: {', '.join(others)}",
+            why="where one of them fits, the server takes it and not the one for any "
+            "host, so the application has its password and its rights",
+            do=f"drop them, as the master user:\n  DROP USER {', '.join(others)};",
+        )
 
 
 def _refuse_to_log_a_password(found: tuple[Difference, ...]) -> None:

@@ -159,6 +159,8 @@ class FoundDatabase:
     """Tables and sequences of the schema that neither of the two users owns."""
     applied: Mapping[str, AppliedFile] | None = None
     """Recorded SQL files by name; None if there is no record."""
+    namesakes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Other accounts that MySQL may take for a user, by its name; "": for any."""
     takes_hashes: bool = True
     """Whether the server takes the hash of a password, and not only the password."""
     logs_statements: bool = False

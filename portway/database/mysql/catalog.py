@@ -48,8 +48,12 @@ def rights_question(wanted: WantedDatabase) -> str:
 
 
 def accounts_question(wanted: WantedDatabase) -> str:
-    """A statement with the fields of an ``Account`` for each of the users."""
-    where = f"WHERE Host = '%' AND User IN ({', '.join(map(literal, _users(wanted)))})"
+    """A statement with the fields of an ``Account`` for each of the users.
+
+    Of every host, and also those without a name, which are anybody's.
+    """
+    users = ", ".join(map(literal, _users(wanted)))
+    where = f"WHERE (User IN ({users}) OR User = '')"
     if wanted.engine == MARIADB:
         changed, *others = (
             f"JSON_VALUE(Priv, '$.{key}')"
@@ -60,10 +64,14 @@ def accounts_question(wanted: WantedDatabase) -> str:
         )
         locked, lifetime, plugin, kept = others
         columns = f"{locked}, {changed}, {changed} = 0, {lifetime}, {plugin}, {kept}"
-        return f"SELECT User, {columns}, NULL FROM mysql.global_priv {where}"
+        return (
+            f"SELECT User, Host, {columns}, NULL FROM mysql.global_priv {where} "
+            "AND JSON_VALUE(Priv, '$.is_role') IS NULL"
+        )
     return (
-        "SELECT User, account_locked = 'Y', UNIX_TIMESTAMP(password_last_changed), "
-        "password_expired = 'Y', password_lifetime, plugin, authentication_string, "
+        "SELECT User, Host, account_locked = 'Y', "
+        "UNIX_TIMESTAMP(password_last_changed), password_expired = 'Y', "
+        "password_lifetime, plugin, authentication_string, "
         "JSON_UNQUOTE(JSON_EXTRACT(User_attributes, '$.additional_password')) "
         f"FROM mysql.user {where}"
     )
@@ -106,6 +114,8 @@ class Account:
     """One of the users, as the server keeps it."""
 
     user: str
+    host: str = "%"
+    """Hosts that it is for; the server takes the account whose hosts are fewest."""
     locked: Any = None
     """1 or, in some versions, true."""
     changed: Any = None
@@ -146,7 +156,9 @@ def found_database(
     login = next(name for kind, name in answers.names if kind == "login")
     exists = ("database", wanted.database) in answers.names
     users = {
-        kept.user: _found_user(kept, answers, password) for kept in answers.accounts
+        kept.user: _found_user(kept, answers, password)
+        for kept in answers.accounts
+        if kept.user and kept.host == "%"
     }
     return FoundDatabase(
         login=login,
@@ -154,12 +166,26 @@ def found_database(
         schema_owner=login if exists else None,
         users=users,
         applied=applied,
+        namesakes=_namesakes(answers.accounts),
         takes_hashes=not (
             answers.judges
             and answers.variables.get("strict_password_validation") == "ON"
         ),
         logs_statements=answers.variables.get("general_log") == "ON",
     )
+
+
+def _namesakes(accounts: Sequence[Account]) -> Mapping[str, tuple[str, ...]]:
+    """Accounts that the server may take for one of the users, by its name or none.
+
+    Those of localhost without a name are for connections on the server itself.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for kept in sorted(accounts, key=lambda kept: (kept.user, kept.host)):
+        if kept.host != "%" and (kept.user or kept.host != "localhost"):
+            same = found.get(kept.user, ())
+            found[kept.user] = (*same, account(kept.user, kept.host))
+    return found
 
 
 def _found_user(kept: Account, answers: Answers, password: str) -> FoundUser:

@@ -44,9 +44,9 @@ def literal(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def account(user: str) -> str:
+def account(user: str, host: str = "%") -> str:
     """The user from any host; security groups decide which hosts can connect."""
-    return f"{literal(user)}@'%'"
+    return f"{literal(user)}@{literal(host)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,8 +225,8 @@ def test_mysql_s_answers_tell_the_two_users_apart(engine: str) -> None:
     answers = catalog.Answers(
         names=[("login", "portway@%"), ("database", "main")],
         accounts=[
-            catalog.Account(ONE, 1, 7, None, None, "mysql_native_password", ""),
-            catalog.Account(TWO, None, "8", None, -1, "caching_sha2_password", ""),
+            catalog.Account(ONE, "%", 1, 7, None, None, "mysql_native_password", ""),
+            catalog.Account(TWO, "%", None, "8", None, -1, "caching_sha2_password", ""),
         ],
         rights=[
             (f"'{ONE}'@'%'", "main", "", "SELECT", "NO"),
