@@ -186,6 +186,7 @@ def _read_mysql(access: Access, wanted: WantedDatabase) -> tuple[FoundDatabase, 
                 for row in rows(mysql_catalog.accounts_question(wanted))
             ],
             rights=rows(mysql_catalog.rights_question(wanted)),
+            finer_rights=rows(mysql_catalog.finer_rights_question(wanted)),
             roles=rows(mysql_catalog.roles_question(wanted)),
             sessions=[user for _, user, *_ in rows(mysql_catalog.SESSIONS_QUESTION)],
             variables=dict(rows(mysql_catalog.SERVER_QUESTION)),

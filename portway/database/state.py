@@ -26,6 +26,13 @@ class Kind(StrEnum):
     SCHEMA = "schema"
     TABLE = "table"
     SEQUENCE = "sequence"
+    COLUMN = "column"
+    PROCEDURE = "procedure"
+    FUNCTION = "function"
+    PACKAGE = "package"
+    PACKAGE_BODY = "package body"
+    LIBRARY = "library"
+    PROXY = "proxy of"
     FUTURE_TABLES = "future tables of"
     FUTURE_SEQUENCES = "future sequences of"
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from portway.database.mysql.dialect import account, literal
+from portway.database.mysql.dialect import account, identifier, literal
 from portway.database.password_hashes import is_kept
 from portway.database.state import (
     MARIADB,
@@ -13,7 +13,6 @@ from portway.database.state import (
     FoundDatabase,
     FoundUser,
     Kind,
-    Rights,
     Scope,
     WantedDatabase,
 )
@@ -34,7 +33,10 @@ def names_question(wanted: WantedDatabase) -> str:
 
 
 def rights_question(wanted: WantedDatabase) -> str:
-    """A statement with a row for each right: whose, on which, what, grantable."""
+    """A statement with a row for each right on the server, a database or a table.
+
+    Whose, on which, what, grantable.
+    """
     grantees = ", ".join(literal(account(user)) for user in _users(wanted))
     of_users = f"WHERE grantee IN ({grantees})"
     return (
@@ -44,6 +46,26 @@ def rights_question(wanted: WantedDatabase) -> str:
         f"FROM information_schema.schema_privileges {of_users} UNION ALL "
         "SELECT grantee, table_schema, table_name, privilege_type, is_grantable "
         f"FROM information_schema.table_privileges {of_users}"
+    )
+
+
+def finer_rights_question(wanted: WantedDatabase) -> str:
+    """A statement with a row for each right that is on neither of those.
+
+    Whose, on what kind of thing, its three names, and the rights; of MySQL's own
+    tables, because nothing else tells of routines and proxies.
+    """
+    where = f"WHERE Host = '%' AND User IN ({', '.join(map(literal, _users(wanted)))})"
+    return (
+        "SELECT User, 'COLUMN', Db, Table_name, Column_name, Column_priv "
+        f"FROM mysql.columns_priv {where} UNION ALL "
+        # A grant option on columns alone is one on their table.
+        "SELECT User, 'TABLE', Db, Table_name, '', 'Grant' "
+        f"FROM mysql.tables_priv {where} AND FIND_IN_SET('Grant', Table_priv) "
+        "UNION ALL SELECT User, Routine_type, Db, Routine_name, '', Proc_priv "
+        f"FROM mysql.procs_priv {where} UNION ALL "
+        "SELECT User, 'PROXY', Proxied_user, Proxied_host, '', 'Proxy' "
+        f"FROM mysql.proxies_priv {where}"
     )
 
 
@@ -92,15 +114,15 @@ SESSIONS_QUESTION = "SHOW PROCESSLIST"
 
 
 def roles_question(wanted: WantedDatabase) -> str:
-    """A statement with a row for each role of the users: whose, and which."""
+    """A statement with a row for each role of the users: whose, which, its hosts."""
     users = ", ".join(map(literal, _users(wanted)))
     if wanted.engine == MARIADB:
         return (
-            "SELECT User, Role FROM mysql.roles_mapping "
+            "SELECT User, Role, '' FROM mysql.roles_mapping "
             f"WHERE User IN ({users}) AND Host = '%'"
         )
     return (
-        "SELECT TO_USER, FROM_USER FROM mysql.role_edges "
+        "SELECT TO_USER, FROM_USER, FROM_HOST FROM mysql.role_edges "
         f"WHERE TO_USER IN ({users}) AND TO_HOST = '%'"
     )
 
@@ -138,7 +160,8 @@ class Answers:
     names: Sequence[tuple[str, str]]
     accounts: Sequence[Account]
     rights: Sequence[tuple[str, str, str, str, str]]
-    roles: Sequence[tuple[str, str]]
+    finer_rights: Sequence[tuple[str, str, str, str, str, str]]
+    roles: Sequence[tuple[str, str, str]]
     sessions: Sequence[str]
     """The user of each session."""
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -199,10 +222,15 @@ def _found_user(kept: Account, answers: Answers, password: str) -> FoundUser:
         keeps_password=False if expired else None if None in seen else any(seen),
         may_log_in=not (_is_on(kept.locked) or expired),
         expires=lifetime > 0,
-        roles=tuple(role for whose, role in answers.roles if whose == name),
+        roles=tuple(
+            account(role, hosts) if hosts else identifier(role)
+            for whose, role, hosts in answers.roles
+            if whose == name
+        ),
         changed=int(kept.changed or 0),
         sessions=answers.sessions.count(name),
-        rights=_rights([r[1:] for r in answers.rights if r[0] == account(name)]),
+        rights=_rights([r[1:] for r in answers.rights if r[0] == account(name)])
+        | _finer_rights([r[1:] for r in answers.finer_rights if r[0] == name]),
     )
 
 
@@ -210,7 +238,9 @@ def _is_on(value: Any) -> bool:
     return str(value) in ("1", "true")
 
 
-def _rights(rows: Sequence[tuple[str, str, str, str]]) -> Rights:
+def _rights(
+    rows: Sequence[tuple[str, str, str, str]],
+) -> dict[Scope, frozenset[str]]:
     rights: dict[Scope, frozenset[str]] = {}
     for database, table, right, grantable in rows:
         if table:
@@ -224,4 +254,21 @@ def _rights(rows: Sequence[tuple[str, str, str, str]]) -> Rights:
             granted.add(GRANT_OPTION)
         if granted:
             rights[scope] = rights.get(scope, frozenset()) | granted
+    return rights
+
+
+def _finer_rights(
+    rows: Sequence[tuple[str, str, str, str, str]],
+) -> dict[Scope, frozenset[str]]:
+    rights: dict[Scope, frozenset[str]] = {}
+    for kind, first, second, third, granted in rows:
+        names = tuple(filter(None, (first, second, third)))
+        if kind == "PROXY":
+            names = (account(first, second),)
+        scope = Scope(Kind[kind.replace(" ", "_")], names)
+        words = {word.upper() for word in granted.split(",") if word}
+        if "GRANT" in words:
+            words = words - {"GRANT"} | {GRANT_OPTION}
+        if words:
+            rights[scope] = rights.get(scope, frozenset()) | words
     return rights

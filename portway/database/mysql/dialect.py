@@ -128,16 +128,13 @@ class MySql:
         for role in found.roles if found else ():
             yield Difference(
                 f"Take the role {role} from the user {user}",
-                (f"REVOKE {self._role(role)} FROM {account(user)}",),
+                (f"REVOKE {role} FROM {account(user)}",),
             )
         if found and found.expires:
             yield Difference(
                 f"Let the password of the user {user} not expire",
                 (f"ALTER USER {account(user)} PASSWORD EXPIRE NEVER",),
             )
-
-    def _role(self, role: str) -> str:
-        return identifier(role) if self.engine == MARIADB else f"{literal(role)}@'%'"
 
     def wanted_rights(
         self,
@@ -164,7 +161,12 @@ class MySql:
         self, scope: Scope, rights: Collection[str], user: str | None
     ) -> tuple[str, ...]:
         who = account(user or "")
-        return (f"REVOKE {', '.join(rights)} ON {_target(scope)} FROM {who}",)
+        what = ", ".join(rights)
+        if scope.kind is Kind.COLUMN:
+            *table, column = scope.name
+            what = ", ".join(f"{right} ({identifier(column)})" for right in rights)
+            scope = Scope(Kind.TABLE, tuple(table))
+        return (f"REVOKE {what} ON {_target(scope)} FROM {who}",)
 
 
 def _target(scope: Scope) -> str:
@@ -172,4 +174,7 @@ def _target(scope: Scope) -> str:
         return "*.*"
     if scope.kind is Kind.DATABASE:
         return f"{identifier(scope.name[0])}.*"
-    return ".".join(map(identifier, scope.name))
+    if scope.kind is Kind.PROXY:
+        return scope.name[0]
+    kind = "" if scope.kind is Kind.TABLE else f"{scope.kind.upper()} "
+    return kind + ".".join(map(identifier, scope.name))

@@ -232,7 +232,8 @@ def test_mysql_s_answers_tell_the_two_users_apart(engine: str) -> None:
             (f"'{ONE}'@'%'", "main", "", "SELECT", "NO"),
             (f"'{TWO}'@'%'", "main", "", "INSERT", "NO"),
         ],
-        roles=[(TWO, "some")],
+        finer_rights=[],
+        roles=[(TWO, "some", "%")],
         sessions=[ONE, "portway", ONE],
     )
     found = catalog.found_database(wanted, answers, None, "secret").users
@@ -247,7 +248,7 @@ def test_mysql_s_answers_tell_the_two_users_apart(engine: str) -> None:
         ),
         TWO: FoundUser(
             keeps_password=False,
-            roles=("some",),
+            roles=("'some'@'%'",),
             changed=8,
             rights={scope: frozenset({"INSERT"})},
         ),
