@@ -32,6 +32,7 @@ from portway.database.rotation import Rotation, own_users, rotation
 from portway.database.session import STATEMENT_SECONDS, Server, Session
 from portway.database.state import (
     MARIADB,
+    MYSQL,
     PASSWORD,
     PLAIN_PASSWORD,
     POSTGRES,
@@ -179,8 +180,10 @@ def _read_mysql(access: Access, wanted: WantedDatabase) -> tuple[FoundDatabase, 
         def rows(question: str) -> list[tuple[Any, ...]]:
             return [tuple(row) for row in session.rows(question, READING)]
 
+        names = rows(mysql_catalog.names_question(wanted))
+        login = next(name for kind, name in names if kind == "login")
         answers = mysql_catalog.Answers(
-            names=rows(mysql_catalog.names_question(wanted)),
+            names=names,
             accounts=[
                 mysql_catalog.Account(*row)
                 for row in rows(mysql_catalog.accounts_question(wanted))
@@ -191,12 +194,23 @@ def _read_mysql(access: Access, wanted: WantedDatabase) -> tuple[FoundDatabase, 
             sessions=[user for _, user, *_ in rows(mysql_catalog.SESSIONS_QUESTION)],
             variables=dict(rows(mysql_catalog.SERVER_QUESTION)),
             judges=[name for (name,) in rows(mysql_catalog.JUDGES_QUESTION)],
+            maker_rights=_maker_rights(wanted, login, rows) if wanted.files else None,
         )
         applied = None
         if wanted.files and ("record", "sql_files") in answers.names:
             applied = mysql_files.record(wanted).read(session)
     password = access.application.password.get_secret_value()
     return mysql_catalog.found_database(wanted, answers, applied, password), ""
+
+
+def _maker_rights(
+    wanted: WantedDatabase, login: str, rows: Callable[[str], list[tuple[Any, ...]]]
+) -> list[str]:
+    """What the master user may do; MariaDB's roles are not in force by themselves."""
+    in_mysql = wanted.engine == MYSQL
+    roles = rows(mysql_catalog.maker_roles_question(login)) if in_mysql else []
+    question = mysql_catalog.maker_question(wanted, login, roles)
+    return [right for (right,) in rows(question)]
 
 
 def _read_postgres(access: Access, wanted: WantedDatabase) -> tuple[FoundDatabase, str]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from portway.database.mysql.checks import file_problems as mysql_problems
 from portway.database.postgres.files import file_problem
 from portway.database.state import (
     POSTGRES,
@@ -97,6 +98,9 @@ def file_problems(
             problem = _order_problem(file.name, applied) or (
                 file_problem(file) if wanted.engine == POSTGRES else None
             )
+            if not problem and found.maker:
+                for text in mysql_problems(file, wanted, found.maker):
+                    yield Problem(folder, file.name, text)
         elif not recorded.finished:
             problem = (
                 f"was begun on {recorded.at} and never finished, so part of it may "

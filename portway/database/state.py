@@ -147,6 +147,18 @@ class NodeLogins:
 
 
 @dataclass(frozen=True, slots=True)
+class MakerRights:
+    """What Portway's user may do with SQL files on MySQL and MariaDB."""
+
+    account: tuple[str, str]
+    """Its name and the hosts that it is for."""
+    rights: frozenset[str]
+    """On the whole server or the database, its roles' included."""
+    is_trusted: bool
+    """Whether it may make triggers and functions."""
+
+
+@dataclass(frozen=True, slots=True)
 class FoundDatabase:
     """What one read of the database server found."""
 
@@ -168,6 +180,8 @@ class FoundDatabase:
     """Recorded SQL files by name; None if there is no record."""
     namesakes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Other accounts that MySQL may take for a user, by its name; "": for any."""
+    maker: MakerRights | None = None
+    """None if there are no files, or on PostgreSQL, which undoes a file that fails."""
     takes_hashes: bool = True
     """Whether the server takes the hash of a password, and not only the password."""
     logs_statements: bool = False

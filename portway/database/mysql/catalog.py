@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from portway.database.mysql.dialect import account, identifier, literal
+from portway.database.mysql.dialect import account, identifier, literal, pattern
 from portway.database.password_hashes import is_kept
 from portway.database.state import (
     MARIADB,
@@ -13,6 +13,7 @@ from portway.database.state import (
     FoundDatabase,
     FoundUser,
     Kind,
+    MakerRights,
     Scope,
     WantedDatabase,
 )
@@ -101,7 +102,8 @@ def accounts_question(wanted: WantedDatabase) -> str:
 
 SERVER_QUESTION = (
     "SHOW GLOBAL VARIABLES WHERE Variable_name IN "
-    "('default_password_lifetime', 'general_log', 'strict_password_validation')"
+    "('default_password_lifetime', 'general_log', 'log_bin', "
+    "'log_bin_trust_function_creators', 'strict_password_validation')"
 )
 """Its rows are the variables that matter here and that the server has."""
 JUDGES_QUESTION = (
@@ -125,6 +127,38 @@ def roles_question(wanted: WantedDatabase) -> str:
         "SELECT TO_USER, FROM_USER, FROM_HOST FROM mysql.role_edges "
         f"WHERE TO_USER IN ({users}) AND TO_HOST = '%'"
     )
+
+
+def maker_question(
+    wanted: WantedDatabase, login: str, roles: Sequence[tuple[str, str, str]]
+) -> str:
+    """A statement with a row for each right of Portway's user and its roles.
+
+    On the whole server, or on the database.
+    """
+    accounts = [_maker(login), *((role, hosts) for _, role, hosts in roles)]
+    grantees = ", ".join(literal(account(*each)) for each in accounts)
+    names = f"{literal(wanted.database)}, {literal(pattern(wanted.database))}"
+    return (
+        "SELECT privilege_type FROM information_schema.user_privileges "
+        f"WHERE grantee IN ({grantees}) UNION "
+        "SELECT privilege_type FROM information_schema.schema_privileges "
+        f"WHERE grantee IN ({grantees}) AND table_schema IN ({names})"
+    )
+
+
+def maker_roles_question(login: str) -> str:
+    """A statement with a row for each role of Portway's user, in MySQL."""
+    user, hosts = map(literal, _maker(login))
+    return (
+        "SELECT TO_USER, FROM_USER, FROM_HOST FROM mysql.role_edges "
+        f"WHERE TO_USER = {user} AND TO_HOST = {hosts}"
+    )
+
+
+def _maker(login: str) -> tuple[str, str]:
+    user, _, hosts = login.rpartition("@")
+    return user, hosts
 
 
 def _users(wanted: WantedDatabase) -> tuple[str, str]:
@@ -167,6 +201,8 @@ class Answers:
     variables: Mapping[str, str] = field(default_factory=dict)
     judges: Sequence[str] = ()
     """Plugins that judge passwords."""
+    maker_rights: Sequence[str] | None = None
+    """What Portway's user may do; None if nobody asked."""
 
 
 def found_database(
@@ -189,12 +225,24 @@ def found_database(
         schema_owner=login if exists else None,
         users=users,
         applied=applied,
+        maker=_maker_rights(login, answers),
         namesakes=_namesakes(answers.accounts),
         takes_hashes=not (
             answers.judges
             and answers.variables.get("strict_password_validation") == "ON"
         ),
         logs_statements=answers.variables.get("general_log") == "ON",
+    )
+
+
+def _maker_rights(login: str, answers: Answers) -> MakerRights | None:
+    if answers.maker_rights is None:
+        return None
+    rights = frozenset(answers.maker_rights)
+    is_on = {name for name, value in answers.variables.items() if value == "ON"}
+    trusted = "log_bin" not in is_on or "log_bin_trust_function_creators" in is_on
+    return MakerRights(
+        _maker(login), rights, trusted or bool(rights & {"SUPER", "BINLOG ADMIN"})
     )
 
 

@@ -2,6 +2,7 @@
 
 from portway.database.errors import StatementFailed
 from portway.database.mysql.dialect import literal
+from portway.database.mysql.splitting import batches
 from portway.database.record import Record
 from portway.database.session import Session
 from portway.database.state import SqlFile, WantedDatabase
@@ -41,21 +42,3 @@ def apply_file(session: Session, wanted: WantedDatabase, file: SqlFile) -> None:
             ) from failed
         in_force = True
     session.run(applied.finish(file), about)
-
-
-def batches(text: str) -> tuple[str, ...]:
-    """A file as the server takes it: DELIMITER is a command of the client.
-
-    Each batch holds statements between semicolons, or one with its own in it.
-    """
-    found = []
-    delimiter, lines = ";", list[str]()
-    for line in [*text.splitlines(keepends=True), "DELIMITER ;"]:
-        words = line.split()
-        if len(words) != 2 or words[0].upper() != "DELIMITER":
-            lines.append(line)
-            continue
-        chunk = "".join(lines)
-        found += [chunk] if delimiter == ";" else chunk.split(delimiter)
-        delimiter, lines = words[1], []
-    return tuple(batch.strip() for batch in found if batch.strip())

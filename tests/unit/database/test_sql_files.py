@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from portway.database.mysql.files import batches
+from portway.database.mysql.splitting import batches
 from portway.database.postgres.files import file_problem
 from portway.database.sql_files import file_problems, passed_over, read_sql_files
 from portway.database.state import (
@@ -166,4 +166,4 @@ def test_delimiters_are_understood_and_not_sent() -> None:
 
 
 def test_file_without_delimiters_is_one_batch() -> None:
-    assert batches("SELECT 1;\nSELECT 2") == ("SELECT 1;\nSELECT 2",)
+    assert batches("SELECT 1;\nSELECT 2") == ("SELECT 1;\nSELECT 2;",)
