@@ -24,10 +24,13 @@ from portway.database.errors import (
 from portway.database.mysql import catalog as mysql_catalog
 from portway.database.mysql import files as mysql_files
 from portway.database.mysql.dialect import MySql
-from portway.database.password_hashes import caching_sha2, mysql_native, scram_sha_256
+from portway.database.password_hashes import caching_sha2, mysql_native
 from portway.database.postgres import catalog as postgres_catalog
 from portway.database.postgres import files as postgres_files
 from portway.database.postgres.dialect import Postgres
+from portway.database.postgres.owners import refuse_what_is_others
+from portway.database.postgres.passwords import stored_password
+from portway.database.postgres.question import VERSION, question
 from portway.database.rotation import Rotation, own_users, rotation
 from portway.database.session import STATEMENT_SECONDS, Server, Session
 from portway.database.state import (
@@ -76,8 +79,14 @@ def _dialect(wanted: WantedDatabase, found: FoundDatabase) -> Dialect:
 def find_differences(
     wanted: WantedDatabase, found: FoundDatabase
 ) -> tuple[Difference, ...]:
-    """What differs, in the order in which to change it."""
-    return differences(_dialect(wanted, found), wanted, found)
+    """What differs, in the order in which to change it.
+
+    PortwayError if some of it is out of the master user's reach.
+    """
+    differs = differences(_dialect(wanted, found), wanted, found)
+    if wanted.engine == POSTGRES:
+        refuse_what_is_others(wanted, found, differs)
+    return differs
 
 
 def find_rotation(wanted: WantedDatabase, found: FoundDatabase) -> Rotation:
@@ -227,7 +236,8 @@ def _ask_postgres(
     access: Access, wanted: WantedDatabase, database: str
 ) -> tuple[Mapping[str, Any], Mapping[str, AppliedFile] | None]:
     with master_session(access, database) as session:
-        answer = session.rows(postgres_catalog.question(wanted), READING)[0][0]
+        version = session.rows(VERSION, READING)[0][0]
+        answer = session.rows(question(wanted, version), READING)[0][0]
         if not (wanted.files and answer["record"]):
             return answer, None
         return answer, postgres_files.record(wanted).read(session)
@@ -297,13 +307,19 @@ def apply(
         return
     outside = postgres_catalog.MAINTENANCE_DATABASE if on_postgres else ""
     database = wanted.database if difference.inside and on_postgres else outside
-    hidden = {
-        PASSWORD: _hashed_password(access, wanted.engine),
-        PLAIN_PASSWORD: access.application.password.get_secret_value(),
-        RANDOM_PASSWORD: f"Aa1!{secrets.token_hex(16)}",  # fit for usual rules
-    }
     about = difference.description
     with master_session(access, database) as session:
+        password = access.application.password.get_secret_value()
+        hidden: dict[str, str] = {}
+        if not on_postgres:
+            hidden = {
+                PASSWORD: _hashed_password(password, wanted.engine),
+                PLAIN_PASSWORD: password,
+                RANDOM_PASSWORD: _random_password(),
+            }
+        elif any(PASSWORD in statement for statement in difference.statements):
+            hashed = stored_password(session, difference.user, password, about)
+            hidden = {PASSWORD: hashed}
         whole = on_postgres and len(difference.statements) > 1
         steps = ("BEGIN", *difference.statements, "COMMIT")
         for statement in steps if whole else difference.statements:
@@ -329,11 +345,16 @@ def verify(access: Access, wanted: WantedDatabase) -> None:
         )
 
 
-def _hashed_password(access: Access, engine: str) -> str:
-    password = access.application.password.get_secret_value()
-    if engine == POSTGRES:
-        return scram_sha_256(password, secrets.token_bytes(16))
+def _hashed_password(password: str, engine: str) -> str:
     if engine == MARIADB:
         return mysql_native(password)
     letters = string.ascii_letters + string.digits
     return caching_sha2(password, "".join(secrets.choice(letters) for _ in range(20)))
+
+
+def _random_password() -> str:
+    """A password that meets whatever rules of length and kinds a server may have."""
+    kinds = (string.ascii_lowercase, string.ascii_uppercase, string.digits, "!#+-_.=")
+    characters = [secrets.choice(kind) for kind in kinds for _ in range(12)]
+    secrets.SystemRandom().shuffle(characters)
+    return "".join(characters)

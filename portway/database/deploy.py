@@ -148,6 +148,8 @@ def find_database_differences(
     folder = cluster.settings.database_sql_dir or ""
     refuse_if_any(file_problems(folder, wanted, found))
     _tell(find_rotation(wanted, found))
+    for line in found.beyond:
+        logger.warning(f"{host.print_prefix}{line}")
     return find_differences(wanted, found)
 
 

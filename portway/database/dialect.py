@@ -64,3 +64,6 @@ class Dialect(Protocol):
         self, scope: Scope, rights: Collection[str], user: str | None
     ) -> tuple[str, ...]:
         """Revoke rights, from PUBLIC if ``user`` is None."""
+
+    def as_owners(self, found: FoundDatabase, difference: Difference) -> Difference:
+        """The same, with statements that act for the owners of what it changes."""

@@ -4,6 +4,7 @@ The engine's dialect writes the statements.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from portway.database.dialect import Dialect
 from portway.database.rotation import Rotation, own_users, rotation
@@ -34,7 +35,7 @@ def differences(
     own = own_users(dialect, wanted, found)
     users = [u for u in (wanted.user, wanted.second) if u in own or u == now.current]
     _refuse_namesakes(found, users)
-    all_of_them = (
+    found_differences = (
         *_missing_things(dialect, wanted, found),
         *(d for u in users for d in _user_differences(dialect, wanted, found, u, now)),
         # Grants before revokes: the application never lacks a right PUBLIC had.
@@ -46,8 +47,8 @@ def differences(
         *_files_to_apply(wanted, found),
     )
     if found.logs_statements:
-        _refuse_to_log_a_password(all_of_them)
-    return all_of_them
+        _refuse_to_log_a_password(found_differences)
+    return tuple(dialect.as_owners(found, d) for d in found_differences)
 
 
 def _refuse_namesakes(found: FoundDatabase, users: list[str]) -> None:
@@ -83,18 +84,24 @@ def _missing_things(
             dialect.create_database(wanted),
             inside=False,
         )
+    database = found.database_owner, Scope(Kind.DATABASE, (wanted.database,))
+    makers = (database,) if found.database_owner else ()
     if found.schema_owner is None and dialect.create_schema(wanted):
         text = f"Create the schema {wanted.schema}"
-        yield Difference(text, dialect.create_schema(wanted))
+        yield Difference(text, dialect.create_schema(wanted), owners=makers)
     elif found.schema_owner not in (None, found.login):
         yield Difference(
             f"Make {found.login} the owner of the schema {wanted.schema} "
             f"instead of {found.schema_owner}",
             dialect.own_schema(wanted),
+            owners=(
+                (found.schema_owner, Scope(Kind.SCHEMA, (wanted.schema,))),
+                *makers,
+            ),
         )
     if wanted.files and found.applied is None:
         text = f"Create the table {RECORD}.sql_files, which records applied SQL files"
-        yield Difference(text, dialect.create_record())
+        yield Difference(text, dialect.create_record(), owners=makers)
 
 
 def _user_differences(
@@ -107,8 +114,10 @@ def _user_differences(
     if user not in found.users:
         locked = user != wanted.user or user != now.current
         statements = dialect.create_user(wanted, user, locked=locked)
-        yield Difference(f"Create the user {user}", statements)
-    yield from dialect.alter_user(wanted, user, found.users.get(user))
+        text = f"Create the user {user}{_password_form(found)}"
+        yield Difference(text, statements, user=user)
+    for difference in dialect.alter_user(wanted, user, found.users.get(user)):
+        yield replace(difference, user=user)
 
 
 def _password_differences(
@@ -120,15 +129,22 @@ def _password_differences(
         text = f"Set the password of the user {user}"
         if user not in found.users or not found.users[user].may_log_in:
             text += " and let it log in"
-        yield Difference(text, dialect.set_password(user))
+        text += _password_form(found)
+        yield Difference(text, dialect.set_password(user), user=user)
     yield from lock_difference(dialect, now)
+
+
+def _password_form(found: FoundDatabase) -> str:
+    """Nothing, unless the server's settings ask for an old form."""
+    form = found.password_form
+    return f" (stored as {form}: password_encryption of the server)" if form else ""
 
 
 def lock_difference(dialect: Dialect, now: Rotation) -> Iterator[Difference]:
     """What locks the former login; nothing if there is none, or it may be needed."""
     if now.former and now.locks:
         text = f"Lock the user {now.former}, which nobody uses any more"
-        yield Difference(text, dialect.lock(now.former))
+        yield Difference(text, dialect.lock(now.former), user=now.former)
 
 
 def _public_rights(
@@ -139,6 +155,7 @@ def _public_rights(
         yield Difference(
             f"Revoke {', '.join(rights)} on {_listed(scopes)} from PUBLIC",
             tuple(s for scope in scopes for s in dialect.revoke(scope, rights, None)),
+            owners=_owners(found, scopes),
         )
 
 
@@ -150,6 +167,7 @@ def _excess_rights(
         yield Difference(
             f"Revoke {', '.join(rights)} on {_listed(scopes)} from {user}",
             tuple(s for scope in scopes for s in dialect.revoke(scope, rights, user)),
+            owners=_owners(found, scopes),
         )
 
 
@@ -161,7 +179,23 @@ def _missing_rights(
         yield Difference(
             f"Grant {', '.join(rights)} on {_listed(scopes)} to {user}",
             tuple(s for scope in scopes for s in dialect.grant(scope, rights, user)),
+            owners=_owners(found, scopes),
         )
+
+
+def _owners(
+    found: FoundDatabase, scopes: tuple[Scope, ...]
+) -> tuple[tuple[str, Scope], ...]:
+    """Who else must change rights on some things."""
+    return tuple(
+        (role, scope)
+        for scope in scopes
+        for role in (
+            scope.by or found.owners.get(scope),
+            found.closed.get(scope.name[0]) if len(scope.name) > 1 else None,
+        )
+        if role
+    )
 
 
 def _has(found: FoundDatabase, user: str) -> Rights:
@@ -200,6 +234,9 @@ def _rank(right: str) -> tuple[int, str]:
 def _listed(scopes: tuple[Scope, ...], most: int = 3) -> str:
     if len(scopes) == 1:
         return str(scopes[0])
-    names = [".".join(scope.name) for scope in scopes[:most]]
+    names = [".".join(scope.name) or "any schema" for scope in scopes[:most]]
     names += ["…"] if len(scopes) > most else []
-    return f"{len(scopes)} {scopes[0].kind}s ({', '.join(names)})"
+    kind = scopes[0].kind
+    if kind.startswith("future"):
+        return f"{kind} {', '.join(names)}"
+    return f"{len(scopes)} {kind}s ({', '.join(names)})"

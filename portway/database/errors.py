@@ -169,7 +169,7 @@ def statement_error(
     if report.code in DENIED or report.code in WRONG_LOGIN:  # MySQL says both of both
         failed = PermissionDenied(
             f"{what}: {user} lacks the permission ({reason})",
-            do="have the object's owner do it, or the master user that RDS created",
+            do="have the object's owner do it",
         )
     elif report.code == UNFIT:
         failed = StatementFailed(

@@ -37,6 +37,12 @@ def scram_sha_256(password: str, salt: bytes) -> str:
     )
 
 
+def postgres_md5(password: str, user: str) -> str:
+    """What PostgreSQL keeps for clients without SCRAM; whoever has it can log in."""
+    text = (password + user).encode()
+    return "md5" + hashlib.md5(text, usedforsecurity=False).hexdigest()
+
+
 def mysql_native(password: str) -> str:
     """The hash that mysql_native_password keeps; it has no salt."""
     inner = hashlib.sha1(password.encode(), usedforsecurity=False).digest()

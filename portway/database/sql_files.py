@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from portway.database.mysql.checks import file_problems as mysql_problems
-from portway.database.postgres.files import file_problem
+from portway.database.postgres.scripts import file_problem
 from portway.database.state import (
     POSTGRES,
     RECORD,
@@ -96,7 +96,9 @@ def file_problems(
         recorded = applied.get(file.name)
         if recorded is None:
             problem = _order_problem(file.name, applied) or (
-                file_problem(file) if wanted.engine == POSTGRES else None
+                file_problem(file, wanted, found.login)
+                if wanted.engine == POSTGRES
+                else None
             )
             if not problem and found.maker:
                 for text in mysql_problems(file, wanted, found.maker):

@@ -33,8 +33,21 @@ class Kind(StrEnum):
     PACKAGE_BODY = "package body"
     LIBRARY = "library"
     PROXY = "proxy of"
+    ROUTINE = "routine"
+    TYPE = "type"
+    LANGUAGE = "language"
+    FOREIGN_DATA_WRAPPER = "foreign data wrapper"
+    FOREIGN_SERVER = "foreign server"
+    LARGE_OBJECT = "large object"
+    TABLESPACE = "tablespace"
+    PARAMETER = "parameter"
     FUTURE_TABLES = "future tables of"
     FUTURE_SEQUENCES = "future sequences of"
+    FUTURE_ROUTINES = "future routines of"
+    FUTURE_TYPES = "future types of"
+    FUTURE_SCHEMAS = "future schemas of"
+    FUTURE_LARGE_OBJECTS = "future large objects of"
+    ROLE = "role"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,12 +56,40 @@ class Scope:
 
     kind: Kind
     name: tuple[str, ...] = ()
+    by: str = ""
+    """The role that gave the rights, if neither Portway's user nor the owner did."""
 
     def __str__(self) -> str:
-        return f"{self.kind} {'.'.join(self.name)}".rstrip()
+        everywhere = "any schema" if self.kind.startswith("future") else ""
+        what = f"{self.kind} {'.'.join(self.name) or everywhere}".rstrip()
+        return f"{what}, given by {self.by}," if self.by else what
 
 
 Rights = Mapping[Scope, frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRole:
+    """A role that owns something or gave rights, and how Portway's user stands to it.
+
+    PostgreSQL's: what a role owns, its members may change, but not everybody can make
+    himself a member.
+    """
+
+    name: str
+    inherits: bool = False
+    """Whether Portway's user has its privileges already."""
+    may_set: bool = False
+    """Whether it may act as it with SET ROLE."""
+    joinable: bool = False
+    """Whether it can make itself a member."""
+    with_options: bool = False
+    """Whether memberships have the options INHERIT and SET: since PostgreSQL 16."""
+    kept: tuple[bool, bool] | None = None
+    """Those of the membership that it has given itself already."""
+    superuser: bool = False
+    admins: tuple[str, ...] = ()
+    """Roles that may make members of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +145,11 @@ class FoundUser:
     """Attributes it should not have, as the engine names them."""
     roles: tuple[str, ...] = ()
     """Roles it is a member of."""
+    role_givers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Who made it a member of each, where that must be said to take it away."""
+    administered: bool = True
+    """Whether Portway's user may change it."""
+    owns_database: bool = False
     may_log_in: bool = True
     """Whether anybody can log in as it: it is not locked and has not expired."""
     expires: bool = False
@@ -186,6 +232,18 @@ class FoundDatabase:
     """Whether the server takes the hash of a password, and not only the password."""
     logs_statements: bool = False
     """Whether it writes statements into a log as they are."""
+    password_form: str = ""
+    """How passwords are stored, if the server's settings ask for something old."""
+    database_owner: str = ""
+    """Whose it is, if Portway's user cannot make schemas in it by itself."""
+    owners: Mapping[Scope, str] = field(default_factory=dict)
+    """Whose each thing is on which Portway's user cannot give rights by itself."""
+    closed: Mapping[str, str] = field(default_factory=dict)
+    """Schemas that Portway's user may not look into, and whose they are."""
+    roles: Mapping[str, OtherRole] = field(default_factory=dict)
+    """Those roles, and those that gave rights, by name."""
+    beyond: tuple[str, ...] = ()
+    """What gives the application more than it should have, and stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +255,10 @@ class Difference:
     file: SqlFile | None = None
     inside: bool = True
     """Whether the statements run inside the database."""
+    owners: tuple[tuple[str, Scope], ...] = ()
+    """Roles in whose place they are run, and for which of their things."""
+    user: str = ""
+    """The application's user whose login they change."""
 
     def __str__(self) -> str:
         return self.description

@@ -168,6 +168,13 @@ class MySql:
             scope = Scope(Kind.TABLE, tuple(table))
         return (f"REVOKE {what} ON {_target(scope)} FROM {who}",)
 
+    def as_owners(
+        self,
+        found: FoundDatabase,  # noqa: ARG002 - nothing has an owner here
+        difference: Difference,
+    ) -> Difference:
+        return difference
+
 
 def _target(scope: Scope) -> str:
     if scope.kind is Kind.SERVER:

@@ -1,15 +1,14 @@
-"""How PostgreSQL is asked what is there, and what its answers mean. Pure.
-
-One statement asks for everything, because each takes a round trip.
-"""
+"""What PostgreSQL's answers mean. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from portway.database.postgres.dialect import GRANT_OPTION, literal
+from portway.database.postgres.beyond import beyond
+from portway.database.postgres.dialect import GRANT_OPTION
+from portway.database.postgres.owners import other_role
+from portway.database.postgres.passwords import password_form
 from portway.database.state import (
-    RECORD,
     AppliedFile,
     FoundDatabase,
     FoundUser,
@@ -22,16 +21,8 @@ from portway.database.state import (
 MAINTENANCE_DATABASE = "postgres"
 """The database that every server has."""
 POWERS = ("SUPERUSER", "CREATEROLE", "CREATEDB", "REPLICATION", "BYPASSRLS")
-
-
-def question(wanted: WantedDatabase) -> str:
-    """One statement that answers with everything about the database, as JSON."""
-    return _QUESTION.format(
-        user=literal(wanted.user),
-        second=literal(wanted.second),
-        schema=literal(wanted.schema),
-        record=literal(f"{RECORD}.sql_files"),
-    )
+OF_THE_SERVER = (Kind.DATABASE, Kind.TABLESPACE, Kind.PARAMETER)
+"""What is the same in all of its databases."""
 
 
 def found_database(
@@ -42,38 +33,52 @@ def found_database(
     """What the answers say, asked in whichever database could be reached."""
     exists = answer["database"] == wanted.database
     users = {row["name"]: _found_user(row) for row in answer["users"]}
+    roles = {row["name"]: other_role(row) for row in answer["roles"]}
     if exists:
-        return FoundDatabase(
+        found = FoundDatabase(
             login=answer["login"],
             exists=True,
             schema_owner=answer["schema_owner"],
             users=users,
             public=_rights(answer["public"]),
-            relations=frozenset(
-                Scope(Kind[row["kind"]], (wanted.schema, row["name"]))
-                for row in answer["relations"]
-            ),
+            relations=frozenset(map(_scope, answer["relations"])),
             applied=applied,
+            password_form=password_form(answer["password_encryption"]),
+            database_owner=answer["database_owner"],
+            owners=_owners(answer),
+            closed=answer["closed"],
+            roles=roles,
         )
+        return replace(found, beyond=beyond(wanted, found, answer))
     # What is inside another database says nothing about this one.
     return FoundDatabase(
         login=answer["login"],
         users={name: _as_seen_from_outside(user) for name, user in users.items()},
         public=_public_rights_of_a_new_database(wanted, answer["version"]),
+        password_form=password_form(answer["password_encryption"]),
+        roles=roles,
     )
 
 
+def _scope(row: Mapping[str, Any]) -> Scope:
+    return Scope(Kind[row["kind"]], tuple(row["name"]), row.get("by", ""))
+
+
 def _rights(rows: Iterable[Mapping[str, Any]]) -> Rights:
-    future = {"r": Kind.FUTURE_TABLES, "S": Kind.FUTURE_SEQUENCES}
     rights: dict[Scope, frozenset[str]] = {}
     for row in rows:
-        kind = future.get(row["kind"]) or Kind[row["kind"]]
-        scope = Scope(kind, tuple(row["name"]))
+        scope = _scope(row)
         granted = {row["right"]}
         if row["grantable"]:
             granted.add(GRANT_OPTION + row["right"])
         rights[scope] = rights.get(scope, frozenset()) | granted
     return rights
+
+
+def _owners(answer: Mapping[str, Any]) -> dict[Scope, str]:
+    given = [row for user in answer["users"] for row in user["rights"]]
+    rows = (*answer["things"], *answer["relations"], *answer["public"], *given)
+    return {replace(_scope(row), by=""): row["other"] for row in rows if row["other"]}
 
 
 def _public_rights_of_a_new_database(wanted: WantedDatabase, version: int) -> Rights:
@@ -90,6 +95,13 @@ def _found_user(row: Mapping[str, Any]) -> FoundUser:
     return FoundUser(
         powers=tuple(power for power in POWERS if power in row["powers"]),
         roles=tuple(sorted(row["roles"])),
+        role_givers={
+            role: tuple(sorted(givers))
+            for role, givers in row["roles"].items()
+            if givers
+        },
+        administered=row["administered"],
+        owns_database=row["owns_database"],
         may_log_in=row["may_log_in"],
         expires=row["expires"],
         search_path=tuple(p.strip().strip('"') for p in path.split(",") if p),
@@ -100,83 +112,5 @@ def _found_user(row: Mapping[str, Any]) -> FoundUser:
 
 
 def _as_seen_from_outside(user: FoundUser) -> FoundUser:
-    rights = {s: r for s, r in user.rights.items() if s.kind is Kind.DATABASE}
-    return replace(user, search_path=(), acts_as="", rights=rights)
-
-
-_QUESTION = """
-WITH us AS (SELECT * FROM pg_catalog.pg_roles WHERE rolname IN ({user}, {second})),
-settings AS (
-    SELECT setrole, pg_catalog.split_part(setting, '=', 1) AS name,
-        pg_catalog.substr(setting, pg_catalog.strpos(setting, '=') + 1) AS value
-    FROM pg_catalog.pg_db_role_setting, LATERAL pg_catalog.unnest(setconfig) AS setting
-    WHERE setdatabase = (SELECT oid FROM pg_catalog.pg_database
-        WHERE datname = pg_catalog.current_database())
-),
-acls AS (
-    SELECT 'DATABASE' AS kind, pg_catalog.json_build_array(datname) AS name,
-        coalesce(datacl, pg_catalog.acldefault('d', datdba)) AS acl,
-        datname = pg_catalog.current_database() AS mine
-    FROM pg_catalog.pg_database
-    UNION ALL
-    SELECT 'SCHEMA', pg_catalog.json_build_array(nspname),
-        coalesce(nspacl, pg_catalog.acldefault('n', nspowner)),
-        pg_catalog.pg_has_role(nspowner, 'USAGE')
-    FROM pg_catalog.pg_namespace
-    WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
-        AND nspowner NOT IN (SELECT oid FROM us)
-    UNION ALL
-    SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
-        pg_catalog.json_build_array(nspname, relname), relacl, false
-    FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
-    WHERE relacl IS NOT NULL AND nspname !~ '^pg_' AND nspname <> 'information_schema'
-        AND relowner NOT IN (SELECT oid FROM us)
-    UNION ALL
-    SELECT defaclobjtype::text, pg_catalog.json_build_array(nspname), defaclacl, false
-    FROM pg_catalog.pg_default_acl
-    JOIN pg_catalog.pg_namespace n ON n.oid = defaclnamespace
-    JOIN pg_catalog.pg_roles r ON r.oid = defaclrole
-    WHERE rolname = current_user AND defaclobjtype IN ('r', 'S')
-),
-granted AS (
-    SELECT kind, name, privilege_type AS right, is_grantable AS grantable, mine, grantee
-    FROM acls, LATERAL pg_catalog.aclexplode(acl)
-)
-SELECT pg_catalog.json_build_object(
-    'login', current_user,
-    'database', pg_catalog.current_database(),
-    'version', pg_catalog.current_setting('server_version_num')::int,
-    'schema_owner', (SELECT pg_catalog.pg_get_userbyid(nspowner)
-        FROM pg_catalog.pg_namespace WHERE nspname = {schema}),
-    'users', (SELECT coalesce(pg_catalog.json_agg(u), '[]') FROM (
-        SELECT rolname AS name,
-            rolcanlogin AND coalesce(rolvaliduntil > pg_catalog.now(), true)
-                AS may_log_in,
-            coalesce(rolvaliduntil < 'infinity', false) AS expires,
-            ARRAY(SELECT power FROM (VALUES ('SUPERUSER', rolsuper),
-                ('CREATEROLE', rolcreaterole), ('CREATEDB', rolcreatedb),
-                ('REPLICATION', rolreplication), ('BYPASSRLS', rolbypassrls)
-                ) AS p (power, has) WHERE has) AS powers,
-            ARRAY(SELECT DISTINCT pg_catalog.pg_get_userbyid(roleid)
-                FROM pg_catalog.pg_auth_members WHERE member = us.oid) AS roles,
-            (SELECT value FROM settings WHERE setrole = us.oid
-                AND settings.name = 'search_path') AS search_path,
-            (SELECT value FROM settings WHERE setrole = us.oid
-                AND settings.name = 'role') AS acts_as,
-            (SELECT count(*) FROM pg_catalog.pg_stat_activity
-                WHERE usesysid = us.oid) AS sessions,
-            (SELECT coalesce(pg_catalog.json_agg(g), '[]') FROM granted g
-                WHERE grantee = us.oid) AS rights
-        FROM us) u),
-    'public', (SELECT coalesce(pg_catalog.json_agg(g), '[]') FROM granted g
-        WHERE grantee = 0 AND mine AND kind IN ('DATABASE', 'SCHEMA')),
-    'relations', (SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
-            'name', relname,
-            'kind', CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END)), '[]')
-        FROM pg_catalog.pg_class
-        JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
-        WHERE nspname = {schema} AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-            AND relowner NOT IN (SELECT oid FROM us)),
-    'record', pg_catalog.to_regclass({record}) IS NOT NULL
-)
-"""
+    rights = {s: r for s, r in user.rights.items() if s.kind in OF_THE_SERVER}
+    return replace(user, search_path=(), acts_as="", owns_database=False, rights=rights)

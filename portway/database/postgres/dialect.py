@@ -5,7 +5,10 @@ statement in any other way.
 """
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
+from portway.database.postgres import owners
+from portway.database.postgres.names import FUTURE, identifier, target
 from portway.database.state import (
     PASSWORD,
     RECORD,
@@ -13,6 +16,7 @@ from portway.database.state import (
     FoundDatabase,
     FoundUser,
     Kind,
+    OtherRole,
     Rights,
     Scope,
     WantedDatabase,
@@ -20,20 +24,9 @@ from portway.database.state import (
 
 TABLE_RIGHTS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 SEQUENCE_RIGHTS = frozenset({"USAGE", "SELECT"})
+OWN_CHOICE = (Kind.ROUTINE, Kind.TYPE, Kind.FUTURE_ROUTINES, Kind.FUTURE_TYPES)
 GRANT_OPTION = "GRANT OPTION FOR "
 """Prefix of a right that may be granted to others."""
-
-
-def identifier(name: str) -> str:
-    """A name, quoted."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: str) -> str:
-    """A text, quoted so that it means the same whatever the server's settings."""
-    if "\\" in value:
-        return " E'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
-    return "'" + value.replace("'", "''") + "'"
 
 
 class Postgres:
@@ -81,10 +74,18 @@ class Postgres:
         for power in found.powers if found else ():
             text = f"Take {power} from the user {user}"
             yield Difference(text, (f"ALTER ROLE {role} NO{power}",))
+        givers = found.role_givers if found else {}
         for group in found.roles if found else ():
             if user == wanted.user or group != wanted.user:
-                text = f"Take the role {group} from the user {user}"
-                yield Difference(text, (f"REVOKE {identifier(group)} FROM {role}",))
+                yield self._leave(user, group, givers.get(group, ("",)))
+        if found and found.owns_database:
+            name = identifier(wanted.database)
+            yield Difference(
+                f"Take the database {wanted.database} from the user {user}, "
+                "who owns it",
+                (f"ALTER DATABASE {name} OWNER TO CURRENT_USER",),
+                owners=((user, Scope(Kind.DATABASE, (wanted.database,))),),
+            )
         if found and found.expires:
             text = f"Let the password of the user {user} not expire"
             yield Difference(text, (f"ALTER ROLE {role} VALID UNTIL 'infinity'",))
@@ -99,6 +100,18 @@ class Postgres:
             )
         if user == wanted.second:
             yield from self._alter_second(wanted, found)
+
+    def _leave(self, user: str, group: str, givers: Iterable[str]) -> Difference:
+        """Each membership is taken by whom it was given."""
+        revoke = f"REVOKE {identifier(group)} FROM {identifier(user)}"
+        return Difference(
+            f"Take the role {group} from the user {user}",
+            tuple(
+                f"{revoke} GRANTED BY {identifier(giver)}" if giver else revoke
+                for giver in givers
+            ),
+            owners=tuple((g, Scope(Kind.ROLE, (group,), g)) for g in givers if g),
+        )
 
     def _alter_second(
         self, wanted: WantedDatabase, found: FoundUser | None
@@ -137,35 +150,73 @@ class Postgres:
         for relation in found.relations:
             table = relation.kind is Kind.TABLE
             rights[relation] = TABLE_RIGHTS if table else SEQUENCE_RIGHTS
+        # What files give on the routines and types of the schema is left as it is.
+        for scope, has in (
+            found.users[user].rights.items() if user in found.users else ()
+        ):
+            if scope.kind in OWN_CHOICE and scope.name == (*schema, *scope.name[1:]):
+                rights[scope] = has & {"EXECUTE", "USAGE"}
         return rights
 
     def unwanted_public_rights(
         self, wanted: WantedDatabase, found: FoundDatabase
     ) -> Rights:
-        unwanted = {
-            Scope(Kind.DATABASE, (wanted.database,)): {"CONNECT", "TEMPORARY"},
-            Scope(Kind.SCHEMA, ("public",)): {"CREATE"},
+        return {
+            scope: rights
+            for scope, rights in unwanted_of_everybody(wanted, found).items()
+            if owners.is_usable(giver(scope, found))
         }
-        unwanted[Scope(Kind.SCHEMA, (wanted.schema,))] = {"USAGE", "CREATE"}
-        both = {s: found.public.get(s, frozenset()) & r for s, r in unwanted.items()}
-        return {scope: rights for scope, rights in both.items() if rights}
 
     def grant(self, scope: Scope, rights: Iterable[str], user: str) -> tuple[str, ...]:
-        before, on = _target(scope)
+        before, on = target(scope)
         return (f"{before}GRANT {', '.join(rights)} ON {on} TO {identifier(user)}",)
 
     def revoke(
         self, scope: Scope, rights: Collection[str], user: str | None
     ) -> tuple[str, ...]:
-        # Revoking a right revokes its grant option with it.
-        before, on = _target(scope)
+        before, on = target(scope)
         who = "PUBLIC" if user is None else identifier(user)
-        return tuple(
-            f"{before}REVOKE {right} ON {on} FROM {who}"
-            for right in rights
-            if not right.startswith(GRANT_OPTION)
-            or right.removeprefix(GRANT_OPTION) not in rights
-        )
+        part = f" ({identifier(scope.name[-1])})" if scope.kind is Kind.COLUMN else ""
+        statements = []
+        if user is None and "CONNECT" in rights:  # who does this may live by it
+            statements.append(f"GRANT CONNECT ON {on} TO CURRENT_USER")
+        for right in rights:
+            option = right.startswith(GRANT_OPTION)
+            if option and right.removeprefix(GRANT_OPTION) in rights:
+                continue  # revoking the right revokes this with it
+            # With it goes what the user has passed on.
+            passed_on = option or GRANT_OPTION + right in rights
+            statements.append(
+                f"{before}REVOKE {right}{part} ON {on} FROM {who}"
+                f"{' CASCADE' if passed_on else ''}"
+            )
+        if not scope.by or scope.kind in FUTURE:
+            return tuple(statements)
+        # The owner's REVOKE would not take what somebody else has given.
+        return owners.act_as(scope.by), *statements, "RESET ROLE"
+
+    def as_owners(self, found: FoundDatabase, difference: Difference) -> Difference:
+        return owners.as_owners(found, difference)
+
+
+def unwanted_of_everybody(wanted: WantedDatabase, found: FoundDatabase) -> Rights:
+    """What PUBLIC has and should not, whoever can take it away."""
+    unwanted = {
+        Scope(Kind.DATABASE, (wanted.database,)): {"CONNECT", "TEMPORARY"},
+        Scope(Kind.SCHEMA, ("public",)): {"CREATE"},
+    }
+    unwanted[Scope(Kind.SCHEMA, (wanted.schema,))] = {"USAGE", "CREATE"}
+    return {
+        scope: both
+        for scope, rights in found.public.items()
+        if (both := rights & unwanted.get(replace(scope, by=""), set()))
+    }
+
+
+def giver(scope: Scope, found: FoundDatabase) -> OtherRole | None:
+    """Who must take rights away; None if it is the master."""
+    name = scope.by or found.owners.get(scope)
+    return found.roles.get(name) if name else None
 
 
 def search_path(wanted: WantedDatabase) -> tuple[str, ...]:
@@ -175,12 +226,3 @@ def search_path(wanted: WantedDatabase) -> tuple[str, ...]:
 
 def _settings_of(wanted: WantedDatabase, user: str) -> str:
     return f"ALTER ROLE {identifier(user)} IN DATABASE {identifier(wanted.database)}"
-
-
-def _target(scope: Scope) -> tuple[str, str]:
-    """What goes before GRANT or REVOKE, and what after ON."""
-    name = ".".join(map(identifier, scope.name))
-    if scope.kind in (Kind.FUTURE_TABLES, Kind.FUTURE_SEQUENCES):
-        objects = "TABLES" if scope.kind is Kind.FUTURE_TABLES else "SEQUENCES"
-        return f"ALTER DEFAULT PRIVILEGES IN SCHEMA {name} ", objects
-    return "", f"{scope.kind.name} {name}"

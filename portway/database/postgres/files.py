@@ -1,9 +1,14 @@
-"""SQL files on PostgreSQL: each is one transaction, applied whole or not at all."""
+"""SQL files on PostgreSQL: each is one transaction, applied whole or not at all.
 
-import re
+But for those whose statements no transaction can hold.
+"""
 
-from portway.database.errors import StatementFailed
-from portway.database.postgres.dialect import identifier, literal, search_path
+from portway.database.errors import PermissionDenied, StatementFailed
+from portway.database.postgres.alone import apply_alone
+from portway.database.postgres.dialect import search_path
+from portway.database.postgres.joined import owners_in
+from portway.database.postgres.names import identifier, literal
+from portway.database.postgres.scripts import is_applied_alone, without_restrict
 from portway.database.record import Record
 from portway.database.session import Session
 from portway.database.state import RECORD, SqlFile, WantedDatabase
@@ -16,11 +21,21 @@ def record(wanted: WantedDatabase) -> Record:
 
 
 def apply_file(session: Session, wanted: WantedDatabase, file: SqlFile) -> None:
+    """Apply a file and record it."""
+    if is_applied_alone(file):
+        apply_alone(session, wanted, file, record(wanted))
+    else:
+        _apply_whole(session, wanted, file)
+
+
+def _apply_whole(session: Session, wanted: WantedDatabase, file: SqlFile) -> None:
     """Apply a file and record it in one transaction: both are done or neither."""
     about = f"SQL file {file.name}"
     path = ", ".join(map(identifier, search_path(wanted)))
     transaction = "SELECT pg_catalog.txid_current()"
+    owners = owners_in(session, wanted, about)
     session.run("BEGIN", about)
+    owners.join()
     others = _outside(session, wanted, about)
     session.run(record(wanted).begin(file), about)
     session.run(f"SET LOCAL search_path TO {path}", about)
@@ -30,12 +45,17 @@ def apply_file(session: Session, wanted: WantedDatabase, file: SqlFile) -> None:
     except StatementFailed as failed:
         line = file.text.count("\n", 0, failed.position or 0) + 1
         at = f" on line {line}" if failed.position else ""
+        session.run("ROLLBACK", about)
+        denied = isinstance(failed, PermissionDenied)
+        way_out = (denied and owners.way_out()) or f"{failed.do or 'fix it'}, "
         raise PortwayError(
             f"{failed.what}{at}",
             why="nothing of it was applied",
-            do=f"{failed.do or 'fix it'}, then run again",
+            do=f"{way_out}then run again",
         ) from failed
     if session.rows(transaction, about) != before:
+        session.run("ROLLBACK", about)
+        owners.leave()
         raise PortwayError(
             f"{about}: it ended the transaction it was applied in, so part of it may "
             "have taken effect",
@@ -51,6 +71,7 @@ def apply_file(session: Session, wanted: WantedDatabase, file: SqlFile) -> None:
             "and a dump of pg_dump has the name before every other; then run again",
         )
     session.run(record(wanted).finish(file), about)
+    owners.leave()
     session.run("COMMIT", about)
 
 
@@ -83,45 +104,3 @@ def _outside(
     """Tables, functions and types of other schemas than the application's."""
     ours = ", ".join(map(literal, (wanted.schema, RECORD)))
     return {(row[0], row[1]) for row in session.rows(_OUTSIDE.format(ours=ours), about)}
-
-
-def without_restrict(text: str) -> str:
-    """A file without the psql commands that pg_dump writes around every dump.
-
-    They mean nothing here. The newlines stay, so that lines keep their numbers.
-    """
-    return _RESTRICT.sub(lambda found: "" if found["restrict"] else found[0], text)
-
-
-_OPAQUE = re.compile(
-    r"--[^\n]*|/\*.*?\*/|\b[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'"
-    r'|"(?:[^"]|"")*"|\$(\w*)\$.*?\$\1\$',
-    re.DOTALL,
-)
-_RESTRICT = re.compile(
-    rf"{_OPAQUE.pattern}|(?P<restrict>^\\(?:un)?restrict[ \t]+\w+[ \t\r]*$)",
-    re.DOTALL | re.MULTILINE,
-)
-_OWN_TRANSACTION = re.compile(
-    r"(BEGIN|START\s+TRANSACTION|COMMIT|ABORT|PREPARE\s+TRANSACTION"
-    r"|ROLLBACK(?!\s+((WORK|TRANSACTION)\s+)?TO\b))\b",
-    re.IGNORECASE,
-)
-_COPY = re.compile(r"COPY\b[^;]*\bFROM\s+STDIN\b", re.IGNORECASE)
-_PSQL = re.compile(r"^\s*(\\\w+)", re.MULTILINE)
-
-
-def file_problem(file: SqlFile) -> str | None:
-    """Why a file cannot be applied in one transaction, and the fix; None if it can."""
-    code = _OPAQUE.sub(" ", without_restrict(file.text))
-    statements = [statement.strip() for statement in code.split(";")]
-    if found := next(filter(None, map(_OWN_TRANSACTION.match, statements)), None):
-        return (
-            f"has a transaction of its own ({found[0].upper()}), but is applied whole "
-            "or not at all, in one transaction; remove its BEGIN and COMMIT"
-        )
-    if any(map(_COPY.match, statements)):
-        return "has COPY FROM stdin; make the dump with pg_dump --inserts"
-    if found := _PSQL.search(code):
-        return f"has {found[1]}, a command of the program psql; write it in SQL"
-    return None

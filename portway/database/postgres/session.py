@@ -8,7 +8,7 @@ from typing import Any
 import pg8000.native
 
 from portway.database.errors import DRIVER_ERRORS, connection_error, statement_error
-from portway.database.postgres.dialect import literal
+from portway.database.postgres.names import literal
 from portway.database.session import LOGIN_SECONDS, NOTHING, Hidden, Server
 from portway.model.login import Login
 from portway.ops.private_parts import set_answer_timeout_pg8000

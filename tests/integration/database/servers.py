@@ -89,7 +89,7 @@ def running_postgres(programs: Programs) -> Iterator[RunningServer]:
             *("--auth-local=trust", "--auth-host=scram-sha-256"),
         )
         (data / "pg_hba.conf").write_text(
-            "local all super trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
+            "local all super trust\nhostssl all all 127.0.0.1/32 md5\n"
         )
         settings = {
             "listen_addresses": "127.0.0.1",
@@ -116,7 +116,9 @@ def running_postgres(programs: Programs) -> Iterator[RunningServer]:
         with _running(programs, command, server.log, signal.SIGQUIT) as process:
             _wait_until_it_answers(server, process)
             server.ask(
-                f"CREATE ROLE {MASTER} LOGIN CREATEROLE CREATEDB "
+                f"CREATE ROLE rds_superuser; GRANT pg_monitor, pg_signal_backend "
+                f"TO rds_superuser WITH ADMIN OPTION; "
+                f"CREATE ROLE {MASTER} LOGIN CREATEROLE CREATEDB IN ROLE rds_superuser "
                 f"PASSWORD '{server.master_password}'"
             )
             yield server

@@ -181,14 +181,13 @@ def test_permission_that_the_master_lacks_is_told(rds: RunningServer) -> None:
     deploy(place)
     if rds.engine == POSTGRES:
         rds.ask(f"ALTER ROLE {place.wanted.user} SUPERUSER")
-        told = "SUPERUSER"
+        told = ["SUPERUSER", f"{MASTER} may not change the user", "nothing was touched"]
     else:
         rds.ask(f"GRANT FILE ON *.* TO {place.wanted.user}@'%'")
-        told = "FILE"
+        told = ["FILE", f"{MASTER} lacks the permission"]
     with pytest.raises(PortwayError) as failure:
         deploy(place)
-    assert told in failure.value.message
-    assert f"{MASTER} lacks the permission" in failure.value.message
+    assert all(words in failure.value.message for words in told)
 
 
 def test_schema_of_another_owner_becomes_the_master_s(
@@ -197,10 +196,8 @@ def test_schema_of_another_owner_becomes_the_master_s(
     postgres = system_postgres
     place = postgres.new_place()
     user, database = place.wanted.user, place.wanted.database
-    postgres.ask(f"CREATE ROLE {user} LOGIN PASSWORD '{place.password}'")
+    postgres.ask(f"SET ROLE {MASTER}; CREATE ROLE {user} LOGIN")
     postgres.ask(f"CREATE SCHEMA messages AUTHORIZATION {user}", database)
-    # The way of RDS: a master that is a member of the roles it administers.
-    postgres.ask(f"GRANT {user} TO {MASTER}")
     done = deploy(place)
     assert f"Make {MASTER} the owner of the schema messages instead of {user}" in done
     assert look(place) == ()

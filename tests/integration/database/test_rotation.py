@@ -332,3 +332,39 @@ def test_application_s_nodes_find_the_login(place: Place) -> None:
     place.used_by(app_1="2", app_2="2")
     deploy(place)
     assert found() == found(place.wanted.user) == place.wanted.second
+
+
+def stored(place: Place, user: str) -> str:
+    """How the server stores a user's password."""
+    question = f"SELECT rolpassword FROM pg_authid WHERE rolname = '{user}'"
+    return str(place.server.ask(question)[0][0]).partition("$")[0][:13]
+
+
+def test_password_is_stored_in_the_form_that_old_clients_of_the_server_need(
+    postgres: RunningServer,
+) -> None:
+    """A server that still says md5 has clients that know no SCRAM."""
+    place = postgres.new_place(files=(TABLES,))
+    first, second = place.wanted.user, place.wanted.second
+    database = f"ALTER DATABASE {place.wanted.database}"
+    postgres.ask(f"{database} SET password_encryption = 'md5'")
+    note = " (stored as md5: password_encryption of the server)"
+    assert f"Create the user {first}{note}" in deploy(place)
+    assert stored(place, first).startswith("md5")
+    assert logs_in(place, first)
+    place.used_by(app_1="1")
+    rotate(place)
+    set_it = f"Set the password of the user {second} and let it log in"
+    assert deploy(place)[-1] == set_it + note
+    assert stored(place, second).startswith("md5")
+    assert logs_in(place, second)
+    assert look(place) == ()
+    place.used_by(app_1="2")
+    deploy(place)
+    postgres.ask(f"{database} RESET password_encryption")
+    assert look(place) == ()
+    rotate(place)
+    (done,) = deploy(place)
+    assert "md5" not in done
+    assert stored(place, first) == "SCRAM-SHA-256"
+    assert logs_in(place, first)

@@ -182,14 +182,14 @@ def test_usage_of_schema_public_is_left_to_everyone() -> None:
     ]
 
 
-def test_right_that_may_be_passed_on_is_taken_back_to_the_right_itself() -> None:
+def test_right_that_may_be_passed_on_is_taken_with_what_was_passed_on() -> None:
     scope = Scope(Kind.SCHEMA, ("messages",))
     assert Postgres().revoke(scope, ("GRANT OPTION FOR USAGE",), "u") == (
-        'REVOKE GRANT OPTION FOR USAGE ON SCHEMA "messages" FROM "u"',
+        'REVOKE GRANT OPTION FOR USAGE ON SCHEMA "messages" FROM "u" CASCADE',
     )
     both = ("CREATE", "GRANT OPTION FOR CREATE")
     assert Postgres().revoke(scope, both, "u") == (
-        'REVOKE CREATE ON SCHEMA "messages" FROM "u"',
+        'REVOKE CREATE ON SCHEMA "messages" FROM "u" CASCADE',
     )
 
 
@@ -199,7 +199,7 @@ def test_what_a_new_database_gives_everyone_is_known_beforehand(
 ) -> None:
     """So that a first run lists it, and the second finds nothing."""
     answer = {"database": "postgres", "login": "portway", "version": version}
-    answer |= {"users": []}
+    answer |= {"users": [], "roles": [], "password_encryption": "scram-sha-256"}
     found = found_database(WANTED, answer, None)
     told = texts(Postgres(), WANTED, found)
     assert "Revoke CONNECT, TEMPORARY on database main from PUBLIC" in told

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from portway.database.mysql.splitting import batches
-from portway.database.postgres.files import file_problem
+from portway.database.postgres.scripts import file_problem
 from portway.database.sql_files import file_problems, passed_over, read_sql_files
 from portway.database.state import (
     MARIADB,
@@ -51,6 +51,9 @@ def test_sum_is_of_the_bytes_and_text_without_byte_order_mark(tmp_path: Path) ->
     assert file.sha256 == hashlib.sha256(content).hexdigest()
 
 
+WANTED = WantedDatabase(POSTGRES, "main", "messages", "application")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
@@ -87,10 +90,19 @@ def test_folder_without_files_is_refused(tmp_path: Path, folder: str) -> None:
         'ALTER TABLE ";COMMIT;" ADD x int',
         "CREATE PROCEDURE p() BEGIN ATOMIC SELECT 1; END;",
         "COPY a TO STDOUT",
+        "-- VACUUM;\nCREATE TABLE vacuum_log (vacuum text DEFAULT 'VACUUM;');",
+        "CREATE INDEX concurrently_made ON a (b); CREATE TABLE b (id int);",
+        "REINDEX TABLE a; CLUSTER a USING i; REFRESH MATERIALIZED VIEW CONCURRENTLY v;",
+        "CREATE INDEX CONCURRENTLY i ON a (b); DROP INDEX CONCURRENTLY j;",
+        "VACUUM;\n-- the end\n",
+        "ALTER TYPE t ADD VALUE 'a'; ALTER TYPE t ADD VALUE 'b' AFTER 'a'; -- 'b'",
+        'ALTER TABLE a OWNER TO CURRENT_USER; ALTER TABLE a OWNER TO "portway";',
+        "SELECT 'OWNER TO vendor'; -- OWNER TO vendor",
+        "CREATE SCHEMA IF NOT EXISTS messages; CREATE SCHEMA messages_old;",
     ],
 )
 def test_what_only_looks_like_a_transaction_is_let_through(text: str) -> None:
-    assert file_problem(SqlFile("a.sql", "", text)) is None
+    assert file_problem(SqlFile("a.sql", "", text), WANTED, "portway") is None
 
 
 @pytest.mark.parametrize(
@@ -106,10 +118,19 @@ def test_what_only_looks_like_a_transaction_is_let_through(text: str) -> None:
         "COPY a (b, c) FROM stdin;",
         "\\i other.sql",
         "SELECT 1;\n  \\connect other",
+        "REINDEX (VERBOSE) DATABASE main; SELECT 1",
+        "reindex table concurrently a; SELECT 1",
+        "CLUSTER; SELECT 1",
+        "ALTER TABLE a DETACH PARTITION b CONCURRENTLY; SELECT 1",
+        "drop tablespace fast",
+        "ALTER DATABASE main SET TABLESPACE fast",
+        "CREATE SUBSCRIPTION s CONNECTION 'x' PUBLICATION p",
+        'CREATE SCHEMA "messages"',
+        'ALTER TABLE a OWNER TO "Vendor"',
     ],
 )
 def test_what_would_leave_its_transaction_is_refused(text: str) -> None:
-    assert file_problem(SqlFile("a.sql", "", text))
+    assert file_problem(SqlFile("a.sql", "", text), WANTED, "portway")
 
 
 def problems(engine: str, *files: SqlFile, **applied: AppliedFile) -> list[str]:
