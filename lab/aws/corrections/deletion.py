@@ -76,19 +76,21 @@ def elastic_ips_outlive_their_stack() -> None:
 
 
 def databases_leave_a_snapshot() -> None:
-    """Moto knows the policy Snapshot, but makes none when a stack is deleted."""
+    """Moto knows the policy Snapshot, but makes none when a stack is deleted.
+
+    It also fails on a database that somebody has deleted already.
+    """
     original = _map._delete_resource
 
     def delete(self: Any, resource: Any, description: dict[str, Any]) -> None:
-        if (
-            isinstance(resource, DBInstance)
-            and not resource.deletion_protection
-            and description.get("DeletionPolicy") == "Snapshot"
-        ):
+        if isinstance(resource, DBInstance):
+            backend: Any = rds_backends[self._account_id][self._region_name]
             name = resource.db_instance_identifier
-            rds_backends[self._account_id][self._region_name].create_db_snapshot(
-                name, f"{name}-snapshot-{len(name)}"
-            )
+            if name not in backend.databases:
+                return
+            kept = description.get("DeletionPolicy") == "Snapshot"
+            if kept and not resource.deletion_protection:
+                backend.create_db_snapshot(name, f"{name}-snapshot-{len(name)}")
         original(self, resource, description)
 
     _map._delete_resource = delete

@@ -39,6 +39,18 @@ def test_deleted_stack_leaves_a_snapshot_of_its_database(stack: Account) -> None
     assert [s["DbiResourceId"] for s in snapshots] == [database["DbiResourceId"]]
 
 
+def test_database_that_is_gone_keeps_no_stack(stack: Account) -> None:
+    formation, rds = stack.client("cloudformation"), stack.client("rds")
+    (database,) = rds.describe_db_instances()["DBInstances"]
+    rds.delete_db_instance(
+        DBInstanceIdentifier=database["DBInstanceIdentifier"], SkipFinalSnapshot=True
+    )
+
+    formation.delete_stack(StackName=STACK)
+
+    assert formation.describe_stacks()["Stacks"] == []
+
+
 def test_protected_database_keeps_its_stack(account: Account) -> None:
     account.create(DatabaseDeletionProtection="true", LoadBalancersAs="groups")
     formation, rds = account.client("cloudformation"), account.client("rds")
