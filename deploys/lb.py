@@ -16,6 +16,7 @@ from portway.load_balancers.deploy import (
     verify_standby,
     wanted_load_balancer,
 )
+from portway.load_balancers.permissions import try_permissions_late
 from portway.load_balancers.standby_first import verify_order
 from portway.ops.ordering import barrier
 from portway.run.exclusive import one_run_at_a_time
@@ -43,6 +44,9 @@ if lb is not None:
     if not lb.holds_address:
         run_keepalived(cluster, wanted)
     barrier(name="Both take part in VRRP")  # on both
+    try_permissions_late(
+        stack=cluster.stack, name="Test what the node still may do in AWS"
+    )
 
     if is_last(cluster, lb.name):
         verify_pair(cluster=cluster, name="Verify the VRRP master and its address")

@@ -34,6 +34,8 @@ LOADED_FOLDER = Path("/run/portway/loaded")
 """Holds the hash of the configuration that each unit loaded, until a reboot."""
 LOADED_HAPROXY = LOADED_FOLDER / "haproxy.cfg"
 """What HAProxy loaded; without its hash beside it, its servers are being changed."""
+LEAVING_SERVERS = LOADED_FOLDER / "haproxy.leaving"
+"""The servers that a run is removing, or was when it was interrupted."""
 SERVER_STATES = Path("/run/portway/server-states")
 """What HAProxy's new process is told of its servers when it is reloaded."""
 RELOAD_REASON = Path("/run/portway/reload-reason.json")

@@ -13,19 +13,17 @@ from portway.load_balancers.asking import (
     ask_pair,
     ask_reachable,
     ask_status,
-    wait_for_rights,
     wait_until_none,
 )
 from portway.load_balancers.loading import run_haproxy
+from portway.load_balancers.permissions import try_permissions
 from portway.load_balancers.ports import taken_ports, verify_ports
-from portway.load_balancers.status import AddressPermissions
 from portway.load_balancers.verify import (
     client_nodes,
     down_servers,
     node_problems,
     older_streams,
     pair_problems,
-    refusal_text,
     unserved,
     unserved_clients,
     waiting,
@@ -33,8 +31,7 @@ from portway.load_balancers.verify import (
     without_peer,
 )
 from portway.model.cluster import Cluster, LoadBalancer
-from portway.model.stack import Stack
-from portway.ops.differences import FoundNode, is_settled
+from portway.ops.differences import FoundNode
 from portway.ops.fence import change
 from portway.ops.operations import (
     apply_sysctls,
@@ -48,7 +45,6 @@ from portway.ops.operations import (
 from portway.ops.packages import install_packages
 from portway.ops.pyinfra_errors import Commands, failure, for_pyinfra, operation
 from portway.ops.reading import is_confirmed, once_per_run
-from portway.ops.remote import ask
 from portway.render.address_mover import address_paths
 from portway.render.check import check_paths
 from portway.render.files import ManagedFile, WantedNode
@@ -189,19 +185,6 @@ def restart_upgraded(cluster: Cluster, wanted: WantedNode) -> Commands:
             "older than its package, because a restart would move the address; hand "
             "it over with deploys/transfer.py, then run deploys/lb.py again"
         )
-
-
-@operation
-def try_permissions(stack: Stack, wanted: WantedNode) -> Commands:
-    """Fail with the name of each permission that the node lacks to move the address.
-
-    This runs before anything is switched. When nothing is to be changed, the running
-    mover has tested them itself, and ``verify_pair`` asks it.
-    """
-    if not state.is_executing or is_settled(wanted, read_node(wanted.survey)):
-        return
-    if refused := wait_for_rights(stack, lambda: ask(host, AddressPermissions)):
-        yield failure("could not move the address", [refusal_text(refused)])
 
 
 @operation

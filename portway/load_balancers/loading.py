@@ -9,11 +9,10 @@ import gzip
 import shlex
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 
 from pyinfra import host, logger
 
-from portway.contract.paths import LOADED_FOLDER, RELOAD_REASON
+from portway.contract.paths import LEAVING_SERVERS, LOADED_FOLDER, RELOAD_REASON
 from portway.contract.reloads import Kind, Reason
 from portway.errors import PortwayError
 from portway.load_balancers.configuration import parse
@@ -30,11 +29,12 @@ from portway.load_balancers.server_changes import (
     RunningServer,
     ServerChange,
     how_to_load,
+    staying,
     waiting,
 )
 from portway.load_balancers.workers import refuse_reload_without_memory
 from portway.model.cluster import Cluster
-from portway.ops.differences import service_steps
+from portway.ops.differences import service_steps, with_loaded
 from portway.ops.fence import change
 from portway.ops.framing import NodeFact
 from portway.ops.operations import (
@@ -45,7 +45,12 @@ from portway.ops.operations import (
     service_script,
 )
 from portway.ops.pyinfra_errors import Commands, operation, reported
-from portway.ops.reading import forget_host, is_confirmed
+from portway.ops.reading import (
+    forget_host,
+    is_confirmed,
+    keep_of_host,
+    once_per_stage,
+)
 from portway.ops.remote import NotReached, ask, run
 from portway.render.files import WantedNode
 from portway.render.load_balancer import HAPROXY
@@ -58,6 +63,8 @@ class RunningHaproxy:
     loaded: str | None = None
     """The configuration, but for servers that are being changed; None if unknown."""
     servers: tuple[RunningServer, ...] = ()
+    leaving: frozenset[str] = frozenset()
+    """Paths of the servers that an interrupted run was removing."""
 
 
 class RunningFacts(NodeFact[RunningHaproxy]):
@@ -71,7 +78,11 @@ class RunningFacts(NodeFact[RunningHaproxy]):
         """The configuration, which comes compressed, and the servers."""
         packed = [line[7:] for line in output if line.startswith("loaded ")]
         loaded = [gzip.decompress(base64.b64decode(line)).decode() for line in packed]
-        return RunningHaproxy(loaded[0] if loaded else None, running_servers(output))
+        return RunningHaproxy(
+            loaded[0] if loaded else None,
+            running_servers(output),
+            frozenset(line[8:] for line in output if line.startswith("leaving ")),
+        )
 
     @staticmethod
     def default() -> RunningHaproxy:
@@ -84,7 +95,8 @@ copy={HAPROXY.copy} record={LOADED_FOLDER}/{HAPROXY.unit}
 # Without its hash the copy holds but for servers, which a run was changing.
 if [ -f $copy ] && {{ [ ! -f $record ] || sha256sum <$copy | cmp -s - $record; }}; then
     echo "loaded $(gzip -c <$copy | base64 -w 0)"
-fi{STATES_SCRIPT}
+fi
+[ ! -f {LEAVING_SERVERS} ] || sed 's/^/leaving /' {LEAVING_SERVERS}{STATES_SCRIPT}
 :"""
 
 
@@ -92,15 +104,19 @@ fi{STATES_SCRIPT}
 def run_haproxy(cluster: Cluster, wanted: WantedNode) -> Commands:
     """Enable or start HAProxy, or bring it to its configuration, as needed."""
     config = wanted.file(HAPROXY.config)
-    steps = service_steps(HAPROXY, config, read_node(wanted.survey))
+    found = read_node(wanted.survey)
+    steps = service_steps(HAPROXY, config, found)
     if not steps:
         host.noop("haproxy runs with its current configuration")
         return
     if others := [step for step in steps if step != "reload"]:
         yield from change(service_script(HAPROXY, others))
     if "reload" in steps:
-        running = ask(host, RunningFacts)
-        plan = how_to_load(running.loaded, config.content, running.servers)
+        running = _running()
+        plan = how_to_load(
+            running.loaded, config.content, running.servers, running.leaving
+        )
+        reloads: list[Reason] = []
         if not is_confirmed():
             _tell(_words(plan))
         console = Console(
@@ -109,8 +125,28 @@ def run_haproxy(cluster: Cluster, wanted: WantedNode) -> Commands:
             cluster.settings.drain_timeout,
             refuse_reload_without_memory,
         )
-        yield reported(partial(load, console, plan, config.content, running))
-        forget_host()
+        yield reported(
+            lambda: reloads.extend(load(console, plan, config.content, running))
+        )
+        if others or reloads:
+            forget_host()
+        else:
+            keep_of_host(wanted.survey, with_loaded(HAPROXY, config, found))
+
+
+def _running() -> RunningHaproxy:
+    """What the current host's HAProxy runs, for the moments until it is changed."""
+    return once_per_stage(
+        ("running", HAPROXY.unit, host.name), lambda: ask(host, RunningFacts)
+    )
+
+
+def changes_servers_only(wanted: WantedNode) -> bool:
+    """Whether the HAProxy of the current host gets other servers, and no reload."""
+    running = _running()
+    content = wanted.file(HAPROXY.config).content
+    plan = how_to_load(running.loaded, content, running.servers, running.leaving)
+    return isinstance(plan, ServerChange)
 
 
 def _words(plan: ServerChange | Reason) -> str:
@@ -122,14 +158,17 @@ def _words(plan: ServerChange | Reason) -> str:
 
 def load(
     console: Console, plan: ServerChange | Reason, text: str, running: RunningHaproxy
-) -> None:
-    """Change the servers, or reload; reload, too, if the servers cannot be changed."""
+) -> tuple[Reason, ...]:
+    """Change the servers, or reload; reload, too, if the servers cannot be changed.
+
+    Returns why it reloaded; nothing if it did not.
+    """
     wanted = parse(text)
     if isinstance(plan, ServerChange):
         try:
-            console.shell(f"rm -f {LOADED_FOLDER}/{HAPROXY.unit}", "")
-            change_servers(console, wanted, plan)
-            console.shell(f"{digest_script(HAPROXY)}\n{record_script(HAPROXY)}", "")
+            console.shell(_BEGIN_SCRIPT, _leaving(plan, running))
+            change_servers(console, wanted, plan, running.servers)
+            console.shell(_END_SCRIPT, "")
         except NotReached:
             raise
         except PortwayError as error:
@@ -138,15 +177,35 @@ def load(
             plan = Reason(Kind.SERVERS, f"server change failed: {error}")
             console.tell(_words(plan))
         else:
-            return
+            return ()
     console.may_reload()
     refuse_taken_ports(console, running.loaded, wanted)
     with suppress(PortwayError):
         give_traffic(console, waiting(running.loaded, wanted, running.servers))
+    with suppress(PortwayError):
+        lines = staying(wanted, running.servers, running.leaving)
+        give_traffic(console, lines)
     console.shell(reload_script(HAPROXY, _note(plan)), "")
+    console.shell(f"rm -f {LEAVING_SERVERS}", "")
     had = {server.address for server in running.servers}
     if had - {line.address for line in wanted.servers}:
         drain_strangers(console, wanted, running.servers)
+    return (plan,)
+
+
+_BEGIN_SCRIPT = f"rm -f {LOADED_FOLDER}/{HAPROXY.unit}\ncat >{LEAVING_SERVERS}"
+_END_SCRIPT = (
+    f"{digest_script(HAPROXY)}\n{record_script(HAPROXY)} && rm -f {LEAVING_SERVERS}"
+)
+
+
+def _leaving(plan: ServerChange, running: RunningHaproxy) -> str:
+    """The servers that this run removes or an interrupted one was removing, in lines.
+
+    Those that stay after all are among them until they have been made ready.
+    """
+    paths = {server.path for server in plan.remove} | running.leaving
+    return "".join(f"{path}\n" for path in sorted(paths))
 
 
 def _note(reason: Reason) -> str:

@@ -113,21 +113,28 @@ def running_servers(lines: Iterable[str]) -> tuple[RunningServer, ...]:
 
 
 def change_servers(
-    console: Console, wanted: Configuration, change: ServerChange
+    console: Console,
+    wanted: Configuration,
+    change: ServerChange,
+    before: Sequence[RunningServer],
 ) -> None:
     """Make a change in the running process, and look whether it was made.
 
-    Raises PortwayError if HAProxy refuses a step, or has other servers than wanted in
-    the end.
+    ``before`` are the servers that it has. Raises PortwayError if HAProxy refuses a
+    step, or has other servers than wanted in the end.
     """
-    before = console.servers()
     left_over = [server for server in before if server.name.endswith(PROBE)]
     _command(console, (f"set server {s.path} state maint" for s in left_over))
     _command(console, (f"del server {server.path}" for server in left_over))
 
+    _command(console, map(_ready, change.stay))
     probes = {line.path: _probe(line) for line in change.move}
-    _command(console, map(_addition, (*change.add, *probes.values())))
-    passed = _first_checks(console, (*change.admit, *probes.values()))
+    new = (*change.admit, *probes.values())
+    _command(
+        console,
+        chain(map(_addition, (*change.add, *probes.values())), _only_checked(new)),
+    )
+    passed = _first_checks(console, new)
     ordered = [line for line in change.move if wanted.is_ordered(line.backend)]
     others = [line for line in change.move if line not in ordered]
     sick = [line for line in change.move if probes[line.path].path not in passed]
@@ -219,11 +226,16 @@ def _out(backend: str, path: str, *, is_ordered: bool) -> tuple[str, ...]:
     return hold, maint, f"shutdown sessions server {path}"
 
 
-def _first_checks(console: Console, new: Sequence[ServerLine]) -> set[str]:
-    """Have new servers checked, without traffic; which pass their first check."""
-    awaited = {line.path for line in new if line.is_checked}
+def _only_checked(new: Sequence[ServerLine]) -> Iterator[str]:
+    """Commands that have new servers checked, without traffic."""
     words = ("enable health {}", "set server {} state drain", DOWN)
-    _command(console, (w.format(path) for path in sorted(awaited) for w in words))
+    awaited = sorted({line.path for line in new if line.is_checked})
+    return (word.format(path) for path in awaited for word in words)
+
+
+def _first_checks(console: Console, new: Sequence[ServerLine]) -> set[str]:
+    """Which new servers pass their first check."""
+    awaited = {line.path for line in new if line.is_checked}
     passed: set[str] = set()
     deadline = time.monotonic() + FIRST_CHECK
     while awaited - passed and time.monotonic() < deadline:

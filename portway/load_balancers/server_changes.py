@@ -5,7 +5,7 @@ that it is known to have loaded, and those that are wanted. The second tells ser
 that an interrupted run added, and may not have given traffic yet, from the rest.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from portway.contract.reloads import Kind, Reason
@@ -58,6 +58,8 @@ class ServerChange:
     admit: tuple[ServerLine, ...] = ()
     """Those to add, and what an interrupted run has added and not yet given traffic."""
     remove: tuple[RunningServer, ...] = ()
+    stay: tuple[ServerLine, ...] = ()
+    """Those that an interrupted run has drained to remove them, wanted after all."""
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -67,6 +69,7 @@ class ServerChange:
             f"{listed(names)} {what}"
             for names, what in (
                 ({line.name for line in self.admit}, "added"),
+                ({line.name for line in self.stay}, "kept"),
                 (moved, "replaced"),
                 ({server.name for server in self.remove}, "removed"),
             )
@@ -75,11 +78,15 @@ class ServerChange:
 
 
 def how_to_load(
-    loaded: str | None, wanted: str, running: Sequence[RunningServer]
+    loaded: str | None,
+    wanted: str,
+    running: Sequence[RunningServer],
+    leaving: Collection[str] = (),
 ) -> ServerChange | Reason:
     """What brings a process to a configuration, or why only a reload does.
 
     ``loaded`` is the text that the process is known to have loaded, but for servers.
+    ``leaving`` are the paths of those that an interrupted run was removing.
     """
     if loaded is None:
         return Reason(
@@ -95,11 +102,14 @@ def how_to_load(
         return Reason(Kind.UNKNOWN, text)
     if found := tuple(_obstacles(old, new, running)):
         return Reason(Kind.SERVERS, "; ".join(found))
-    return _server_change(old, new, running)
+    return _server_change(old, new, running, leaving)
 
 
 def _server_change(
-    loaded: Configuration, wanted: Configuration, running: Sequence[RunningServer]
+    loaded: Configuration,
+    wanted: Configuration,
+    running: Sequence[RunningServer],
+    leaving: Collection[str],
 ) -> ServerChange:
     """The change from what runs to what is wanted."""
     found = {server.path: server for server in running}
@@ -115,7 +125,19 @@ def _server_change(
         move,
         add + _waiting(loaded, wanted, running),
         tuple(server for server in running if server.path not in paths),
+        staying(wanted, running, leaving),
     )
+
+
+def staying(
+    wanted: Configuration, running: Sequence[RunningServer], leaving: Collection[str]
+) -> tuple[ServerLine, ...]:
+    """The servers that an interrupted run has drained, and that are wanted after all.
+
+    Who drained them is known: what people drain stays drained.
+    """
+    drained = {server.path for server in running if server.is_drained} & set(leaving)
+    return tuple(line for line in wanted.servers if line.path in drained)
 
 
 def waiting(
@@ -184,7 +206,7 @@ def server_problems(
     found = {server.path: server for server in running}
     paths = {line.path for line in wanted.servers}
     problems = [f"{path} should not be there" for path in found.keys() - paths]
-    admitted = {line.path for line in change.admit + change.move}
+    admitted = {line.path for line in change.admit + change.move + change.stay}
     for line in wanted.servers:
         server = found.get(line.path)
         if server is None:

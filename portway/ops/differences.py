@@ -4,8 +4,8 @@ Pure. Differences can be printed, counted and masked; ``portway.ops.operations``
 them go away.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from portway.render.files import ManagedFile, Service, WantedNode
@@ -63,9 +63,22 @@ def missing_packages(wanted: WantedNode, found: FoundNode) -> tuple[str, ...]:
 
 def file_differs(wanted: ManagedFile, found: FoundNode) -> bool:
     """Whether content, mode or owner of a file is not what it should be."""
-    return found.files.get(wanted.path) != FoundFile(
-        wanted.sha256, wanted.mode, wanted.owner, wanted.group
-    )
+    return found.files.get(wanted.path) != _as_found(wanted)
+
+
+def _as_found(file: ManagedFile) -> FoundFile:
+    return FoundFile(file.sha256, file.mode, file.owner, file.group)
+
+
+def with_file(file: ManagedFile, found: FoundNode) -> FoundNode:
+    """A node as it is once a file was written that no unit is made of."""
+    return replace(found, files={**found.files, file.path: _as_found(file)})
+
+
+def with_loaded(service: Service, config: ManagedFile, found: FoundNode) -> FoundNode:
+    """A node as it is once a unit that runs there has loaded its configuration."""
+    unit = replace(found.services[service.unit], loaded_sha256=config.sha256)
+    return replace(found, services={**found.services, service.unit: unit})
 
 
 def stray_files(wanted: WantedNode, found: FoundNode) -> tuple[str, ...]:
@@ -119,3 +132,16 @@ def is_settled(wanted: WantedNode, found: FoundNode) -> bool:
             for service in wanted.services
         )
     )
+
+
+def differs_only_in(
+    services: Iterable[Service], wanted: WantedNode, found: FoundNode
+) -> bool:
+    """Whether nothing differs but configurations of some units, all of which run."""
+    for service in services:
+        unit = found.services.get(service.unit)
+        if unit is None or not unit.active:
+            return False
+        config = wanted.file(service.config)
+        found = with_loaded(service, config, with_file(config, found))
+    return is_settled(wanted, found)

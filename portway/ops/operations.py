@@ -12,19 +12,20 @@ from dataclasses import asdict
 
 from pyinfra import host, logger, state
 
-from portway.contract.paths import LOADED_FOLDER
+from portway.contract.paths import LOADED_FOLDER, UNIT_FOLDER
 from portway.ops.differences import (
     FoundNode,
     file_differs,
     service_steps,
     stray_files,
     sysctls_differ,
+    with_file,
 )
 from portway.ops.facts import FileDifference, NodeFacts
 from portway.ops.fence import change
 from portway.ops.lease import READ_REST
 from portway.ops.pyinfra_errors import Commands, operation
-from portway.ops.reading import is_confirmed, once_per_host
+from portway.ops.reading import is_confirmed, keep_of_host, once_per_host
 from portway.render.files import ManagedFile, Service, Survey, WantedNode
 
 
@@ -36,11 +37,14 @@ def read_node(survey: Survey) -> FoundNode:
 @operation
 def write_file(file: ManagedFile, wanted: WantedNode) -> Commands:
     """Put a file in place, complete and checked, or leave the old one as it is."""
-    if not file_differs(file, read_node(wanted.survey)):
+    found = read_node(wanted.survey)
+    if not file_differs(file, found):
         host.noop(f"{file.path} is up to date")
         return
     show_difference(file)
     yield from change(write_script(file), stdin=file.content)
+    if not file.path.startswith((f"{UNIT_FOLDER}/", *wanted.folders)):
+        keep_of_host(wanted.survey, with_file(file, found))  # no need to read it all
 
 
 @operation

@@ -79,6 +79,11 @@ def once_per_host(what: Hashable, read: Callable[[], T]) -> T:
     return readings().once((host.name, (what, is_confirmed())), read)
 
 
+def keep_of_host(what: Hashable, value: object) -> None:
+    """What ``once_per_host`` gives from now on, because it was changed to that."""
+    readings().keep((host.name, (what, is_confirmed())), value)
+
+
 def forget_host() -> None:
     """Forget what the current host was like before it was changed."""
     readings().forget(host.name)

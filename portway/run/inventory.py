@@ -98,6 +98,8 @@ def _run(name: str, region: str) -> Run:
         )
     command_line.stop_at_the_first_failure()
     invocation = command_line.invocation()
+    if invocation.files:
+        _load_deploys()
     stack = read_stack(
         name,
         region,
@@ -114,6 +116,15 @@ def _run(name: str, region: str) -> Run:
     readings().keep(RUN, run)
     before_connecting(_state(), lambda: _prepare_to_connect(run))
     return run
+
+
+def _load_deploys() -> None:
+    """Import what deploys need before AWS is asked, so that its answer is used at once.
+
+    Otherwise the deploys do, and a new node waits for it.
+    """
+    import portway.application.deploy  # noqa: PLC0415
+    import portway.load_balancers.deploy  # noqa: F401, PLC0415
 
 
 def _goes_on(run: Run, state: State) -> bool:

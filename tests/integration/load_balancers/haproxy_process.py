@@ -272,7 +272,7 @@ class Haproxy:
         text = self.rendered(nodes, **changes)
         self.config.write_text(text)
         running = self.running()
-        plan = how_to_load(running.loaded, text, running.servers)
+        plan = how_to_load(running.loaded, text, running.servers, running.leaving)
         load(self.console(drain), plan, text, running)
         return plan
 

@@ -71,7 +71,7 @@ def facts(haproxy: Haproxy) -> dict[str, RunningServer]:
     return haproxy.servers()
 
 
-def test_added_node_serves_within_two_seconds_and_nothing_is_reloaded(
+def test_added_node_serves_within_a_second_and_nothing_is_reloaded(
     haproxy: Haproxy, nodes: dict[str, Application], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     haproxy.start(TWO)
@@ -79,7 +79,7 @@ def test_added_node_serves_within_two_seconds_and_nothing_is_reloaded(
     served = note_admissions(haproxy, monkeypatch)
     began = time.monotonic()
     plan = haproxy.deploy(THREE)
-    assert served[-1] - began < 2
+    assert served[-1] - began < 1, "its first check waits for no interval"
     assert isinstance(plan, ServerChange)
     assert plan.steps == ("app-3 added",)
     assert THIRD in answering(PLAIN)

@@ -246,7 +246,7 @@ class Balancer:
         console = Console(self.shell, lambda _: None, drain_timeout=1)
         plan = how_to_load(loaded, text, console.servers())
         if isinstance(plan, ServerChange):
-            change_servers(console, parse(text), plan)
+            change_servers(console, parse(text), plan, console.servers())
         return plan
 
     def shell(self, script: str, stdin: str) -> list[str]:

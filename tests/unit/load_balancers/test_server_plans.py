@@ -68,6 +68,13 @@ def test_drain_of_a_known_node_is_left_alone() -> None:
     assert plan(TWO, TWO, running(TWO, app_1=True)) == ServerChange()
 
 
+def test_node_whose_removal_was_interrupted_serves_again_if_it_is_wanted() -> None:
+    now = running(TWO, app_1=True, app_2=True)
+    found = how_to_load(TWO, TWO, now, leaving=("b/app-2", "b/app-9"))
+    assert found == ServerChange(stay=(line("app-2", "10.0.0.2"),))
+    assert found.steps == ("app-2 kept",)
+
+
 def test_order_of_equal_servers_does_not_matter() -> None:
     assert plan(TWO, config("app-2 10.0.0.2", "app-1 10.0.0.1")) == ServerChange()
 

@@ -1,15 +1,20 @@
 """Differences between what a node is and what it should be."""
 
+from dataclasses import replace
+
 import pytest
 
 from portway.ops.differences import (
     FoundFile,
     FoundNode,
     FoundService,
+    differs_only_in,
     file_differs,
     missing_packages,
     service_steps,
     sysctls_differ,
+    with_file,
+    with_loaded,
 )
 from portway.render.files import ManagedFile, Service, WantedNode
 
@@ -72,3 +77,30 @@ def test_reload_is_decided_by_what_is_running(
     service: FoundService, expected: tuple[str, ...]
 ) -> None:
     assert service_steps(SERVICE, FILE, FoundNode(services={"a": service})) == expected
+
+
+STALE = replace(
+    GOOD,
+    files={"/etc/a.conf": FoundFile("0" * 64, "600", "root", "root")},
+    services={"a": replace(GOOD.services["a"], loaded_sha256="0" * 64)},
+)
+
+
+def test_what_was_written_and_loaded_is_known_without_another_look() -> None:
+    written = with_file(FILE, STALE)
+    assert not file_differs(FILE, written)
+    assert service_steps(SERVICE, FILE, written) == ("reload",)
+    assert with_loaded(SERVICE, FILE, written) == GOOD
+
+
+def test_only_the_configuration_of_a_unit_that_runs_differs() -> None:
+    assert differs_only_in([SERVICE], WANTED, STALE)
+    assert not differs_only_in([], WANTED, STALE)
+    stopped = replace(STALE.services["a"], active=False)
+    for worse in (
+        replace(STALE, packages=frozenset()),
+        replace(STALE, sysctls={}),
+        replace(STALE, services={}),
+        replace(STALE, services={"a": stopped}),
+    ):
+        assert not differs_only_in([SERVICE], WANTED, worse)

@@ -15,6 +15,7 @@ from portway.errors import PortwayError
 from portway.ops.reading import (
     Readings,
     forget_host,
+    keep_of_host,
     once_per_host,
     once_per_run,
     once_per_stage,
@@ -158,3 +159,12 @@ def test_failed_reading_is_tried_again() -> None:
 def test_outside_a_run_it_says_so() -> None:
     with pytest.raises(PortwayError, match="inside a pyinfra run"):
         readings()
+
+
+def test_change_whose_result_is_known_is_not_read_again(run: State) -> None:
+    source = Source()
+    assert once_per_host("x", source) == 1
+    keep_of_host("x", 7)
+    assert once_per_host("x", source) == 7
+    forget_host()
+    assert once_per_host("x", source) == 2
