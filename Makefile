@@ -10,12 +10,13 @@ BIN := $(VENV)/bin
 DEBIAN_PACKAGES := python3-venv debian-archive-keyring haproxy iproute2 iptables keepalived \
     mariadb-server mmdebstrap nftables openssh-client postgresql socat systemd-container
 
-.PHONY: demo failover test units check format setup lock clean help
+.PHONY: demo endurance failover test units check format setup lock clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo      a stack, deployed, and real messages into its database, in the lab; leaves it up"
 	@echo "make failover  everything that can go wrong, and what clients notice of it, in the lab"
+	@echo "make endurance a hundred node changes and forty of clients, under streams, in the lab"
 	@echo "make test      lint, types and every test: unit, integration, lab"
 	@echo "make units     unit and integration tests only"
 	@echo "make check     lint and types only"
@@ -28,6 +29,9 @@ demo: setup
 
 failover: setup
 	$(BIN)/python -m lab failover --every-kind --times 3 --document
+
+endurance: setup
+	$(BIN)/python -m lab endurance --new-lab --document
 
 test: setup
 	$(MAKE) --no-print-directory --jobs 2 check units

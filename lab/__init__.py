@@ -4,6 +4,7 @@ It must not import Portway, which it judges. Its packages have floors, and an im
 only go down, to a package on a lower line:
 
     cli
+    endurance
     failover
     traffic, lifecycle
     artifactory, faults

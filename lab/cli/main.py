@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from lab.cli import failover, fault, lifecycle, load, run, starve
+from lab.cli import endurance, failover, fault, lifecycle, load, run, starve
 from lab.errors import LabError
 from lab.plan.names import chosen
 
@@ -40,6 +40,6 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    for verbs in (lifecycle, load, failover, starve, run, fault):
+    for verbs in (lifecycle, load, failover, starve, endurance, run, fault):
         verbs.add_to(add)
     return parser

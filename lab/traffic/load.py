@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -146,7 +146,11 @@ class Load:
 
 def missing(lab: Lab, report: Report) -> set[str]:
     """The acknowledged ids that the lab's database, asked itself, does not have."""
-    asked = report.acknowledged
+    return not_stored(lab, report.acknowledged)
+
+
+def not_stored(lab: Lab, asked: Collection[str]) -> set[str]:
+    """Those of some ids that the lab's database, asked itself, does not have."""
     if not asked:
         return set()
     databases = [h for h in records.hosts(lab) if h.role == records.DATABASE_ROLE]

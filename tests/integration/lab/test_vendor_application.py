@@ -3,6 +3,7 @@
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 import requests
 from hl7.client import MLLPClient
 
+from lab.traffic.streams import Streams
 from lab.vendor import SQL
 from portway.application.trial_message import trial_command
 from portway.database.state import POSTGRES
@@ -281,3 +283,42 @@ def test_password_is_in_no_output(app: Running) -> None:
     assert app.process
     assert app.process.stdout
     assert app.password not in app.process.stdout.read()
+
+
+def test_held_clients_tell_what_became_of_their_connections(app: Running) -> None:
+    """Each kind of client of ``lab.traffic.held``, until the application stops."""
+    words = [sys.executable, "-m", "lab.traffic.held", "127.0.0.1"]
+    process = subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin
+    assert process.stdout
+
+    def tell(text: str) -> None:
+        assert process.stdin
+        process.stdin.write(text)
+        process.stdin.flush()
+
+    seen = Streams()
+    for kind, pause in (("busy", 0.2), ("idle", 0), ("slow", 1), ("probe", 0.1)):
+        tell(f"open {kind} {app.tcp} {kind} {pause}\n")
+    while [a.client for a in seen.answers].count("slow") < 2:
+        seen.read([process.stdout.readline().strip()])
+    app.faults('{"before_ack": 60}')
+    tell(f"open cut {app.tcp} busy 9\nclose probe\n")
+    wait_until(lambda: len(app.stored()) > len(seen.answers))
+    app.kill()
+    process.stdin.close()
+    seen.read(process.stdout.read().splitlines())
+    assert process.wait(10) == 0
+    last = {stream.client: stream for stream in seen.streams if stream.answers}
+    assert last["busy"].was_cut
+    assert (last["idle"].answers, last["idle"].how) == (1, "closed")
+    assert not last["idle"].in_flight
+    assert last["slow"].was_cut
+    assert last["slow"].in_flight
+    assert last["probe"].how == "hung-up"
+    assert [s.answers for s in seen.streams if s.client == "probe"][:3] == [1, 1, 1]
+    (cut,) = [s for s in seen.streams if s.client == "cut" and s.was_cut]
+    assert (cut.answers, cut.in_flight) == (0, True)
+    assert {a.id for a in seen.answers} <= set(app.stored())
