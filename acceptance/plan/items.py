@@ -112,13 +112,13 @@ ITEMS: Mapping[str, Item] = {
         because="it takes a creation that fails; a run that is interrupted while the "
         "database is created shows it, by whether its clean-up ends",
     ),
-    "deletion-that-fails": Item(
+    "failed-deletion": Item(
         "A deletion that a protected database",
-        because="a run must not make a stack that cannot be deleted",
+        because="a run's database is not protected, and its policy is detached before",
     ),
     "rules-of-change-sets": Item(
         "Rules are judged when a change set",
-        because="a run makes and updates its stack without change sets",
+        because="a run makes its stack by CreateStack, with parameters that fit",
     ),
     "elastic-ip-retained": Item(
         "`RetainExceptOnCreate` keeps", After.DELETION, kinds=EIP
