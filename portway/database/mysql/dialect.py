@@ -104,8 +104,9 @@ class MySql:
     def set_password(self, user: str) -> tuple[str, ...]:
         if not self.takes_hashes:
             # Of this statement the server writes a hash into its binary log; of all
-            # others the text.
+            # others the text, as it does of this one into its log of slow ones.
             return (
+                "SET SESSION slow_query_log = 0",
                 f"SET PASSWORD FOR {account(user)} = PASSWORD({PLAIN_PASSWORD})",
                 f"ALTER USER {account(user)} ACCOUNT UNLOCK",
             )

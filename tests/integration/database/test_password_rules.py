@@ -27,9 +27,9 @@ def judged_by(server: RunningServer, judge: str, **variables: int) -> Iterator[N
     try:
         yield
     finally:
-        server.ask(f"UNINSTALL {judge}")
-        for name, value in before.items():
+        for name, value in before.items():  # some are the judge's
             server.ask(f"SET GLOBAL {name} = {value}")
+        server.ask(f"UNINSTALL {judge}")
 
 
 def strict_place(server: RunningServer) -> Place:
@@ -41,7 +41,9 @@ def strict_place(server: RunningServer) -> Place:
 def logged(place: Place) -> bool:
     """Whether the server has the password in a log of statements."""
     folder = place.server.folder
-    logs = [folder / "statements.log", *(folder / "data").glob("binlog.[0-9]*")]
+    logs = [folder / "statements.log"]
+    for pattern in ("binlog.[0-9]*", "*slow.log"):
+        logs += (folder / "data").glob(pattern)
     everything = b"".join(path.read_bytes() for path in logs)
     assert place.wanted.user.encode() in everything
     return FIT.split("'", maxsplit=1)[0].encode() in everything
@@ -52,7 +54,8 @@ def test_server_that_takes_no_hash_gets_a_password_and_then_the_next_one(
     mariadb: RunningServer, judge: str
 ) -> None:
     place = strict_place(mariadb)
-    with judged_by(mariadb, judge, general_log=0):
+    slow = {"slow_query_log": 1, "long_query_time": 0}  # every statement is
+    with judged_by(mariadb, judge, general_log=0, **slow):
         deploy(place)
         place.as_application("SELECT * FROM received")
         assert look(place) == ()
@@ -77,6 +80,17 @@ def test_password_is_not_sent_to_a_server_that_logs_it(mariadb: RunningServer) -
     with judged_by(mariadb, SIMPLE):
         assert look(place) == (), "nothing is sent"
     assert not logged(place)
+
+
+def test_rules_are_met_however_strict_they_are(mariadb: RunningServer) -> None:
+    place = strict_place(mariadb)
+    place.password = "aaaaaaaaAAAAAAAA11111111!!!!!!!!"
+    kinds = ("digits", "letters_same_case", "other_characters")
+    rules = {f"simple_password_check_{kind}": 8 for kind in kinds}
+    with judged_by(mariadb, SIMPLE, general_log=0, **rules):
+        deploy(place)
+        place.as_application("SELECT * FROM received")
+        assert look(place) == ()
 
 
 def test_password_that_fails_the_rules_is_told_without_it(
