@@ -14,15 +14,11 @@ from typing import Any
 from portway.database.connections import connect
 from portway.database.dialect import Dialect
 from portway.database.differences import differences, lock_difference
-from portway.database.errors import (
-    LoginLocked,
-    LoginRefused,
-    NoSuchDatabase,
-    PermissionDenied,
-    UsedUp,
-)
+from portway.database.errors import LoginRefused, NoSuchDatabase
+from portway.database.logging_in import logs_in, tried
 from portway.database.mysql import catalog as mysql_catalog
 from portway.database.mysql import files as mysql_files
+from portway.database.mysql import question as mysql_question
 from portway.database.mysql.dialect import MySql
 from portway.database.password_hashes import caching_sha2, mysql_native
 from portway.database.postgres import catalog as postgres_catalog
@@ -43,7 +39,6 @@ from portway.database.state import (
     AppliedFile,
     Difference,
     FoundDatabase,
-    FoundUser,
     NodeLogins,
     WantedDatabase,
 )
@@ -158,7 +153,7 @@ def read_database(access: Access, wanted: WantedDatabase) -> FoundDatabase:
         if found.namesakes:  # whose login would that be?
             user = replace(user, password_works=user.keeps_password is True)
         else:
-            user = _tried(access.server, login, database, user)
+            user = tried(access.server, login, database, user)
         found = replace(found, users={**found.users, login.user: user})
         if user.password_works:
             return found
@@ -167,42 +162,26 @@ def read_database(access: Access, wanted: WantedDatabase) -> FoundDatabase:
     return found
 
 
-def _tried(server: Server, login: Login, database: str, user: FoundUser) -> FoundUser:
-    """The user as a login with its password shows it."""
-    try:
-        works = _password_works(server, login, database)
-    except LoginLocked:
-        return replace(user, may_log_in=False)
-    if user.keeps_password and not works:
-        raise PortwayError(
-            f"{server}: {login.user} cannot log in with its password",
-            why="its account demands more, such as a client's certificate",
-            do=f"compare what SHOW CREATE USER '{login.user}'@'%' prints with that of "
-            "a user that can",
-        )
-    return replace(user, password_works=works)
-
-
 def _read_mysql(access: Access, wanted: WantedDatabase) -> tuple[FoundDatabase, str]:
     with master_session(access, "") as session:
 
         def rows(question: str) -> list[tuple[Any, ...]]:
             return [tuple(row) for row in session.rows(question, READING)]
 
-        names = rows(mysql_catalog.names_question(wanted))
+        names = rows(mysql_question.names_question(wanted))
         login = next(name for kind, name in names if kind == "login")
         answers = mysql_catalog.Answers(
             names=names,
             accounts=[
                 mysql_catalog.Account(*row)
-                for row in rows(mysql_catalog.accounts_question(wanted))
+                for row in rows(mysql_question.accounts_question(wanted))
             ],
-            rights=rows(mysql_catalog.rights_question(wanted)),
-            finer_rights=rows(mysql_catalog.finer_rights_question(wanted)),
-            roles=rows(mysql_catalog.roles_question(wanted)),
-            sessions=[user for _, user, *_ in rows(mysql_catalog.SESSIONS_QUESTION)],
-            variables=dict(rows(mysql_catalog.SERVER_QUESTION)),
-            judges=[name for (name,) in rows(mysql_catalog.JUDGES_QUESTION)],
+            rights=rows(mysql_question.rights_question(wanted)),
+            finer_rights=rows(mysql_question.finer_rights_question(wanted)),
+            roles=rows(mysql_question.roles_question(wanted)),
+            sessions=[user for _, user, *_ in rows(mysql_question.SESSIONS_QUESTION)],
+            variables=dict(rows(mysql_question.SERVER_QUESTION)),
+            judges=[name for (name,) in rows(mysql_question.JUDGES_QUESTION)],
             maker_rights=_maker_rights(wanted, login, rows) if wanted.files else None,
         )
         applied = None
@@ -217,8 +196,8 @@ def _maker_rights(
 ) -> list[str]:
     """What the master user may do; MariaDB's roles are not in force by themselves."""
     in_mysql = wanted.engine == MYSQL
-    roles = rows(mysql_catalog.maker_roles_question(login)) if in_mysql else []
-    question = mysql_catalog.maker_question(wanted, login, roles)
+    roles = rows(mysql_question.maker_roles_question(login)) if in_mysql else []
+    question = mysql_question.maker_question(wanted, login, roles)
     return [right for (right,) in rows(question)]
 
 
@@ -259,7 +238,7 @@ def find_working_login(
     logins.sort(key=lambda lg: (lg.user != ready, len(nodes.using(lg.user))))
     tried = logins if wanted.engine == POSTGRES else logins[: ready is not None]
     for login in tried:
-        if _logs_in(access.server, login, wanted.database):
+        if logs_in(access.server, login, wanted.database):
             return login
     if wanted.engine != POSTGRES:
         users = read_database(access, wanted).users
@@ -272,26 +251,6 @@ def find_working_login(
         why="the secret was changed, or the database was never deployed",
         do="run deploys/site.py, which sets the password and then moves the nodes",
     )
-
-
-def _logs_in(server: Server, login: Login, database: str) -> bool:
-    try:
-        return _password_works(server, login, database)
-    except LoginLocked:
-        return False
-
-
-def _password_works(server: Server, login: Login, database: str) -> bool:
-    """Whether a password logs a user in; LoginLocked if none would."""
-    try:
-        connect(server, login, database).close()
-    except LoginLocked:
-        raise
-    except LoginRefused:
-        return False
-    except (PermissionDenied, NoSuchDatabase, UsedUp):
-        return True  # the password was right; that was not the reason
-    return True
 
 
 def apply(
