@@ -20,6 +20,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from portway.contract.artifact_access import (
     MOST_REDIRECTS,
     is_same_server,
+    leaves_https,
     shown,
     tls_context,
     why_not_followed,
@@ -61,13 +62,19 @@ class Asking:
     access: Access
     about: str
     """Name and version, for errors."""
+    trusts_plain_http: bool = False
+    """Whether answers may come by a redirect to plain http: the sum is known, or
+    somebody says that nobody is on the way."""
     sleep: Callable[[float], None] = time.sleep
 
     @contextmanager
-    def ask(self, url: str) -> Iterator[Answer]:
-        """Ask until the answer is final, a few times at most."""
+    def ask(self, url: str, *, is_archive: bool = False) -> Iterator[Answer]:
+        """Ask until the answer is final, a few times at most.
+
+        An archive may come over plain http, too, if Artifactory gave its sum before.
+        """
         with _session(self.access.authorities) as session:
-            answer = self._final(session, url)
+            answer = self._final(session, url, is_archive)
             with closing(answer.response):
                 yield answer
 
@@ -101,11 +108,11 @@ class Asking:
             do="run again",
         )
 
-    def _final(self, session: requests.Session, url: str) -> Answer:
+    def _final(self, session: requests.Session, url: str, is_archive: bool) -> Answer:
         for attempt in range(ATTEMPTS):
             last = attempt == ATTEMPTS - 1
             try:
-                answer = self._follow(session, url)
+                answer = self._follow(session, url, is_archive)
                 if answer.status not in BUSY or last:
                     return answer
                 answer.response.close()
@@ -115,8 +122,10 @@ class Asking:
             self.sleep(2.0**attempt / 2)
         raise AssertionError("unreachable")
 
-    def _follow(self, session: requests.Session, first: str) -> Answer:
-        url, stated = first, None
+    def _follow(
+        self, session: requests.Session, first: str, is_archive: bool
+    ) -> Answer:
+        url, stated, was_plain = first, None, False
         for _ in range(MOST_REDIRECTS + 1):
             is_own = is_same_server(first, url)
             response = session.get(
@@ -127,7 +136,7 @@ class Asking:
                 allow_redirects=False,
                 stream=True,
             )
-            if is_own:
+            if is_own and not was_plain:
                 stated = response.headers.get(SUM_HEADER, stated)
             target = session.get_redirect_target(response)
             if target is None:
@@ -141,9 +150,21 @@ class Asking:
                     do=f"check artifactory_url in {GROUP_DATA}, and Artifactory's own "
                     "base URL",
                 )
+            if leaves_https(before, url):
+                was_plain = True
+                if not (self.trusts_plain_http or (is_archive and stated)):
+                    raise self._plain(before, url)
         raise PortwayError(
             f"{self.about}: {shown(first)} redirects more than {MOST_REDIRECTS} times",
             do=f"check artifactory_url in {GROUP_DATA}",
+        )
+
+    def _plain(self, before: str, after: str) -> PortwayError:
+        return PortwayError(
+            f"{self.about}: {shown(before)} redirects to plain http, {shown(after)}",
+            why="anybody on the way there could change the archive and its SHA-256",
+            do=f"set artifact_sha256 in {GROUP_DATA}; if the whole way is trusted, "
+            "set\n  artifactory_plain_http = True",
         )
 
     def _unreachable(self, url: str, error: requests.RequestException) -> PortwayError:

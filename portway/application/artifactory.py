@@ -35,7 +35,13 @@ def find_release(
     base = str(settings.artifactory_url).rstrip("/")
     place = f"{settings.artifactory_repository}/{_path(settings)}"
     about = f"{settings.app_name} {settings.app_version}"
-    asking = Asking(access, about, sleep)
+    pinned = settings.artifact_sha256
+    asking = Asking(
+        access,
+        about,
+        trusts_plain_http=settings.artifactory_plain_http or pinned is not None,
+        sleep=sleep,
+    )
     with asking.ask(f"{base}/api/storage/{place}") as answer:
         is_described = answer.status not in NOT_DESCRIBED
         if is_described:
@@ -43,7 +49,6 @@ def find_release(
             stated = _checksum(asking.described(answer), about, place)
     if not is_described:
         stated = _sum_of_download(asking, f"{base}/{place}", settings, place, say)
-    pinned = settings.artifact_sha256
     if pinned is not None and stated is not None and pinned != stated:
         raise PortwayError(
             f"{about}: artifact_sha256 in {GROUP_DATA} is {pinned}, but Artifactory "
@@ -84,7 +89,7 @@ def _sum_of_download(
     None if one is pinned and Artifactory gives none. Otherwise the archive is read
     once, which also makes a remote repository cache it.
     """
-    with asking.ask(url) as answer:
+    with asking.ask(url, is_archive=True) as answer:
         _refuse_status(answer, settings, asking.about, place)
         kind = answer.response.headers.get("Content-Type", "")
         if kind.startswith("text/html"):

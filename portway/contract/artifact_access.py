@@ -52,9 +52,12 @@ def why_not_followed(before: str, after: str) -> str:
         is_usable = False
     if not is_usable or parts.scheme not in USUAL_PORTS:
         return f"{shown(before)} redirects to what is no http or https address"
-    if urlsplit(before).scheme == "https" and parts.scheme == "http":
-        return f"{shown(before)} redirects to plain http, {shown(after)}"
     return ""
+
+
+def leaves_https(before: str, after: str) -> bool:
+    """Whether a redirect from one URL to another gives up the protection of TLS."""
+    return (urlsplit(before).scheme, urlsplit(after).scheme) == ("https", "http")
 
 
 def shown(url: str) -> str:

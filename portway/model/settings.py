@@ -251,7 +251,8 @@ class Settings(BaseModel):
     artifactory_plain_http: bool = Field(
         default=False,
         description="Whether the credential may be sent to an `artifactory_url` of "
-        "plain http, where anybody on the way can read it.",
+        "plain http, where anybody on the way can read it, and whether a SHA-256 may "
+        "come by a redirect from https to plain http, where anybody can change it.",
     )
     artifactory_ca_file: str | None = Field(
         default=None,

@@ -1,6 +1,7 @@
 """Downloads an archive to a new file and says what its SHA-256 is.
 
-What opens the server is sent to the server of the URL, and to no other that it
+The request has the SHA-256 that it must be, so redirects are followed to plain http,
+too. What opens the server is sent to the server of the URL, and to no other that it
 redirects to. Where it redirects to is in no error but for the host: it may be signed.
 """
 

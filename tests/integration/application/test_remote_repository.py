@@ -324,12 +324,80 @@ def test_authority_of_one_server_is_not_enough_for_another(
     assert "certificate verify failed" in text
 
 
-def test_https_is_not_left_for_plain_http(
+def test_sum_never_comes_by_a_redirect_to_plain_http(
+    private: Artifacts, storage: Artifacts, made: Company
+) -> None:
+    private.build("1.0.0")
+    access = Access(token_headers(TOKEN), made.root)
+    private.go_wrong(remote=True, redirect=f"{storage.url}/")
+    text = refusal(private.settings(artifactory_plain_http=False), access)
+    assert "redirects to plain http" in text
+    assert "set artifact_sha256" in text
+    assert "artifactory_plain_http = True" in text
+    assert storage.served.received == []
+
+
+KNOWN_BY: dict[str, dict[str, object]] = {
+    "storage API": {},
+    "setting": {"remote": True},
+    "header": {"api_status": 403},
+    "nothing": {"remote": True},
+}
+"""What gives the sum, and what goes wrong in Artifactory, so that nothing else does."""
+
+
+@pytest.mark.parametrize("known_by", KNOWN_BY)
+def test_archive_with_a_known_sum_comes_by_a_redirect_to_plain_http(
+    private: Artifacts,
+    storage: Artifacts,
+    made: Company,
+    tmp_path: Path,
+    known_by: str,
+) -> None:
+    """Or with none, if somebody says that nobody is on the way."""
+    built = private.build("1.0.0")
+    access = Access(token_headers(TOKEN), made.root)
+    stated = {"stated": built.sha256} if known_by == "header" else {}
+    private.go_wrong(**KNOWN_BY[known_by], **stated, redirect=f"{storage.url}/")
+    settings = private.settings(
+        artifact_sha256=built.sha256 if known_by == "setting" else None,
+        artifactory_plain_http=known_by == "nothing",
+    )
+    assert find(settings, access) == built
+    downloaded(tmp_path, built, access)
+    assert storage.served.received
+    assert TOKEN not in "".join(storage.served.received)
+
+
+def test_archive_that_plain_http_changed_is_refused(
     private: Artifacts, storage: Artifacts, made: Company, tmp_path: Path
 ) -> None:
     built = private.build("1.0.0")
     access = Access(token_headers(TOKEN), made.root)
-    private.go_wrong(remote=True, redirect=f"{storage.url}/")
-    assert "redirects to plain http" in refusal(private.settings(), access)
-    assert "redirects to plain http" in download(tmp_path, built, access).stderr
-    assert storage.served.received == []
+    storage.served.folder = tmp_path / "changed"
+    Artifacts(storage.url, storage.served).build("1.0.0")
+    archive = storage.folder / PATH
+    archive.write_bytes(archive.read_bytes() + b"more")
+    private.go_wrong(redirect=f"{storage.url}/")
+    assert find(private.settings(artifactory_plain_http=False), access) == built
+    said = download(tmp_path, built, access).stderr
+    assert f"not {built.sha256}; the file was discarded" in said
+
+
+def test_sum_is_not_believed_where_plain_http_leads_back(
+    private: Artifacts, made: Company, tmp_path: Path
+) -> None:
+    """Whoever is on the plain way could lead to another archive of Artifactory's."""
+    built = private.build("1.0.0")
+
+    class Between(Repositories):
+        def fault(self, name: str) -> object:
+            if name != "redirect":
+                return None
+            private.go_wrong(api_status=403, stated="f" * 64)
+            return f"{private.url}/moved/"
+
+    with serving(Between(private.served.folder)) as url:
+        private.go_wrong(api_status=403, stated=built.sha256, redirect=f"{url}/")
+        access = Access(token_headers(TOKEN), made.root)
+        assert find(private.settings(artifactory_plain_http=False), access) == built
