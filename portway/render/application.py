@@ -1,6 +1,7 @@
 """Everything that an application node should have."""
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 
 from portway.contract import paths
@@ -155,7 +156,7 @@ def application(
         config=configuration,
         listeners=serve,
         can_reload=settings.app_reload_command is not None,
-        programs=_programs(settings),
+        programs=named_programs(settings),
         links=settings.artifact_links,
         inputs=inputs,
         system_files=system,
@@ -181,9 +182,24 @@ def fetch_request(wanted: Application) -> Fetch:
     )
 
 
-def _programs(settings: Settings) -> tuple[str, ...]:
-    commands = filter(None, (settings.app_command, settings.app_test_command))
-    return tuple(command.split()[0] for command in commands)
+PROGRAM = re.compile(r"[A-Za-z0-9._/+@,:=-]+")
+"""What begins a command and has a meaning neither to systemd nor to a shell."""
+AFTER_PROGRAM = " "
+AFTER_PROGRAM_IN_SHELL = " \t;&|<>"
+
+
+def named_programs(settings: Settings) -> tuple[str, ...]:
+    """The programs of the commands, but of those only that they name for sure."""
+    commands = (
+        (settings.app_command, AFTER_PROGRAM),
+        (settings.app_test_command or "", AFTER_PROGRAM_IN_SHELL),
+    )
+    return tuple(
+        found[0]
+        for command, after in commands
+        if (found := PROGRAM.match(command))
+        and command[found.end() : found.end() + 1] in after  # an empty end is in it
+    )
 
 
 def _installer() -> tuple[ManagedFile, ...]:

@@ -1,4 +1,7 @@
-"""Unpacks an archive: owned by root, and never with more rights than were packed."""
+"""Unpacks an archive: owned by root, and never with more rights than were packed.
+
+Only root itself can always read what is in it: not every packer gives modes.
+"""
 
 import lzma
 import shutil
@@ -92,7 +95,7 @@ def place(member: Member, target: Path) -> None:
         packed = member.mode
         if packed is None:
             packed = 0o755 if begins.startswith(PROGRAM_BEGINS) else 0o644
-        path.chmod(packed & RIGHTS)
+        path.chmod(packed & RIGHTS | 0o400)
 
 
 def set_folder_modes(members: list[Member], target: Path) -> None:
