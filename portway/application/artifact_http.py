@@ -5,6 +5,7 @@ where it redirects to is in no error but for the host: it may be signed.
 """
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -97,10 +98,17 @@ class Asking:
             for chunk in answer.response.iter_content(CHUNK):
                 digest.update(chunk)
                 if time.monotonic() > deadline:
-                    raise TimeoutError(f"it takes longer than {LONGEST_READ:.0f} s")
-        except (requests.RequestException, TimeoutError) as error:
+                    raise self._too_slow()
+        except requests.RequestException as error:
             raise self._broken(error) from error
         return digest.hexdigest()
+
+    def _too_slow(self) -> PortwayError:
+        return PortwayError(
+            f"{self.about}: reading the archive for its SHA-256 takes longer than "
+            f"{LONGEST_READ:.0f} s",
+            do=f"set artifact_sha256 in {GROUP_DATA}, so that it need not be read",
+        )
 
     def _broken(self, error: Exception) -> PortwayError:
         return PortwayError(
@@ -229,6 +237,22 @@ class _Session(requests.Session):
     def resolve_redirects(self, *_: Any, **__: Any) -> Iterator[Any]:
         """None."""
         return iter(())
+
+
+class _WithoutQueries(logging.Filter):
+    """Cuts the query of every URL, which may be signed, from what urllib3 logs."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep the record, with its arguments cut."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                arg.partition("?")[0] if isinstance(arg, str) else arg
+                for arg in record.args
+            )
+        return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_WithoutQueries())
 
 
 def _session(authorities: str) -> requests.Session:

@@ -36,6 +36,8 @@ from portway.node.releases.unpacking import CHUNK, need
 
 ATTEMPTS = 3
 BUSY = 429
+REDIRECTS = (301, 302, 303, 307, 308)
+CHECK_URL = "check artifactory_url, and Artifactory's own base URL"
 SILENCE = 60
 """Seconds without a byte after which a download is given up: a repository that must get
 the archive from elsewhere first takes its time."""
@@ -47,7 +49,8 @@ BROKEN = (HTTPException, URLError, TimeoutError, ConnectionError, ValueError)
 class Redirects(HTTPRedirectHandler):
     """Follows redirects; only the server of the first URL gets the headers."""
 
-    max_redirections = MOST_REDIRECTS
+    # Its own limits, whose error quotes the URL, are never reached.
+    max_redirections = max_repeats = MOST_REDIRECTS + 1
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         self.url, self.headers = url, headers
@@ -56,7 +59,13 @@ class Redirects(HTTPRedirectHandler):
         """The request that follows a redirect, whose URL is the last argument."""
         url: str = answer[-1]
         if reason := why_not_followed(req.full_url, url):
-            raise RefusedError(f"the download was refused: {reason}")
+            raise RefusedError(f"the download was refused: {reason}", CHECK_URL)
+        followed = sum(getattr(req, "redirect_dict", {}).values())
+        if followed >= MOST_REDIRECTS:
+            raise RefusedError(
+                f"{shown(self.url)} redirects more than {MOST_REDIRECTS} times",
+                "check artifactory_url",
+            )
         follows = super().redirect_request(req, *answer)
         if follows is not None and is_same_server(self.url, url):
             self.show(follows)
@@ -125,6 +134,12 @@ def receive(
 def refusal_of(error: HTTPError, url: str) -> RefusedError:
     """What an answer that is no archive means."""
     said = f"the server answered HTTP {error.code} for the download"
+    if error.code in REDIRECTS:
+        return RefusedError(
+            f"the download was refused: {shown(url)} redirects to what is no http or "
+            "https address",
+            CHECK_URL,
+        )
     if is_same_server(url, error.url):
         return RefusedError(said)
     return RefusedError(
@@ -134,17 +149,17 @@ def refusal_of(error: HTTPError, url: str) -> RefusedError:
 
 def broken(error: Exception) -> RefusedError:
     """Why a download ended early."""
-    reason = getattr(error, "reason", error)
-    if isinstance(error, (InvalidURL, ValueError)) and not is_unverified(error):
+    if is_unverified(error):
+        do = (
+            "if an authority of your own issued the server's certificate, set "
+            "artifactory_ca_file"
+        )
+    elif isinstance(error, (InvalidURL, ValueError)):
         # They quote the path, which may be signed.
-        reason = type(error).__name__
-    return RefusedError(
-        f"the download failed: {reason}",
-        "if an authority of your own issued the server's certificate, set "
-        "artifactory_ca_file"
-        if is_unverified(error)
-        else "",
-    )
+        return RefusedError(f"the download failed: {type(error).__name__}", CHECK_URL)
+    else:
+        do = ""
+    return RefusedError(f"the download failed: {getattr(error, 'reason', error)}", do)
 
 
 def is_unverified(error: Exception) -> bool:

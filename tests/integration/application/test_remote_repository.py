@@ -4,6 +4,7 @@ The servers are real; Artifactory's ways are in ``lab/artifactory/server.py``. T
 operator's look-up and the program that nodes download with are held to the same.
 """
 
+import logging
 import ssl
 import traceback
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lab.artifactory.server import SIGNATURE, Repositories, serving
+from portway.application import artifact_http
 from portway.application.artifactory import find_release
 from portway.contract.artifact_access import (
     api_key_headers,
@@ -107,6 +109,30 @@ def test_file_that_is_not_described_and_breaks_off_is_told(
     artifacts.build("1.0.0")
     artifacts.go_wrong(remote=True, truncate=1000)
     assert "reading Artifactory's answer failed" in refusal(artifacts.settings())
+
+
+def test_file_that_takes_too_long_to_read_is_told_with_the_setting(
+    artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts.build("1.0.0")
+    artifacts.go_wrong(remote=True)
+    monkeypatch.setattr(artifact_http, "LONGEST_READ", 0.0)
+    text = refusal(artifacts.settings())
+    assert "takes longer than 0 s" in text
+    assert "set artifact_sha256" in text
+    assert "run again" not in text
+
+
+def test_signature_of_a_redirect_is_in_no_log(
+    artifacts: Artifacts, storage: Artifacts, caplog: pytest.LogCaptureFixture
+) -> None:
+    built = artifacts.build("1.0.0")
+    artifacts.go_wrong(remote=True, redirect=f"{storage.url}/")
+    with caplog.at_level(logging.DEBUG):
+        assert find(artifacts.settings()) == built
+    assert SIGNATURE in "".join(storage.served.requests)
+    assert PATH in caplog.text
+    assert SIGNATURE not in caplog.text
 
 
 def test_web_page_in_place_of_a_file_is_told(artifacts: Artifacts) -> None:
@@ -253,6 +279,7 @@ def test_redirect_to_something_else_is_refused(
     said = download(tmp_path, built, Access(token_headers(TOKEN)))
     assert said.returncode == 1
     assert "Traceback" not in said.stderr
+    assert "check artifactory_url" in said.stderr
     assert SIGNATURE not in said.stderr
 
 
@@ -261,7 +288,9 @@ def test_redirects_in_a_circle_are_told(artifacts: Artifacts, tmp_path: Path) ->
     artifacts.go_wrong(remote=True, redirect="/artifactory/")
     assert "redirects more than" in refusal(artifacts.settings())
     said = download(tmp_path, built, Access(token_headers(TOKEN))).stderr
-    assert "HTTP 302" in said
+    assert "redirects more than 10 times" in said
+    assert "check artifactory_url" in said
+    assert len(artifacts.served.requests) == 23  # 1 for the description, 2 times 11
 
 
 @pytest.fixture
