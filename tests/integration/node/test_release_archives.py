@@ -370,7 +370,7 @@ def script(first: str, mode: int = 0o755) -> bytes:
         (script("#!/bin/sh\r"), "bin/receiver end as on Windows"),
         (tarred(tar_link("acme/bin/receiver", "gone")), "has no bin/receiver"),
     ],
-    ids=range(8),
+    ids=range(7),
 )
 def test_release_without_its_program_is_refused(
     folder: Path, artifacts: Artifacts, archive: bytes, said: str
