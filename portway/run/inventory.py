@@ -123,8 +123,10 @@ def _load_deploys() -> None:
 
     Otherwise the deploys do, and a new node waits for it.
     """
-    import portway.application.deploy  # noqa: PLC0415
-    import portway.load_balancers.deploy  # noqa: F401, PLC0415
+    if Role.LOAD_BALANCER in _roles(CHANGES):
+        import portway.load_balancers.deploy  # noqa: PLC0415
+    if Role.APPLICATION in _roles(CHANGES):
+        import portway.application.deploy  # noqa: F401, PLC0415
 
 
 def _goes_on(run: Run, state: State) -> bool:

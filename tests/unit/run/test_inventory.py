@@ -1,6 +1,9 @@
 """Which nodes a run connects to, by the deploys that it was given."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -18,6 +21,8 @@ from portway.run.command_line import Invocation
 from portway.run.run import Run
 from portway.run.trust import Reached
 from tests.unit import samples
+
+ROOT = Path(__file__).parents[3]
 
 needs: list[Need] = []
 """What each reading said that it needs of the database."""
@@ -250,3 +255,20 @@ def test_application_cannot_be_limited_to_load_balancers() -> None:
     with pytest.raises(RunStopped, match="there are app-1, app-2"):
         names("deploys/app.py", limit=("lb-1",))
     assert names("deploys/app.py", limit=("app-1",))
+
+
+@pytest.mark.parametrize(
+    ("deploy", "loaded"), [("lb.py", False), ("transfer.py", False), ("site.py", True)]
+)
+def test_deploy_loads_only_what_it_needs(deploy: str, loaded: bool) -> None:
+    """The load balancers' need neither database drivers nor requests."""
+    program = (
+        "import sys; from portway.run import command_line, inventory\n"
+        f"command_line.deploys = lambda: ({deploy!r},)\n"
+        "inventory._load_deploys(); print(*sys.modules)"
+    )
+    output = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT)
+    names = set(output.decode().split())
+    assert "portway.load_balancers.deploy" in names
+    for name in ("portway.application.deploy", "pymysql", "pg8000", "requests"):
+        assert (name in names) == loaded, name
