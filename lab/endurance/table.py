@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import median
 
 from lab.endurance.judgement import (
@@ -61,13 +61,7 @@ def _of_nodes(run: Endurance) -> Iterator[Row]:
     yield "of these", "", ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
     yield "streams held", "", str(run.settings.streams)
     yield "reloads of HAProxy", "0", _by_node(run, lambda n: reloads(run, NODES, n))
-    yield (
-        "HAProxy processes, at most",
-        "1",
-        _by_node(
-            run, lambda n: max((k.workers for k in looks(run, NODES, n)), default=0)
-        ),
-    )
+    yield _processes(run, NODES, "1")
     yield from _memory(run, NODES)
     found = [cut for cut in cuts(run) if _is_within(run, NODES, cut.stream.ended)]
     gone = [cut for cut in found if cut.change]
@@ -93,13 +87,7 @@ def _of_clients(run: Endurance) -> Iterator[Row]:
         f"≤ {len(made)}",
         _by_node(run, lambda n: reloads(run, CLIENTS, n)),
     )
-    yield (
-        "HAProxy processes, at most",
-        "1 and those with streams",
-        _by_node(
-            run, lambda n: max((k.workers for k in looks(run, CLIENTS, n)), default=0)
-        ),
-    )
+    yield _processes(run, CLIENTS, "1 and those with streams")
     yield from _memory(run, CLIENTS)
     found = [cut for cut in cuts(run) if _is_within(run, CLIENTS, cut.stream.ended)]
     retired = [cut for cut in found if cut.is_retired]
@@ -118,6 +106,13 @@ def _is_within(run: Endurance, part: str, at: float) -> bool:
     return at < first if part == NODES else at >= first
 
 
+def _processes(run: Endurance, kind: str, promised: str) -> Row:
+    def most(node: str) -> int:
+        return max((look.workers for look in looks(run, kind, node)), default=0)
+
+    return "HAProxy processes, at most", promised, _by_node(run, most)
+
+
 def _memory(run: Endurance, part: str) -> Iterator[Row]:
     def shown(node: str) -> str:
         found = [look.memory / 1024 for look in looks(run, part, node)]
@@ -130,8 +125,7 @@ def _memory(run: Endurance, part: str) -> Iterator[Row]:
     yield "MiB of the largest", "", f"{most / 1024:.1f}"
 
 
-def _by_node(run: Endurance, value: object) -> str:
-    assert callable(value)  # noqa: S101 - for the types
+def _by_node(run: Endurance, value: Callable[[str], object]) -> str:
     return "; ".join(f"{node} {value(node)}" for node in nodes(run))
 
 
