@@ -77,8 +77,14 @@ class Deploys:
 
     def trust(self) -> Done:
         """Record the nodes' host keys."""
-        words = (sys.executable, "-m", "portway.cli.trust", self._options.inventory)
-        return self._run("portway-trust", words, TRUST_SECONDS)
+        words = (
+            sys.executable,
+            "-m",
+            "portway.cli.main",
+            "trust",
+            self._options.inventory,
+        )
+        return self._run("portway trust", words, TRUST_SECONDS)
 
     def deploy(self, name: str, *more: str) -> Done:
         """Run a deploy; ``more`` are settings, ``key=value``."""

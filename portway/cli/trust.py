@@ -1,37 +1,38 @@
-"""``portway-trust``: record the nodes' SSH host keys, as EC2's console shows them."""
+"""``portway trust``: record the nodes' SSH host keys, as EC2's console shows them."""
 
-import argparse
 import logging
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-# Before anything that makes connections: it changes the standard library for gevent.
-from pyinfra_cli.inventory import make_inventory
+import click
 
+from portway.cli.output import FAILED
 from portway.errors import PortwayError
-from portway.ops.pyinfra_errors import RunStopped
-from portway.run.inventory import nodes_of
-from portway.run.trust import trust
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Record host keys; 0 if all nodes are known afterwards, 1 if not."""
-    parser = argparse.ArgumentParser("portway-trust", description=__doc__)
-    parser.add_argument("inventory", help="such as inventories/prod.py")
-    parser.add_argument(
-        "--dry", action="store_true", help="only say what would be recorded"
-    )
-    options = parser.parse_args(words)
+@click.command("trust")
+@click.argument("inventory")
+@click.option("--dry", is_flag=True, help="Only say what would be recorded.")
+def command(inventory: str, dry: bool) -> None:
+    """Record the nodes' SSH host keys, as EC2's console shows them.
+
+    INVENTORY is a file such as inventories/prod.py. Ends with 0 if all nodes are known
+    afterwards.
+    """
+    # Before anything that makes connections: it changes the standard library.
+    from pyinfra_cli.inventory import make_inventory
+
+    from portway.ops.pyinfra_errors import RunStopped
+    from portway.run.inventory import nodes_of
+    from portway.run.trust import trust
+
     _show_progress()
     try:
-        stack, nodes = nodes_of(
-            lambda: make_inventory(options.inventory, cwd=str(Path.cwd()))
-        )
-        return 0 if trust(stack, nodes, print, dry=options.dry) else 1
-    except (PortwayError, RunStopped) as error:
-        print(error.message, file=sys.stderr)
-        return 1
+        stack, nodes = nodes_of(lambda: make_inventory(inventory, cwd=str(Path.cwd())))
+        is_well = trust(stack, nodes, print, dry=dry)
+    except RunStopped as error:
+        raise PortwayError(error.message) from error
+    sys.exit(0 if is_well else FAILED)
 
 
 def _show_progress() -> None:
@@ -39,7 +40,3 @@ def _show_progress() -> None:
     logger = logging.getLogger("pyinfra")
     logger.addHandler(logging.StreamHandler())
     logger.setLevel(logging.INFO)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -177,7 +177,7 @@ class Settings(BaseModel):
     trust_console_output: bool = Field(
         default=False,
         description="Whether a run records the SSH host keys of nodes that it does not "
-        "know yet, as EC2's console shows them, as `portway-trust` does. Otherwise it "
+        "know yet, as EC2's console shows them, as `portway trust` does. Otherwise it "
         "refuses such nodes.",
     )
     go_back: bool = Field(

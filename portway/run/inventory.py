@@ -204,7 +204,7 @@ def _without_asked(nodes: list[Reached], changed: tuple[Role, ...]) -> list[Reac
     for node in nodes:
         if node not in left and isinstance(node.host.connector, NodeConnector):
             node.host.connector.unwanted = (
-                "No SSH host key is known for it; record it: portway-trust INVENTORY"
+                "No SSH host key is known for it; record it: portway trust INVENTORY"
             )
     return left
 

@@ -90,7 +90,7 @@ def refuse_unknown(hosts: Iterable[Reached]) -> None:
     raise PortwayError(
         f"no SSH host key is known for {', '.join(map(str, unknown))}",
         why="; ".join(_in_the_way(unknown)),
-        do="record what EC2's console shows: portway-trust INVENTORY; or have runs do "
+        do="record what EC2's console shows: portway trust INVENTORY; or have runs do "
         "so by themselves: trust_console_output = True in group_data",
     )
 

@@ -25,7 +25,14 @@ OUTSIDE: dict[str, set[str]] = {
     "portway.database": {"pg8000", "pydantic", "pymysql", "pyinfra", "scramp"},
     "portway.application": {"gevent", "pydantic", "pyinfra", "requests"},
     "portway.run": {"click", "gevent", "pyinfra"},
-    "portway.cli": {"pydantic", "pydantic_core", "pyinfra_cli"},
+    "portway.cli": {
+        "click",
+        "pydantic",
+        "pydantic_core",
+        "pyinfra",
+        "pyinfra_cli",
+        "rich",
+    },
     "portway.node": {"boto3", "botocore"},
     "portway": set(),
 }

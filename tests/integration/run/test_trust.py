@@ -1,4 +1,4 @@
-"""``portway-trust``, against an account whose consoles show host keys."""
+"""``portway trust``, against an account whose consoles show host keys."""
 
 import os
 import re
@@ -49,7 +49,14 @@ def file(tmp_path: Path) -> Path:
 
 def trust(file: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        (sys.executable, "-m", "portway.cli.trust", "inventories/prod.py", *options),
+        (
+            sys.executable,
+            "-m",
+            "portway.cli.main",
+            "trust",
+            "inventories/prod.py",
+            *options,
+        ),
         cwd=PROJECT,
         env={**os.environ, "PORTWAY_STACK": STACK, "HOME": str(file.parent.parent)},
         capture_output=True,

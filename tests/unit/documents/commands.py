@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import botocore.session
+import click
 from botocore import xform_name
 from cfnlint.decode import cfn_yaml
 
@@ -30,6 +31,7 @@ from lab.aws.address import ELASTIC_IP
 from lab.cli.main import _parser as lab_parser
 from lab.errors import LabError
 from lab.failover.command import chosen
+from portway.cli.main import VERBS
 from portway.contract import paths
 from portway.errors import PortwayError
 from portway.model.clients import parse_clients
@@ -143,10 +145,15 @@ def check_pip(words: Words) -> None:
     check_files(files)
 
 
-def check_trust(words: Words) -> None:
-    """An inventory, and no options but its own."""
-    need(set(words[1:]) <= {"--dry"}, f"portway-trust {words}")
-    check_files(words)
+def check_portway(words: Words) -> None:
+    """A verb, with words that it takes; files exist."""
+    need(bool(words) and words[0] in VERBS, f"portway {words}")
+    verb = VERBS[words[0]][1]()
+    try:
+        verb.make_context(words[0], words[1:])
+    except click.ClickException as error:
+        raise Wrong(f"portway {words}: {error.format_message()}") from error
+    check_files([word for word in words[1:] if "/" in word])
 
 
 def check_activate(words: Words) -> None:
@@ -364,7 +371,7 @@ PROGRAMS: dict[str, dict[str, Check]] = {
         "curl": anything,
         "git": anything,
         "nc": anything,
-        "portway-trust": check_trust,
+        "portway": check_portway,
         "pyinfra": check_pyinfra,
         "rm": anything,
         "ssh": anything,

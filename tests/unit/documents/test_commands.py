@@ -53,8 +53,8 @@ def test_every_block_is_marked_and_would_work(path: Path) -> None:
             "aws cloudformation deploy --stack-name a "
             "--template-file cloudformation/stack.yaml --parameter-overrides Nodes=3",
         ),
-        ("sh aws", "portway-trust inventories/nowhere.py"),
-        ("sh aws", "portway-trust inventories/prod.py --force"),
+        ("sh aws", "portway trust inventories/nowhere.py"),
+        ("sh aws", "portway trust inventories/prod.py --force"),
         ("sh aws", "pyinfra inventories/prod.py"),
         ("sh aws", "pyinfra inventories/nowhere.py deploys/lb.py"),
         ("sh aws", "pyinfra inventories/prod.py deploys/lb.py --dri"),

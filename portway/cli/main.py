@@ -1,0 +1,78 @@
+"""``portway``: one command for people and for cron, one file a verb.
+
+Exit statuses mean the same for every verb: 0 all is well, 2 something was found that
+is not (a drift, a difference, an invalid entry), 1 it could not be found out.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+
+import click
+
+from portway.cli.output import FAILED
+from portway.errors import PortwayError
+
+
+def _trust() -> click.Command:
+    from portway.cli.trust import command
+
+    return command
+
+
+Verb = tuple[str, Callable[[], click.Command]]
+VERBS: Mapping[str, Verb] = {
+    "trust": ("Record the nodes' SSH host keys, as EC2 shows them.", _trust),
+}
+"""What each verb is for, and what loads it."""
+
+
+class Verbs(click.Group):
+    """Verbs that are imported when they are used, so that each starts fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """All verbs, in the order in which people need them."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """One verb; None if there is none of that name."""
+        return VERBS[cmd_name][1]() if cmd_name in VERBS else None
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """List the verbs without importing any."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, help_) for name, (help_, _) in VERBS.items()])
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="portway", message="%(version)s")
+def portway() -> None:
+    """Is the system right, what changed, who changed it, and the way over from Chef.
+
+    Exit statuses: 0 all is well, 2 something was found that is not, 1 it could not be
+    found out. Every verb has --json.
+    """
+
+
+def main() -> None:
+    """Run a verb; errors are told in words, not as tracebacks."""
+    try:
+        sys.exit(portway.main(standalone_mode=False))
+    except click.exceptions.Abort:
+        sys.exit("Interrupted.")
+    except click.ClickException as error:
+        error.show()
+        sys.exit(FAILED)
+    except PortwayError as error:
+        if "--json" in sys.argv[1:]:
+            print(json.dumps({"error": error.message}))
+        click.echo(error.message, err=True)
+        sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

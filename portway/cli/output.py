@@ -1,0 +1,27 @@
+"""What verbs print: for people with rich, for programs as JSON."""
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+FAILED = 1
+"""It could not be found out, or not be done."""
+FOUND = 2
+"""Something was found that is not as it should be."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(verb: F) -> F:
+    """Give a verb ``--json``, which it gets as ``as_json``."""
+    decorated: F = click.option(
+        "--json", "as_json", is_flag=True, help="Print JSON, for programs."
+    )(verb)
+    return decorated
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON, keys in the order given."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
