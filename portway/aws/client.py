@@ -1,7 +1,10 @@
 """Calls to AWS by name: one session per region, all pages, translated errors."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 from botocore.config import Config
 from botocore.loaders import Loader
@@ -16,6 +19,9 @@ CONFIG = Config(
     read_timeout=20,
     retries={"mode": "standard", "total_max_attempts": 4},
 )
+
+
+T = TypeVar("T")
 
 
 @cache
@@ -36,6 +42,7 @@ class Aws:
         self.region = region
         self._session: Any = None
         self._clients: dict[str, Any] = {}
+        self._making = Lock()
 
     def call(self, service: str, operation: str, about: str, **arguments: Any) -> Any:
         """Make one call and return its answer."""
@@ -58,7 +65,16 @@ class Aws:
         name = name.replace("Db", "DB")
         return Call(f"{service}:{name}", about, self.region)
 
+    def at_once(self, *asks: Callable[[], T]) -> list[T]:
+        """The answers to several questions, asked side by side; or the first error."""
+        with ThreadPoolExecutor(len(asks)) as pool:
+            return list(pool.map(lambda ask: ask(), asks))
+
     def _client(self, service: str) -> Any:
+        with self._making:  # sessions are for one thread; clients are for all
+            return self._made(service)
+
+    def _made(self, service: str) -> Any:
         if service not in self._clients:
             if self._session is None:
                 self._session = Session()

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -162,9 +163,10 @@ def _read_now(
             "what was there before"
         )
     outputs = discovery.read_outputs(stack)
-    answers = replace(
-        _ask(aws, name, outputs, need), changed_at=_changed_at(aws, stack)
-    )
+    with ThreadPoolExecutor(1) as pool:
+        changed_at = pool.submit(_changed_at, aws, stack)
+        answers = _ask(aws, name, outputs, need)
+    answers = replace(answers, changed_at=changed_at.result())
     found = discovery.assemble(name, aws.region, outputs, answers)
     for database in filter(is_lost, answers.databases or ()):
         progress(
@@ -259,41 +261,49 @@ def _ask(aws: Aws, name: str, outputs: discovery.Outputs, need: Need) -> Answers
         # Stopped ones are included so that an error can name them.
         "instance-state-name": ["pending", "running", "stopping", "stopped"],
     }
-    reservations = aws.read(
-        "ec2",
-        "describe_instances",
-        "Reservations",
-        about,
-        Filters=[{"Name": key, "Values": value} for key, value in filters.items()],
-    )
-    return Answers(
-        instances=[i for r in reservations for i in r["Instances"]],
-        groups=aws.read(
+    found = aws.at_once(
+        lambda: aws.read(
+            "ec2",
+            "describe_instances",
+            "Reservations",
+            about,
+            Filters=[{"Name": key, "Values": value} for key, value in filters.items()],
+        ),
+        lambda: aws.read(
             "autoscaling",
             "describe_auto_scaling_groups",
             "AutoScalingGroups",
             about,
             AutoScalingGroupNames=[outputs.application_group],
         ),
-        databases=_read_if_there(
-            aws,
-            "DBInstanceNotFound",
-            "rds",
-            "describe_db_instances",
-            "DBInstances",
-            about,
-            DBInstanceIdentifier=outputs.database,
-        )
-        if need is not Need.NOTHING
-        else None,
-        need=need,
-        address=_read_address(
+        lambda: _read_address(
             aws,
             name,
             outputs.address_kind,
             outputs.address,
             outputs.address_objects,
         ),
+        lambda: (
+            _read_if_there(
+                aws,
+                "DBInstanceNotFound",
+                "rds",
+                "describe_db_instances",
+                "DBInstances",
+                about,
+                DBInstanceIdentifier=outputs.database,
+            )
+            if need is not Need.NOTHING
+            else []
+        ),
+    )
+    reservations, groups, address, databases = found
+    return Answers(
+        instances=[i for r in reservations for i in r["Instances"]],
+        groups=groups,
+        databases=databases if need is not Need.NOTHING else None,
+        need=need,
+        address=address,
     )
 
 

@@ -78,7 +78,7 @@ def why_back(ours: Checkout, found: Checkout, contains: Contains) -> str:
     if ours.commit is None or found.commit is None:
         newer = _numbers(found.portway) > _numbers(ours.portway)
         return "this checkout is of an older version" if newer else ""
-    if contains(found.commit, ours.commit):
+    if found.commit == ours.commit or contains(found.commit, ours.commit):
         return ""
     if contains(ours.commit, found.commit):
         return "this checkout is older"

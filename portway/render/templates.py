@@ -1,5 +1,6 @@
 """Fills in the templates in ``templates/``. No other module knows where they are."""
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,17 @@ def render(template: str, **context: Any) -> str:
         raise PortwayError(
             f"templates/{template}: line {line}: {error.message}; nothing was touched"
         ) from error
+
+
+def compile_all() -> None:
+    """Do what takes the time of rendering, before anybody waits for it.
+
+    What is wrong with a template is told when it is rendered.
+    """
+    environment = _environment()
+    for template in environment.list_templates():
+        with suppress(TemplateError):
+            environment.get_template(template)
 
 
 @cache

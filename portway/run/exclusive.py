@@ -18,7 +18,7 @@ from portway.ops.holding import Holding, Records
 from portway.ops.lease import Lease
 from portway.ops.pyinfra_errors import for_pyinfra
 from portway.ops.reading import once_per_run
-from portway.run.checkout import contains, read_checkout
+from portway.run.checkout import contains
 from portway.run.command_line import Invocation, one_line
 from portway.run.inventory import current_run
 
@@ -37,12 +37,12 @@ def one_run_at_a_time(cluster: Cluster, *, configures: bool = True) -> None:
 
 
 def _holding(cluster: Cluster, configures: bool) -> Holding:
-    settings, invocation = cluster.settings, current_run().invocation
+    settings, run = cluster.settings, current_run()
     record = Deployed(
-        checkout=read_checkout(),
+        checkout=run.checkout,
         clients_sha256=hashlib.sha256(settings.clients_path.read_bytes()).hexdigest(),
         settings_sha256=settings.sha256,
-        deploys=invocation.deploys,
+        deploys=run.invocation.deploys,
         who=_who(),
         when=int(time.time()),
         succeeded=False,
@@ -56,7 +56,7 @@ def _holding(cluster: Cluster, configures: bool) -> Holding:
             record=record.to_json() if configures else "",
         ),
         patience=settings.lease_wait,
-        judge=GoingBack(record, invocation, insists=settings.go_back).judge,
+        judge=GoingBack(record, run.invocation, insists=settings.go_back).judge,
         record=lambda succeeded: replace(
             record, when=int(time.time()), succeeded=succeeded
         ).to_json(),

@@ -29,7 +29,9 @@ from portway.ops.private_parts import before_connecting, go_on_after_failure_if
 from portway.ops.pyinfra_errors import for_pyinfra
 from portway.ops.reading import readings
 from portway.ops.way import INSTANCE, REGION
+from portway.render.templates import compile_all
 from portway.run import command_line
+from portway.run.checkout import read_checkout
 from portway.run.run import Run
 from portway.run.trust import Reached, reached, refuse_unknown, trust
 
@@ -98,6 +100,7 @@ def _run(name: str, region: str) -> Run:
         )
     command_line.stop_at_the_first_failure()
     invocation = command_line.invocation()
+    checkout = read_checkout()
     if invocation.files:
         _load_deploys()
     stack = read_stack(
@@ -111,7 +114,7 @@ def _run(name: str, region: str) -> Run:
         progress=lambda line: logger.info(f"    {line}"),
     )
     _show_stack(stack)
-    run = Run(stack, invocation, (name, region))
+    run = Run(stack, invocation, (name, region), checkout)
     go_on_after_failure_if(_state(), partial(_goes_on, run))
     readings().keep(RUN, run)
     before_connecting(_state(), lambda: _prepare_to_connect(run))
@@ -119,10 +122,11 @@ def _run(name: str, region: str) -> Run:
 
 
 def _load_deploys() -> None:
-    """Import what deploys need before AWS is asked, so that its answer is used at once.
+    """Import and compile what deploys need before AWS is asked.
 
-    Otherwise the deploys do, and a new node waits for it.
+    Its answer is then used at once. Otherwise the deploys do it, and a new node waits.
     """
+    compile_all()
     if Role.LOAD_BALANCER in _roles(CHANGES):
         import portway.load_balancers.deploy  # noqa: PLC0415
     if Role.APPLICATION in _roles(CHANGES):

@@ -3,6 +3,7 @@
 from portway.model.build import build_cluster
 from portway.model.clients import read_clients
 from portway.model.cluster import Cluster
+from portway.model.deployed import Checkout
 from portway.model.settings import Settings
 from portway.model.stack import Stack
 from portway.run.command_line import Invocation
@@ -16,12 +17,17 @@ class Run:
     """
 
     def __init__(
-        self, stack: Stack, invocation: Invocation, asked: tuple[str, str]
+        self,
+        stack: Stack,
+        invocation: Invocation,
+        asked: tuple[str, str],
+        checkout: Checkout,
     ) -> None:
         self.stack = stack
         self.invocation = invocation
         self.asked = asked
         """Name or ARN, and region, as the inventory gives them."""
+        self.checkout = checkout
         self._clusters: dict[Settings, Cluster] = {}
 
     def has_cluster(self, settings: Settings) -> bool:

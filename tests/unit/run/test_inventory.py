@@ -13,6 +13,7 @@ from pyinfra.api.state import State, StateStage
 from pyinfra.context import ctx_state
 
 from portway.aws.discovery import Need
+from portway.model.deployed import Checkout
 from portway.model.stack import Role
 from portway.ops.connector import NodeConnector
 from portway.ops.pyinfra_errors import RunStopped
@@ -140,7 +141,8 @@ def goes_on(
         ],
         active_hosts=[n for n in stack.nodes if n.name not in lost],
     )
-    run = Run(stack, Invocation(files=(deploy,) if deploy else ()), ("one", "here"))
+    invocation = Invocation(files=(deploy,) if deploy else ())
+    run = Run(stack, invocation, ("one", "here"), Checkout("0.1.0"))
     return inventory._goes_on(run, cast(State, state))
 
 
