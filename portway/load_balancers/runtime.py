@@ -28,6 +28,8 @@ from portway.load_balancers.sockets import ASKING
 FIRST_CHECK = 4.0
 """Seconds for the first check of a new node, which HAProxy makes after ``downinter``;
 it may take as long as ``timeout check`` says."""
+FIRST_PAUSE = 0.05
+"""HAProxy makes the first check at some moment within this time: max-spread-checks."""
 PAUSE = 0.2
 TRIES = 50
 """To delete a server, with a pause between two."""
@@ -238,8 +240,10 @@ def _first_checks(console: Console, new: Sequence[ServerLine]) -> set[str]:
     awaited = {line.path for line in new if line.is_checked}
     passed: set[str] = set()
     deadline = time.monotonic() + FIRST_CHECK
+    pause = FIRST_PAUSE
     while awaited - passed and time.monotonic() < deadline:
-        gevent.sleep(PAUSE)
+        gevent.sleep(pause)
+        pause = min(2 * pause, PAUSE)
         passed = {s.path for s in console.servers() if s.path in awaited and s.passed}
     return passed | {line.path for line in new if not line.is_checked}
 
