@@ -32,6 +32,7 @@ from portway.ops.way import INSTANCE, REGION
 from portway.render.templates import compile_all
 from portway.run import command_line
 from portway.run.checkout import read_checkout
+from portway.run.narration import narrate
 from portway.run.run import Run
 from portway.run.trust import Reached, reached, refuse_unknown, trust
 
@@ -100,6 +101,8 @@ def _run(name: str, region: str) -> Run:
         )
     command_line.stop_at_the_first_failure()
     invocation = command_line.invocation()
+    if invocation.files:
+        narrate(_state())
     checkout = read_checkout()
     if invocation.files:
         _load_deploys()

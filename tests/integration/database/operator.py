@@ -92,7 +92,9 @@ class Operator:
     passwords: list[str] = field(default_factory=list)
     """Everything that was a password."""
 
-    def run(self, *options: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *options: str, answer: str = "", quiet: bool = False
+    ) -> subprocess.CompletedProcess[str]:
         """Run the deploy, and give what it printed on both streams as stdout."""
         inventory = self.folder / "prod.py"
         inventory.write_text(INVENTORY.replace("CODE", self.inventory_code))
@@ -100,7 +102,7 @@ class Operator:
         result = subprocess.run(
             [
                 *(sys.executable, "-m", "pyinfra", str(inventory)),
-                *("deploys/db.py", *options),
+                *("deploys/db.py", *([] if quiet else ["-v"]), *options),
                 *("--data", f"database_schema={self.place.wanted.schema}"),
             ],
             cwd=ROOT,

@@ -1,5 +1,6 @@
 """`deploys/db.py` as users run it: pyinfra, boto3, SSH and PostgreSQL, all for real."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -115,6 +116,27 @@ def test_secret_that_is_leaked_on_purpose_is_found(
     operator.inventory_code = LEAKS[leak]
     operator.run("-y", *LOUD)
     assert secrets_in(operator.said, operator) != []
+
+
+def test_run_says_what_it_changes_and_how_it_ends(operator: Operator) -> None:
+    first = operator.run("-y", quiet=True)
+    user = operator.place.wanted.user
+    assert re.search(
+        rf"operation: Create the user {user}.*\n +\[app-1\] Success", first.stdout
+    )
+    end = r" +app-2  no changes\n +exit status 0, after [0-9.]+ s\n"
+    assert re.search(rf"--> Done\n +app-1  [0-9]+ changes: .*\n{end}", first.stdout)
+    again = operator.run("-y", quiet=True)
+    assert re.search(rf"--> Done\n +app-1  no changes\n{end}", again.stdout)
+    assert "Starting operation" not in again.stdout
+    for needless in ("No changes", "Skipped", "Grand total"):
+        assert needless not in first.stdout + again.stdout
+    operator.secrets.put_secret_value(SecretId="application", SecretString="{}")
+    failed = operator.run("-y", quiet=True)
+    assert failed.returncode == 1
+    assert re.search(r"--> Stopped: .*secret application", failed.stdout)
+    assert "exit status 1" in failed.stdout.splitlines()[-1]
+    assert "pyinfra error" not in failed.stdout
 
 
 def failure(operator: Operator) -> str:

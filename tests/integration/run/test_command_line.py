@@ -39,7 +39,7 @@ def run(*options: str, **environment: str) -> str:
     text = result.stdout + result.stderr
     assert result.returncode == 1, text
     assert "Traceback" not in text
-    assert text.count("pyinfra error") == 1
+    assert text.count("--> Stopped: ") == 1
     return text
 
 

@@ -214,13 +214,13 @@ def drained(system: System) -> set[str]:
 
 
 def test_stages_come_in_order_and_a_failing_one_stops_the_rest(site: System) -> None:
-    text = output(site.deploy(what="site"))
+    text = output(site.deploy("-y", "-v", what="site"))
     stages = re.findall(r"Starting operation: deploys/(\w+)\.py", text)
     assert stages == sorted(stages, key=("db", "app", "lb").index)
     assert set(stages) == {"db", "app", "lb"}
     site.execute("db-1", "systemctl", "stop", "postgresql@17-main")
     try:
-        result = site.deploy(what="site", check=False)
+        result = site.deploy("-y", "-v", what="site", check=False)
     finally:
         site.execute("db-1", "systemctl", "start", "postgresql@17-main")
     assert result.returncode != 0

@@ -36,7 +36,9 @@ def test_second_run_changes_nothing(settled: System) -> None:
     before = settled.file_states()
     second = settled.deploy()
     assert changes(second) == 0, output(second)
-    assert "No changes" in output(second)
+    assert re.search(
+        r"lb-1 +no changes\s+lb-2 +no changes\s+exit status 0", output(second)
+    )
     assert settled.file_states() == before
 
 
