@@ -21,7 +21,7 @@ NOTHING = re.compile(
     "--> (Skipping change detection|Disconnecting from hosts...)"
 )
 STOPPED = re.compile(r"--> [A-Za-z ]*error( in .* line \d+)?: (?P<why>.*)", re.DOTALL)
-NO_HOST_LEFT = "No hosts remaining!"
+TOLD = re.compile(r"No hosts remaining!|Over [0-9.]+% of hosts failed.*")
 """What pyinfra raises when the reason has been told."""
 PATIENCE = 1.0
 """Seconds after which an operation is named that has said nothing yet."""
@@ -64,7 +64,7 @@ class Narration(logging.Filter):
             self._in_table = True
             head, status = "--> Done", 0
         elif stopped := STOPPED.fullmatch(text):
-            known = stopped["why"].startswith(NO_HOST_LEFT)
+            known = TOLD.fullmatch(stopped["why"])
             why = "the reason is above" if known else stopped["why"]
             head, status = f"--> Stopped: {why}", 1
         else:

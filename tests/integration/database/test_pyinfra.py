@@ -131,6 +131,14 @@ def test_run_says_what_it_changes_and_how_it_ends(operator: Operator) -> None:
     assert "Starting operation" not in again.stdout
     for needless in ("No changes", "Skipped", "Grand total"):
         assert needless not in first.stdout + again.stdout
+    folder = operator.folder / "sql"
+    folder.mkdir()
+    (folder / "001.sql").write_text("CREATE TABLE broken;")
+    option = ("--data", f"database_sql_dir={folder}")
+    broken = operator.run("-y", *option, quiet=True).stdout
+    assert re.search(
+        r"--> Stopped: the reason is above\n +app-1  failed: Apply", broken
+    )
     operator.secrets.put_secret_value(SecretId="application", SecretString="{}")
     failed = operator.run("-y", quiet=True)
     assert failed.returncode == 1
