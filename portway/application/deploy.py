@@ -6,6 +6,11 @@ from pathlib import Path
 from pyinfra import host, inventory, logger, state
 
 from portway.application.changes import still_used, to_serve
+from portway.application.describing import (
+    application_differences,
+    application_wishes,
+    release_differences,
+)
 from portway.application.draining import is_drained
 from portway.application.facts import ApplicationFacts, UnusablePrograms
 from portway.application.inputs import read_inputs
@@ -34,9 +39,12 @@ from portway.model.listeners import Listener
 from portway.model.login import Login, both_logins
 from portway.model.releases import is_fetched
 from portway.model.stack import Node, Role
-from portway.ops.fence import change
-from portway.ops.operations import read_node, show_difference
-from portway.ops.pyinfra_errors import Commands, for_pyinfra, operation, reported
+from portway.ops.describing import wishes
+from portway.ops.differences import Difference
+from portway.ops.fence import change, work
+from portway.ops.findings import wish
+from portway.ops.operations import file_differences, read_node
+from portway.ops.pyinfra_errors import Commands, for_pyinfra, operation
 from portway.ops.reading import (
     forget_host,
     once_per_host,
@@ -87,6 +95,8 @@ def wanted_application(
             do=f"see which Host line of ~/.ssh/config matches {node.name}, "
             f"{node.instance_id} or {node.address}, and tunnel_command",
         )
+    last = _application(cluster, node, wanted.inputs)  # once the others have switched
+    wish(node.name, "node", wishes(last.node) | application_wishes(last))
     return wanted
 
 
@@ -221,7 +231,8 @@ def fetch_release(wanted: Application) -> Commands:
         return
     is_running = found.current == wanted.release.version
     request = replace(fetch_request(wanted), rehearse=is_running)
-    yield from change(str(INSTALLER), to_json(request))
+    differences = release_differences(wanted, _read_application(wanted.unit))
+    yield from change(differences, str(INSTALLER), to_json(request))
 
 
 @operation
@@ -231,10 +242,29 @@ def change_application(cluster: Cluster, wanted: Application) -> Commands:
     if not todo:
         host.noop(f"{wanted.unit} is up to date")
         return
-    for file in todo.files:
-        show_difference(file)
-    yield reported(lambda: change_node(host, cluster, wanted, todo))
+    yield work(
+        _differences(cluster, wanted, todo),
+        lambda: change_node(host, cluster, wanted, todo),
+    )
     forget_host()
+
+
+def _differences(
+    cluster: Cluster, wanted: Application, todo: Pending
+) -> tuple[Difference, ...]:
+    """What a node is changed for."""
+    found, balancing = read_node(wanted.node.survey), _ask_load_balancers(cluster)
+    drained_on = [
+        name
+        for name, one in balancing.items()
+        if is_drained({name: one}, wanted.instance)
+    ]
+    return (
+        *file_differences(todo.files, found),
+        *application_differences(
+            wanted, todo, found, _read_application(wanted.unit), drained_on
+        ),
+    )
 
 
 @operation
@@ -257,7 +287,20 @@ def close_unused(cluster: Cluster, node: Node, wanted: Application) -> Commands:
         return
     forget_host()
     todo = _pending(cluster, last)
-    yield reported(lambda: change_node(host, cluster, last, todo))
+    unused = [i for i in wanted.listeners if i not in last.listeners]
+    yield work(
+        [
+            Difference(
+                "application",
+                wanted.unit,
+                f"port {listener.port} ({listener.client}) is open, and unused once "
+                "the load balancers have switched",
+            )
+            for listener in unused
+        ]
+        or _differences(cluster, last, todo),
+        lambda: change_node(host, cluster, last, todo),
+    )
     forget_host()
 
 

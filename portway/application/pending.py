@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from portway.model.listeners import Listener
 from portway.model.releases import FoundReleases, is_current, is_fetched, prunable
-from portway.ops.differences import FoundNode, file_differs
+from portway.ops.differences import FoundNode, file_differs, strangers
 from portway.render.application import Application
 from portway.render.files import ManagedFile
 
@@ -50,6 +50,8 @@ class Pending:
     """Whether that is its configuration only, which it can take over as it runs."""
     settle: bool
     """Whether systemd must read the unit again, or start it at boot."""
+    strange: tuple[str, ...]
+    """Overrides of the unit that Portway did not write, which go away."""
     remove: tuple[str, ...]
     """Versions to remove."""
     leftovers: bool
@@ -86,6 +88,7 @@ def pending(
     """
     files = tuple(file for file in wanted.own_files if file_differs(file, found))
     unit, loaded = found.services.get(wanted.unit), application.loaded
+    strange = strangers(wanted.service, unit) if unit else ()
     runs = unit is not None and unit.active and loaded is not None
     keeps_program = runs and loaded is not None and loaded.fixed == wanted.fixed_sha256
     keeps_config = loaded is not None and loaded.config == wanted.config.sha256
@@ -100,7 +103,9 @@ def pending(
         settle=unit is None
         or not unit.enabled
         or unit.needs_daemon_reload
+        or bool(strange)
         or any(file.path.endswith(".service") for file in files),
+        strange=strange,
         remove=prunable(wanted.release, application.releases, keep),
         leftovers=application.releases.leftovers,
         put_back=drained,

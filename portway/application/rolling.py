@@ -23,7 +23,12 @@ from portway.contract.paths import INSTALLER, LOADED_FOLDER
 from portway.contract.release_requests import Remove, Request, Switch, to_json
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
-from portway.ops.operations import contents, journal, write_script
+from portway.ops.operations import (
+    contents,
+    journal,
+    set_aside_script,
+    write_script,
+)
 from portway.ops.remote import ask, run
 from portway.render.application import Application, fetch_request
 
@@ -152,7 +157,8 @@ def _went_back(host: Host, wanted: Application, error: PortwayError) -> PortwayE
 
 def _service_script(wanted: Application, todo: Pending) -> str:
     unit = wanted.unit
-    settle = f"systemctl daemon-reload && systemctl -q enable {unit}"
+    own = set_aside_script(todo.strange)
+    settle = f"{own} && systemctl -q enable {unit}"
     failed = f"{{ {journal(unit)} >&2; exit 1; }}"
     if todo.restart:
         reset = f"systemctl reset-failed {unit} 2>/dev/null"

@@ -20,8 +20,15 @@ def _trust() -> click.Command:
     return command
 
 
+def _drift() -> click.Command:
+    from portway.cli.drift import command
+
+    return command
+
+
 Verb = tuple[str, Callable[[], click.Command]]
 VERBS: Mapping[str, Verb] = {
+    "drift": ("Say what a run would change, and who changed it.", _drift),
     "trust": ("Record the nodes' SSH host keys, as EC2 shows them.", _trust),
 }
 """What each verb is for, and what loads it."""

@@ -75,3 +75,6 @@ LEASE = Path("/run/portway/lease")
 """Says which run may change this node, and until when. A reboot ends the lease."""
 DEPLOYED = Path("/var/lib/portway/deployed.json")
 """Says what the last run that changed this node, or found nothing to do, deployed."""
+WISHED = Path("/var/lib/portway/wished")
+"""Has a file for each part of a node, with hashes of everything that the last run that
+succeeded wanted of it: it tells who changed what differs now."""

@@ -41,10 +41,16 @@ from portway.errors import GROUP_DATA, PortwayError, refuse_if_any
 from portway.model.cluster import Cluster
 from portway.model.login import Login, both_logins
 from portway.model.stack import Role
-from portway.ops.pyinfra_errors import Commands, for_pyinfra, operation, reported
+from portway.ops.describing import digest, key
+from portway.ops.differences import Difference as NodeDifference
+from portway.ops.fence import work
+from portway.ops.findings import is_look, see, wish
+from portway.ops.pyinfra_errors import Commands, for_pyinfra, operation
 from portway.ops.reading import is_confirmed, once_per_run, once_per_stage
 from portway.ops.tunnel import open_stream
 
+DATABASE = "database"
+"""What findings have in place of a node for what is in the database."""
 CONNECT_SECONDS = 15
 SESSION_LOOKS = 6
 SESSION_PAUSE = 2.0
@@ -70,7 +76,12 @@ def wanted_database(cluster: Cluster) -> WantedDatabase:
     """What the database should be; refused if settings or secrets do not allow it."""
     folder = cluster.settings.database_sql_dir
     files = () if folder is None else _read_files(Path(folder))
-    return replace(_without_files(cluster), files=files)
+    wanted = replace(_without_files(cluster), files=files)
+    if is_database_gateway(cluster):
+        files_wanted = {key("SQL file", file.name): file.sha256 for file in files}
+        settings_want = {key("database", wanted.schema): _wish(wanted)}
+        wish(host.name, DATABASE, settings_want | files_wanted)
+    return wanted
 
 
 def _without_files(cluster: Cluster) -> WantedDatabase:
@@ -146,7 +157,15 @@ def find_database_differences(
     """What differs; refused if the SQL files cannot be applied."""
     found = _read_database(cluster, wanted)
     folder = cluster.settings.database_sql_dir or ""
-    refuse_if_any(file_problems(folder, wanted, found))
+    problems = list(file_problems(folder, wanted, found))
+    if is_look():
+        for problem in problems:
+            see(DATABASE, "SQL file", problem.entry, problem.text)
+        refused = {problem.entry for problem in problems}
+        files = tuple(file for file in wanted.files if file.name not in refused)
+        wanted = replace(wanted, files=files)
+    else:
+        refuse_if_any(problems)
     _tell(find_rotation(wanted, found))
     for line in found.beyond:
         logger.warning(f"{host.print_prefix}{line}")
@@ -258,7 +277,36 @@ def apply_difference(
     _show_statements(difference)
     seconds = cluster.settings.database_sql_timeout
     access = _access(cluster)
-    yield reported(lambda: apply(access, wanted, difference, seconds))
+    yield work(
+        [_described(wanted, difference)],
+        lambda: apply(access, wanted, difference, seconds),
+    )
+
+
+def _described(wanted: WantedDatabase, difference: Difference) -> NodeDifference:
+    """A difference as every other is told; its statements contain no password."""
+    what, file = f"to do: {difference.description}", difference.file
+    if file is not None:
+        return NodeDifference("SQL file", file.name, what, file.sha256, node=DATABASE)
+    return NodeDifference(
+        "database",
+        wanted.schema,
+        what,
+        _wish(wanted),
+        diff=difference.statements,
+        node=DATABASE,
+    )
+
+
+def _wish(wanted: WantedDatabase) -> str:
+    """What stands in a record for what settings want the database to be."""
+    return digest(repr(replace(wanted, files=())))
+
+
+def _former(wanted: WantedDatabase, now: Rotation) -> list[NodeDifference]:
+    what = f"to do: Lock the user {now.former}, which nobody uses any more"
+    wish = _wish(wanted)
+    return [NodeDifference("database", wanted.schema, what, wish, node=DATABASE)]
 
 
 @operation
@@ -277,7 +325,7 @@ def verify_database(
         )
     if changed:
         access = _access(cluster)
-        yield reported(lambda: verify(access, wanted))
+        yield work((), lambda: verify(access, wanted))
 
 
 @operation
@@ -294,12 +342,12 @@ def lock_former_login(cluster: Cluster, wanted: WantedDatabase) -> Commands:
         if now.locks or _stays(cluster, now.former):
             host.noop("it is locked first of all, or stays in use")
             return
-        yield reported(lambda: None)
+        yield work(_former(wanted, now), lambda: None)
         return
     access = _access(cluster)
     now = _without_sessions(access, wanted)
     if now.locks:
-        yield reported(lambda: lock_former(access, wanted, now))
+        yield work(_former(wanted, now), lambda: lock_former(access, wanted, now))
         return
     if now.former is not None:
         logger.warning(f"{host.print_prefix}{_why_held(now)}")

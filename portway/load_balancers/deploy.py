@@ -16,6 +16,7 @@ from portway.load_balancers.asking import (
     wait_until_none,
 )
 from portway.load_balancers.loading import run_haproxy
+from portway.load_balancers.looking import look_at_pair
 from portway.load_balancers.permissions import try_permissions
 from portway.load_balancers.ports import taken_ports, verify_ports
 from portway.load_balancers.verify import (
@@ -31,8 +32,10 @@ from portway.load_balancers.verify import (
     without_peer,
 )
 from portway.model.cluster import Cluster, LoadBalancer
-from portway.ops.differences import FoundNode
+from portway.ops.describing import wishes
+from portway.ops.differences import Difference, FoundNode
 from portway.ops.fence import change
+from portway.ops.findings import is_look, wish
 from portway.ops.operations import (
     apply_sysctls,
     read_node,
@@ -83,6 +86,7 @@ def wanted_load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
         problems.append(Problem(lb.name, "", text))
     refuse_if_any(problems)
     wanted = load_balancer(cluster, lb)
+    wish(lb.name, "node", wishes(wanted))
     return without_pair(wanted) if lb.peer is None and has_part(found) else wanted
 
 
@@ -178,7 +182,16 @@ def restart_upgraded(cluster: Cluster, wanted: WantedNode) -> Commands:
     if unit is None or not unit.program_replaced:
         host.noop("keepalived runs the program that its package has")
     elif cluster.stack.virtual_address.address not in found.interfaces:
-        yield from change(f"systemctl restart {KEEPALIVED.unit}")
+        yield from change(
+            [
+                Difference(
+                    "service",
+                    KEEPALIVED.unit,
+                    "runs an older program than its package has",
+                )
+            ],
+            f"systemctl restart {KEEPALIVED.unit}",
+        )
     elif not is_confirmed():
         logger.warning(
             f"{host.print_prefix}{host.name} holds the address, and its keepalived is "
@@ -230,6 +243,8 @@ def verify_pair(cluster: Cluster) -> Commands:
 
     And, last of all, until every client has at least one healthy application node.
     """
+    if is_look():
+        look_at_pair(cluster)
     if not state.is_executing:
         return
     read_address = address_reader(cluster.stack)

@@ -34,8 +34,9 @@ from portway.load_balancers.server_changes import (
 )
 from portway.load_balancers.workers import refuse_reload_without_memory
 from portway.model.cluster import Cluster
+from portway.ops.describing import described
 from portway.ops.differences import service_steps, with_loaded
-from portway.ops.fence import change
+from portway.ops.fence import change, work
 from portway.ops.framing import NodeFact
 from portway.ops.operations import (
     digest_script,
@@ -43,8 +44,9 @@ from portway.ops.operations import (
     record_script,
     reload_script,
     service_script,
+    strange_files,
 )
-from portway.ops.pyinfra_errors import Commands, operation, reported
+from portway.ops.pyinfra_errors import Commands, operation
 from portway.ops.reading import (
     forget_host,
     is_confirmed,
@@ -109,8 +111,10 @@ def run_haproxy(cluster: Cluster, wanted: WantedNode) -> Commands:
     if not steps:
         host.noop("haproxy runs with its current configuration")
         return
+    differences = [described(HAPROXY, config.sha256, steps, found)]
     if others := [step for step in steps if step != "reload"]:
-        yield from change(service_script(HAPROXY, others))
+        strange = strange_files(HAPROXY, found)
+        yield from change(differences, service_script(HAPROXY, others, strange))
     if "reload" in steps:
         running = _running()
         plan = how_to_load(
@@ -125,8 +129,9 @@ def run_haproxy(cluster: Cluster, wanted: WantedNode) -> Commands:
             cluster.settings.drain_timeout,
             refuse_reload_without_memory,
         )
-        yield reported(
-            lambda: reloads.extend(load(console, plan, config.content, running))
+        yield work(
+            differences,
+            lambda: reloads.extend(load(console, plan, config.content, running)),
         )
         if others or reloads:
             forget_host()

@@ -16,6 +16,7 @@ from portway.load_balancers.haproxy import BalancingFacts
 from portway.load_balancers.status import AddressPermissions
 from portway.load_balancers.verify import node_problems, pair_problems, refusal_text
 from portway.model.cluster import Cluster, LoadBalancer
+from portway.ops.differences import Difference
 from portway.ops.fence import change
 from portway.ops.operations import write_file
 from portway.ops.pyinfra_errors import Commands, failure, for_pyinfra, operation
@@ -100,7 +101,8 @@ def take_back(cluster: Cluster, lb: LoadBalancer, target: LoadBalancer) -> Comma
     if not state.is_executing or lb.name != target.name or not lb.is_master:
         return
     if not ask_status(cluster, lb.name).is_vrrp_master:
-        yield from change(f"touch {TAKE_BACK}")
+        what = "is not where the transfer wants it"
+        yield from change([Difference("address", "", what)], f"touch {TAKE_BACK}")
 
 
 @operation

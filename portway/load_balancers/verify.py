@@ -182,8 +182,16 @@ def pair_problems(
     is by node name; None stands for a node that could not be asked and is not judged.
     ``objects`` say where the address points in AWS.
     """
-    if dead := tuple(_dead(statuses)):
-        return dead
+    dead = tuple(text for _, _, text in dead_units(statuses))
+    return dead or holder_problems(cluster, statuses, objects)
+
+
+def holder_problems(
+    cluster: Cluster,
+    statuses: Mapping[str, LoadBalancerStatus | None],
+    objects: Sequence[AddressObject],
+) -> tuple[str, ...]:
+    """The same, whatever does not run."""
     if both := _both_handed_over(cluster, statuses):
         return both
     masters = [n for n, s in statuses.items() if s is not None and s.is_vrrp_master]
@@ -209,31 +217,40 @@ def pair_problems(
     )
 
 
-def _dead(statuses: Mapping[str, LoadBalancerStatus | None]) -> Iterator[str]:
-    """The units that do not run on nodes that could be asked."""
+def dead_units(
+    statuses: Mapping[str, LoadBalancerStatus | None],
+) -> Iterator[tuple[str, str, str]]:
+    """The node, the unit and what is to be told of each unit that does not work.
+
+    Nodes that could not be asked are not judged.
+    """
     for name, status in statuses.items():
         if status is not None and not status.keepalived_active:
-            yield (
+            text = (
                 f"keepalived is not running on {name}: see journalctl -u keepalived "
                 "there"
             )
+            yield name, "keepalived", text
         if status is not None and not status.mover_active:
-            yield (
+            text = (
                 f"portway-address is not running on {name}, or hangs: see "
                 "journalctl -u portway-address there"
             )
+            yield name, "portway-address", text
         if status is not None and not status.keeper_active:
-            yield (
+            text = (
                 f"portway-streams is not running on {name}, or hangs: see "
                 "journalctl -u portway-streams there"
             )
+            yield name, "portway-streams", text
         if status is not None and not status.check_active:
-            yield (
+            text = (
                 f"portway-check is not running on {name}, so keepalived takes HAProxy "
                 "for failed: see journalctl -u portway-check there"
             )
+            yield name, "portway-check", text
         elif status is not None and status.keepalived_active:
-            yield from _check_is_off(name, status)
+            yield from ((name, "keepalived", t) for t in _check_is_off(name, status))
 
 
 def _check_is_off(name: str, status: LoadBalancerStatus) -> Iterator[str]:

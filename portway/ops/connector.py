@@ -81,7 +81,7 @@ class NodeConnector(SSHConnector):
                 now = datetime.now(UTC)
                 age = (now - started).total_seconds() if started else inf
                 late = not self.waits or age > self._boot_timeout
-                if late or _is_about_keys(error):
+                if late or is_about_keys(error):
                     raise
                 logger.info(
                     f"{self.host.print_prefix}waiting for its SSH server: EC2 started "
@@ -189,7 +189,7 @@ def _is_silence(error: ConnectError) -> bool:
     return late or isinstance(cause, (OSError, EOFError))
 
 
-def _is_about_keys(error: ConnectError) -> bool:
+def is_about_keys(error: ConnectError) -> bool:
     """Whether the host answered, with a key that is not the one on record."""
     cause = error.__cause__ or error.__context__
     return isinstance(cause, BadHostKeyException) or "StrictPolicy" in str(error)

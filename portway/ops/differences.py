@@ -12,6 +12,30 @@ from portway.render.files import ManagedFile, Service, WantedNode
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that a run would change, in words. It contains nothing secret.
+
+    Whatever changes a node or the database says which differences it is for; so a look
+    at a system finds what a run would change, and nothing else.
+    """
+
+    kind: str
+    """What it is about, such as ``file``."""
+    thing: str
+    what: str
+    """What differs."""
+    wish: str = ""
+    """What stands for its wanted state in the record that a run leaves; "" for a thing
+    that should not be there."""
+    since: int | None = None
+    """Since when, in seconds since 1970; None if nothing says."""
+    diff: tuple[str, ...] = ()
+    """Lines of a unified diff, if there is one to show."""
+    node: str = ""
+    """Where it is, if that is not the node on which the change is begun."""
+
+
+@dataclass(frozen=True, slots=True)
 class FoundFile:
     """A file as it is on a node."""
 
@@ -19,6 +43,8 @@ class FoundFile:
     mode: str
     owner: str
     group: str
+    changed: int = field(default=0, compare=False)
+    """When it was last changed, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +61,12 @@ class FoundService:
     """Hash of the config that the running process loaded; None if unknown."""
     program_replaced: bool = False
     """Whether the running program is not the file any more that its package has."""
+    masked: bool = False
+    """Whether systemd refuses to start it."""
+    state: str = ""
+    """What systemd says of it, and of its result: ``failed (exit-code)``."""
+    since: int | None = field(default=None, compare=False)
+    """Since when it is in that state, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +75,8 @@ class FoundNode:
 
     packages: frozenset[str] = frozenset()
     """Those that are completely installed."""
+    held: frozenset[str] = frozenset()
+    """Those that nobody may upgrade or remove: see apt-mark(8)."""
     files: Mapping[str, FoundFile] = field(default_factory=dict)
     in_folders: frozenset[str] = frozenset()
     """Paths of all files in the folders that are Portway's own."""
@@ -96,19 +130,38 @@ def sysctls_differ(wanted: WantedNode, found: FoundNode) -> bool:
     return any(found.sysctls.get(k) != v for k, v in wanted.sysctls.items())
 
 
+OVERRIDES = ("/etc/systemd/system/{}.service", "/etc/systemd/system.control/{}.service")
+"""How the paths begin of what changes one unit. What is in /run ends with the next
+boot, and what changes all units is not about ours."""
+
+
+def strangers(service: Service, found: FoundService) -> tuple[str, ...]:
+    """Drop-ins of a unit, and units in its place, that Portway did not write."""
+    places = tuple(place.format(service.unit) for place in OVERRIDES)
+    return tuple(
+        path
+        for path in found.overrides
+        if path.startswith(places) and path != service.override and not found.masked
+    )
+
+
 def service_steps(
     service: Service, wanted: ManagedFile, found: FoundNode
 ) -> tuple[str, ...]:
     """The steps that bring a unit to the wanted state, in order.
 
-    Some of ``daemon-reload``, ``enable``, then ``start`` or ``reload``. What is running
-    decides, not what this run changed: if a run died between writing a config and
-    reloading, the next one reloads.
+    Some of ``unmask``, ``own`` (no overrides but Portway's), ``daemon-reload`` and
+    ``enable``, then ``start`` or ``reload``. What is running decides, not what this run
+    changed: if a run died between writing a config and reloading, the next one reloads.
     """
     unit = found.services.get(service.unit)
     if unit is None:
         return ("daemon-reload", "enable", "start")
     steps = []
+    if unit.masked:
+        steps.append("unmask")
+    if strangers(service, unit):
+        steps.append("own")
     if unit.needs_daemon_reload or service.override not in unit.overrides:
         steps.append("daemon-reload")
     if not unit.enabled:
@@ -124,6 +177,7 @@ def is_settled(wanted: WantedNode, found: FoundNode) -> bool:
     """Whether nothing on a node differs."""
     return not (
         missing_packages(wanted, found)
+        or found.held
         or any(file_differs(file, found) for file in wanted.files)
         or stray_files(wanted, found)
         or sysctls_differ(wanted, found)

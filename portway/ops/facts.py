@@ -5,7 +5,7 @@ Everything that goes into a command is quoted with ``shlex.quote``.
 """
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from portway.contract.paths import LOADED_FOLDER, TRANSFER
@@ -49,9 +49,10 @@ class NodeFacts(NodeFact[FoundNode]):
         loaded, replaced = dict(of("loaded")), of("replaced")
         return FoundNode(
             packages=frozenset(name for (name,) in of("package")),
+            held=frozenset(name for (name,) in of("held")),
             files={
-                path: FoundFile(sums[path], *rest)
-                for path, *rest in of("file")
+                path: FoundFile(sums[path], mode, owner, group, int(changed))
+                for path, mode, owner, group, changed in of("file")
                 if path in sums
             },
             in_folders=frozenset("\t".join(path) for path in of("in_folder")),
@@ -67,6 +68,9 @@ class NodeFacts(NodeFact[FoundNode]):
                     ),
                     loaded_sha256=loaded.get(unit),
                     program_replaced=[unit] in replaced,
+                    masked=shown["LoadState"] == "masked",
+                    state=_state(shown),
+                    since=_seconds(shown["StateChangeTimestamp"]),
                 )
                 for unit, shown in units.items()
             },
@@ -103,18 +107,31 @@ class FileDifference(NodeFact[list[str]]):
         return []
 
 
+def _state(shown: Mapping[str, str]) -> str:
+    """What systemd says of a unit, and how it ended if that was not well."""
+    result = shown["Result"]
+    return shown["ActiveState"] + (f" ({result})" if result != "success" else "")
+
+
+def _seconds(timestamp: str) -> int | None:
+    """Seconds since 1970, of what ``--timestamp=unix`` prints; None for none."""
+    text = timestamp.removeprefix("@")
+    return int(text) if text.isdecimal() and text != "0" else None
+
+
 def _words(values: Iterable[Any]) -> str:
     return " ".join(shlex.quote(str(value)) for value in values)
 
 
 _NODE_SCRIPT = r"""
 t=$(printf '\t')
-dpkg-query -W -f='${{db:Status-Status}} ${{Package}}\n' {packages} 2>/dev/null |
-    sed -n "s/^installed /package$t/p"
+dpkg-query -W -f='${{db:Status-Want}} ${{db:Status-Status}} ${{Package}}\n' \
+    {packages} 2>/dev/null |
+    sed -n "h; s/^[a-z]* installed /package$t/p; g; s/^hold [a-z-]* /held$t/p"
 set --
 for f in {files}; do [ ! -f "$f" ] || [ -L "$f" ] || set -- "$@" "$f"; done
 if [ $# -gt 0 ]; then
-    stat -c "file$t%n$t%a$t%U$t%G" -- "$@"
+    stat -c "file$t%n$t%a$t%U$t%G$t%Z" -- "$@"
     sha256sum -- "$@" | sed "s/^\([0-9a-f]*\)  /sha256$t\1$t/"
 fi
 set --
@@ -123,8 +140,9 @@ for f in {folders}; do [ ! -d "$f" ] || set -- "$@" "$f"; done
 set -- {sysctls}
 [ $# -eq 0 ] || sysctl "$@" | sed "s/^\([^ ]*\) = /sysctl$t\1$t/"
 set -- {units}
-[ $# -eq 0 ] || systemctl show -p ActiveState -p UnitFileState -p NeedDaemonReload \
-    -p FragmentPath -p DropInPaths -p MainPID -- "$@" |
+[ $# -eq 0 ] || systemctl show --timestamp=unix -p ActiveState -p UnitFileState \
+    -p NeedDaemonReload -p FragmentPath -p DropInPaths -p MainPID -p LoadState \
+    -p Result -p StateChangeTimestamp -- "$@" |
     while IFS== read -r name value; do
         case $name in
             '') shift ;;  # the next unit begins

@@ -1,15 +1,18 @@
 """Keeps a run that has lost its lease on a node from changing that node.
 
 Every command that changes a node is made here, or run by ``portway.ops.remote``, which
-puts its scripts behind the same fence. A test holds the library to this.
+puts its scripts behind the same fence. Nothing is changed without saying which
+differences that is for. A test holds the library to this.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from pyinfra import host
-from pyinfra.api import StringCommand
+from pyinfra.api import FunctionCommand, StringCommand
 
-from portway.ops.pyinfra_errors import Commands
+from portway.ops.differences import Difference
+from portway.ops.findings import differs
+from portway.ops.pyinfra_errors import Commands, reported
 from portway.ops.reading import forget_host, readings
 
 FENCE = (None, "fence")
@@ -29,8 +32,22 @@ def fenced(name: str, script: str) -> str:
     return script if fence is None else fence(name, script)
 
 
-def change(script: str, stdin: str | None = None) -> Commands:
-    """Change the current host by one script, and forget what it was like before."""
+def change(
+    differences: Iterable[Difference], script: str, stdin: str | None = None
+) -> Commands:
+    """Change the current host by one script, and forget what it was like before.
+
+    What an operation changes belongs to its first command: a look ends with that.
+    """
+    differs(host.name, differences)
     script = fenced(host.name, script)
     yield StringCommand(script, _stdin=stdin) if stdin else StringCommand(script)
     forget_host()
+
+
+def work(
+    differences: Iterable[Difference], function: Callable[[], None]
+) -> FunctionCommand:
+    """A command that makes changes which are more than one script on one node."""
+    differs(host.name, differences)
+    return reported(function)

@@ -8,6 +8,7 @@ It is taken before anything is read that decides what will be changed: with ``-y
 pyinfra prepares the run, otherwise when people have confirmed it.
 """
 
+import json
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +22,7 @@ from pyinfra.api.state import BaseStateCallback, State, StateStage
 
 from portway.errors import PortwayError
 from portway.ops import fence, lease
+from portway.ops.findings import findings
 from portway.ops.lease import Answer, Holder, Lease
 from portway.ops.pyinfra_errors import as_portway_error, for_pyinfra
 from portway.ops.remote import NotReached, run_without_lease
@@ -62,6 +64,7 @@ class Holding(BaseStateCallback):
         self._deploys = False
         self._confirmed = 0.0
         self._refused: PortwayError | None = None
+        self._findings = findings()
         self._lock, self._releasing = RLock(), RLock()
         self._renewing: gevent.Greenlet | None = None
         self._over = False
@@ -131,6 +134,7 @@ class Holding(BaseStateCallback):
         answers = self._ask(self._nodes(), lease.look_script())
         for text in sorted({str(a.holder) for a in answers.values() if a.holder}):
             logger.warning(f"another run is going on: {text}")
+            self._findings.states["", f"another run is going on: {text}"] = None
         self._confirmed = time.time()
         self._found = {name: answer.deployed for name, answer in answers.items()}
 
@@ -232,9 +236,17 @@ class Holding(BaseStateCallback):
         records = self._deploys and (active or node.name in self._touched)
         script = lease.release_script(self._lease, records=records)
         try:
-            run_without_lease(node, script, self._record(ended) if records else None)
+            run_without_lease(
+                node, script, self._left(node, ended) if records else None
+            )
         except PortwayError as error:
             logger.debug(f"not released: {error.message}")
+
+    def _left(self, node: Host, succeeded: bool) -> str:
+        """What a run leaves on a node: what it deployed, and if so what it wanted."""
+        wanted = self._findings.wishes.get(node.name, {}) if succeeded else {}
+        parts = (f"{part} {json.dumps(wishes)}\n" for part, wishes in wanted.items())
+        return "".join((self._record(succeeded), "\n", *parts))
 
     def _nodes(self) -> list[Host]:
         """The nodes of the inventory that answer, in the same order in every run."""

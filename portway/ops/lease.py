@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from portway.contract.paths import DEPLOYED, LEASE
+from portway.contract.paths import DEPLOYED, LEASE, WISHED
 
 _HELD = re.compile(r"(\S+) (\d+) (\d+)")
 LOST = "another run has taken its lease, or the node was rebooted"
@@ -89,7 +89,10 @@ def renew_script(lease: Lease) -> str:
 
 
 def release_script(lease: Lease, *, records: bool) -> str:
-    """A script that ends the lease; before that, it can keep its input as a record."""
+    """A script that ends the lease; before that, it can keep its input as a record.
+
+    The first line is the record; each of the others a part and what was wanted of it.
+    """
     record = _RECORD.format(**_paths()) if records else ":"
     lock = _LOCK.format(**_paths())
     return _RELEASE.format(**_paths(), lock=lock, id=lease.id, record=record)
@@ -136,6 +139,7 @@ def _paths() -> dict[str, str]:
         "lease": str(LEASE),
         "deployed": str(DEPLOYED),
         "state_folder": str(DEPLOYED.parent),
+        "wished": str(WISHED),
     }
 
 
@@ -181,5 +185,10 @@ grep -qsxF 'id {id}' {lease} || exit 0
 rm -f {lease}
 """
 
-_RECORD = r"""mkdir -p {state_folder} && cat >{deployed}.new &&
-    sync {deployed}.new && mv -f {deployed}.new {deployed}"""
+_RECORD = r"""mkdir -p {state_folder} && IFS= read -r record &&
+    printf '%s\n' "$record" >{deployed}.new &&
+    sync {deployed}.new && mv -f {deployed}.new {deployed}
+while read -r part wishes; do
+    ( umask 077; mkdir -p {wished} && printf '%s\n' "$wishes" >{wished}/.new &&
+        sync {wished}/.new && mv -f {wished}/.new {wished}/"$part" )
+done"""

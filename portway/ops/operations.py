@@ -13,16 +13,25 @@ from dataclasses import asdict
 from pyinfra import host, logger, state
 
 from portway.contract.paths import LOADED_FOLDER, UNIT_FOLDER
+from portway.ops.describing import (
+    described,
+    differing_files,
+    file_difference,
+    service_difference,
+    stray_differences,
+    sysctl_differences,
+)
 from portway.ops.differences import (
+    Difference,
     FoundNode,
     file_differs,
     service_steps,
-    stray_files,
-    sysctls_differ,
+    strangers,
     with_file,
 )
 from portway.ops.facts import FileDifference, NodeFacts
 from portway.ops.fence import change
+from portway.ops.findings import is_look
 from portway.ops.lease import READ_REST
 from portway.ops.pyinfra_errors import Commands, operation
 from portway.ops.reading import is_confirmed, keep_of_host, once_per_host
@@ -41,8 +50,9 @@ def write_file(file: ManagedFile, wanted: WantedNode) -> Commands:
     if not file_differs(file, found):
         host.noop(f"{file.path} is up to date")
         return
-    show_difference(file)
-    yield from change(write_script(file), stdin=file.content)
+    yield from change(
+        file_differences([file], found), write_script(file), stdin=file.content
+    )
     if not file.path.startswith((f"{UNIT_FOLDER}/", *wanted.folders)):
         keep_of_host(wanted.survey, with_file(file, found))  # no need to read it all
 
@@ -51,23 +61,26 @@ def write_file(file: ManagedFile, wanted: WantedNode) -> Commands:
 def write_files(files: tuple[ManagedFile, ...], wanted: WantedNode) -> Commands:
     """Put those of several files in place that differ."""
     found = read_node(wanted.survey)
-    differing = [file for file in files if file_differs(file, found)]
+    differing = differing_files(files, found)
     if not differing:
         host.noop("all files are up to date")
         return
-    for file in differing:
-        show_difference(file)
-    yield from change(write_script(*differing), stdin=contents(differing))
+    yield from change(
+        file_differences(differing, found),
+        write_script(*differing),
+        stdin=contents(differing),
+    )
 
 
 @operation
 def remove_stray_files(wanted: WantedNode) -> Commands:
     """Remove what is in Portway's own folders and not wanted there."""
-    stray = stray_files(wanted, read_node(wanted.survey))
+    stray = stray_differences(wanted, read_node(wanted.survey))
     if not stray:
         host.noop("there is nothing to remove")
         return
-    yield from change(removal_script(stray, wanted.folders))
+    paths = (difference.thing for difference in stray)
+    yield from change(stray, removal_script(paths, wanted.folders))
 
 
 def removal_script(files: Iterable[str], folders: Iterable[str]) -> str:
@@ -139,60 +152,104 @@ put() {
 """.replace("READ_REST", READ_REST)
 
 
-def show_difference(file: ManagedFile) -> None:
-    """With ``--diff``, print the difference, once: when it is first found."""
-    if not state.config.DIFF or is_confirmed():
-        return
-    lines = [f"{file.path}: content differs (not shown, it is secret)"]
-    if not file.secret:
-        lines = host.get_fact(FileDifference, path=file.path, _stdin=file.content)
-    for line in lines:
-        logger.info(f"{host.print_prefix}{line}")
+def file_differences(
+    files: Iterable[ManagedFile], found: FoundNode
+) -> list[Difference]:
+    """How files differ that do; with ``--diff``, it is printed when first found."""
+    told = []
+    for file in files:
+        lines: list[str] = []
+        shows = state.config.DIFF and not is_confirmed()
+        if (shows or is_look()) and not file.secret:
+            lines = host.get_fact(FileDifference, path=file.path, _stdin=file.content)
+        told.append(file_difference(file, found, lines))
+        if file.secret:
+            lines = [f"{file.path}: content differs (not shown, it is secret)"]
+        for line in lines if shows else ():
+            logger.info(f"{host.print_prefix}{line}")
+    return told
 
 
 @operation
 def apply_sysctls(wanted: WantedNode) -> Commands:
     """Apply kernel settings; a file keeps them over a reboot."""
-    if not sysctls_differ(wanted, read_node(wanted.survey)):
+    differences = sysctl_differences(wanted, read_node(wanted.survey))
+    if not differences:
         host.noop("kernel settings are up to date")
         return
     words = shlex.join(f"{name}={value}" for name, value in wanted.sysctls.items())
-    yield from change(f"sysctl -q -w {words}")
+    yield from change(differences, f"sysctl -q -w {words}")
 
 
 @operation
 def read_units(services: tuple[Service, ...], wanted: WantedNode) -> Commands:
     """Have systemd read the units that were written, whether or not they start now."""
-    found = read_node(wanted.survey).services
-    if any(found[s.unit].needs_daemon_reload for s in services if s.unit in found):
-        yield from change("systemctl daemon-reload")
-    else:
+    found = read_node(wanted.survey)
+    unread = [
+        service
+        for service in services
+        if service.unit in found.services
+        and found.services[service.unit].needs_daemon_reload
+    ]
+    if not unread:
         host.noop("systemd has read them")
+        return
+    differences = filter(None, (service_difference(s, wanted, found) for s in unread))
+    yield from change(differences, "systemctl daemon-reload")
 
 
 @operation
 def run_service(service: Service, wanted: WantedNode) -> Commands:
     """Enable, start or reload a unit, as needed."""
-    steps = service_steps(
-        service, wanted.file(service.config), read_node(wanted.survey)
-    )
+    found = read_node(wanted.survey)
+    config = wanted.file(service.config)
+    steps = service_steps(service, config, found)
     if not steps:
         host.noop(f"{service.unit} runs with its current configuration")
         return
-    yield from change(service_script(service, steps))
+    yield from change(
+        [described(service, config.sha256, steps, found)],
+        service_script(service, steps, strange=strange_files(service, found)),
+    )
+
+
+def strange_files(service: Service, found: FoundNode) -> tuple[str, ...]:
+    """The overrides of a unit that Portway did not write."""
+    unit = found.services.get(service.unit)
+    return strangers(service, unit) if unit else ()
 
 
 def service_script(
-    service: Service, steps: Iterable[str], before_reload: str = ":"
+    service: Service, steps: Iterable[str], strange: Iterable[str] = ()
 ) -> str:
     """A script that takes the steps that ``service_steps`` names."""
     scripts = {
+        "unmask": unmask_script(service.unit),
+        "own": set_aside_script(strange),
         "daemon-reload": "systemctl daemon-reload",
         "enable": f"systemctl -q enable {service.unit}",
         "start": start_script(service),
-        "reload": reload_script(service, before_reload),
+        "reload": reload_script(service),
     }
     return "\n".join(f"{{ {scripts[step]}\n}} || exit 1" for step in steps)
+
+
+def unmask_script(unit: str) -> str:
+    """A script that lets a unit start again, however it was masked."""
+    return f"systemctl -q unmask {unit}; systemctl -q unmask --runtime {unit}"
+
+
+def set_aside_script(paths: Iterable[str]) -> str:
+    """A script that takes overrides of units away, and keeps them for their owner.
+
+    systemd does not read a file of that name. What they changed in a running process
+    lasts until that starts again.
+    """
+    moves = (shlex.join(("mv", "-fT", p, f"{p}.{SET_ASIDE}")) for p in paths)
+    return " && ".join((*moves, "systemctl daemon-reload"))
+
+
+SET_ASIDE = "set-aside-by-portway"
 
 
 def start_script(service: Service) -> str:

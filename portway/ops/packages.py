@@ -11,9 +11,11 @@ import gevent
 from pyinfra import host, logger
 
 from portway.errors import PortwayError
+from portway.ops.describing import package_differences
 from portway.ops.differences import missing_packages
+from portway.ops.fence import work
 from portway.ops.operations import read_node
-from portway.ops.pyinfra_errors import Commands, operation, reported
+from portway.ops.pyinfra_errors import Commands, operation
 from portway.ops.reading import forget_host
 from portway.ops.remote import NotReached, run, run_without_lease
 from portway.render.files import WantedNode
@@ -58,20 +60,22 @@ except OSError:
 @operation
 def install_packages(wanted: WantedNode) -> Commands:
     """Install what is missing, from the package lists at hand if they suffice."""
-    missing = missing_packages(wanted, read_node(wanted.survey))
-    if not missing:
+    found = read_node(wanted.survey)
+    missing = missing_packages(wanted, found)
+    differences = package_differences(wanted, found)
+    if not differences:
         host.noop("all packages are installed")
         return
-    yield reported(lambda: _install(missing))
+    yield work(differences, lambda: _install(missing, tuple(sorted(found.held))))
 
 
-def _install(packages: tuple[str, ...]) -> None:
+def _install(packages: tuple[str, ...], held: tuple[str, ...]) -> None:
     """Install packages, again if somebody else began to before they were."""
     deadline = time.monotonic() + PATIENCE
     while True:
         _wait_for_others(deadline)
         try:
-            run(host, install_script(packages))
+            run(host, install_script(packages, held))
         except NotReached:
             raise
         except PortwayError as error:
@@ -84,14 +88,21 @@ def _install(packages: tuple[str, ...]) -> None:
             return
 
 
-def install_script(packages: tuple[str, ...]) -> str:
-    """A script that installs packages, and finishes what was interrupted first."""
+def install_script(packages: tuple[str, ...], held: tuple[str, ...] = ()) -> str:
+    """A script that installs packages, and finishes what was interrupted first.
+
+    Those that were ``held`` may be upgraded again.
+    """
+    unhold = shlex.join(("apt-mark", "-q", "unhold", *held)) if held else ":"
+    if not packages:
+        return unhold
     install = (
         "DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 "
         "-o Dpkg::Options::=--force-confold install --no-install-recommends "
         + shlex.join(packages)
     )
-    return f"{install} || {{ dpkg --configure -a && apt-get -q update && {install}; }}"
+    ready = f"{unhold} && {install}"
+    return f"{ready} || {{ dpkg --configure -a && apt-get -q update && {install}; }}"
 
 
 def _wait_for_others(deadline: float) -> None:

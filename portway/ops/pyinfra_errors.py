@@ -12,7 +12,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from paramiko import SSHException
-from pyinfra import logger
+from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, StringCommand
 from pyinfra.api import operation as pyinfra_operation
 from pyinfra.api.exceptions import PyinfraError
@@ -21,6 +21,7 @@ from pyinfra.api.operation import PyinfraOperation
 from pyinfra.api.state import State
 
 from portway.errors import PortwayError
+from portway.ops.findings import findings, is_look, is_unknown
 
 Commands = Generator[StringCommand | FunctionCommand, None, None]
 """What an operation yields."""
@@ -53,10 +54,28 @@ def operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
 
     @wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Commands:
+        if is_look():
+            yield from _looked_at(function.__name__, function(*args, **kwargs))
+            return
         with _as_pyinfra_error():
             yield from function(*args, **kwargs)
 
     return pyinfra_operation()(guarded)
+
+
+def _looked_at(name: str, commands: Commands) -> Commands:
+    """What an operation would do in a run; what it cannot find out stops only itself.
+
+    It must have said which differences its command is for.
+    """
+    before = findings().told[host.name]
+    try:
+        for command in commands:
+            if findings().told[host.name] == before:
+                is_unknown(host.name, f"{name} changes something and does not say what")
+            yield command
+    except PortwayError as error:
+        is_unknown(host.name, error.message)
 
 
 @contextmanager

@@ -71,6 +71,11 @@ class Application:
     """What the application itself reads, and what is recorded of it."""
 
     @property
+    def service(self) -> Service:
+        (service,) = self.node.services
+        return service
+
+    @property
     def record(self) -> str:
         """What a process leaves in ``LOADED_FOLDER`` if it has loaded all of this."""
         (listing,) = (f for f in self.own_files if f.path == listing_path(self.unit))

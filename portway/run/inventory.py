@@ -25,6 +25,7 @@ from portway.ops.connector import (
     NodeConnector,
     connect_as_nodes,
 )
+from portway.ops.findings import is_look
 from portway.ops.private_parts import before_connecting, go_on_after_failure_if
 from portway.ops.pyinfra_errors import for_pyinfra
 from portway.ops.reading import readings
@@ -196,9 +197,11 @@ def _prepare_to_connect(run: Run) -> None:
         if state.is_host_in_limit(node.host) and not node.node.is_stopped
     ]
     unknown = [node for node in nodes if _trusts(node) and not node.is_known()]
-    if unknown:
+    if unknown and not is_look():
         trust(run.stack, unknown, lambda line: logger.info(f"    {line}"))
-    refuse_unknown(_without_asked(nodes, _roles(CHANGES)))
+    # A look finds out about the others what it can.
+    changed = () if is_look() else _roles(CHANGES)
+    refuse_unknown(_without_asked(nodes, changed))
 
 
 def _without_asked(nodes: list[Reached], changed: tuple[Role, ...]) -> list[Reached]:

@@ -10,8 +10,10 @@ from portway.ops.differences import (
     FoundService,
     differs_only_in,
     file_differs,
+    is_settled,
     missing_packages,
     service_steps,
+    strangers,
     sysctls_differ,
     with_file,
     with_loaded,
@@ -20,6 +22,7 @@ from portway.render.files import ManagedFile, Service, WantedNode
 
 FILE = ManagedFile("/etc/a.conf", "content\n")
 OVERRIDE = "/etc/systemd/system/a.service.d/portway.conf"
+OTHER = "/etc/systemd/system/a.service.d/by-hand.conf"
 SERVICE = Service("a", "/etc/a.conf", OVERRIDE, "echo 1", replaced_by_reload=True)
 WANTED = WantedNode(("a", "b"), (FILE,), {"net.x": "1"}, (SERVICE,))
 GOOD = FoundNode(
@@ -68,6 +71,14 @@ def test_content_mode_owner_and_group_each_count(found: FoundFile) -> None:
         (FoundService(True, True, True, (OVERRIDE,), FILE.sha256), ("daemon-reload",)),
         (FoundService(True, True, False, (), FILE.sha256), ("daemon-reload",)),
         (
+            FoundService(True, True, False, (OVERRIDE, OTHER), FILE.sha256),
+            ("own",),
+        ),
+        (
+            FoundService(False, False, False, (OVERRIDE,), FILE.sha256, masked=True),
+            ("unmask", "enable", "start"),
+        ),
+        (
             FoundService(False, False, True, (OVERRIDE,), None),
             ("daemon-reload", "enable", "start"),
         ),
@@ -77,6 +88,30 @@ def test_reload_is_decided_by_what_is_running(
     service: FoundService, expected: tuple[str, ...]
 ) -> None:
     assert service_steps(SERVICE, FILE, FoundNode(services={"a": service})) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "is_strange"),
+    [
+        (OTHER, True),
+        ("/etc/systemd/system/a.service", True),
+        ("/etc/systemd/system.control/a.service.d/50-CPUWeight.conf", True),
+        (OVERRIDE, False),
+        ("/usr/lib/systemd/system/a.service", False),
+        ("/etc/systemd/system/service.d/site.conf", False),
+        ("/run/systemd/system/a.service.d/until-boot.conf", False),
+    ],
+)
+def test_only_what_changes_this_unit_for_good_is_strange(
+    path: str, is_strange: bool
+) -> None:
+    unit = replace(GOOD.services["a"], overrides=(OVERRIDE, path))
+    assert strangers(SERVICE, unit) == ((path,) if is_strange else ())
+
+
+def test_held_package_is_not_settled() -> None:
+    assert is_settled(WANTED, GOOD)
+    assert not is_settled(WANTED, replace(GOOD, held=frozenset({"a"})))
 
 
 STALE = replace(

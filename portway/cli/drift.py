@@ -1,0 +1,110 @@
+"""``portway drift``: what a run would change, and who changed it."""
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from portway.cli.output import FAILED, FOUND
+
+
+def _print_schema(
+    context: click.Context,
+    option: click.Parameter,  # noqa: ARG001 - click gives it
+    wanted: bool,
+) -> None:
+    """Print the schema and end, whatever else was typed."""
+    if wanted:
+        from portway.cli import drift_report
+
+        click.echo(drift_report.schema())
+        context.exit()
+
+
+@click.command("drift")
+@click.argument("inventory")
+@click.argument("deploys", nargs=-1)
+@click.option("--data", multiple=True, help="KEY=VALUE, as for pyinfra.")
+@click.option("--json", "form", flag_value="json", help="Print JSON, for programs.")
+@click.option("--junit", "form", flag_value="junit", help="Print JUnit's XML, for CI.")
+@click.option(
+    "--prometheus",
+    "form",
+    flag_value="prometheus",
+    help="Print metrics for a node exporter's text file.",
+)
+@click.option(
+    "--schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_schema,
+    help="Print only the JSON schema of --json.",
+)
+@click.option("--diff/--no-diff", default=True, help="Show differences of files.")
+@click.option(
+    "--timeout",
+    "seconds",
+    default=300.0,
+    show_default=True,
+    help="Seconds after which what is left counts as not found out.",
+)
+def command(  # noqa: PLR0913, PLR0917 - one for each option
+    inventory: str,
+    deploys: tuple[str, ...],
+    data: tuple[str, ...],
+    form: str | None,
+    diff: bool,
+    seconds: float,
+) -> None:
+    """Say what a run of these deploys would change, and who changed it.
+
+    It changes nothing. INVENTORY and DEPLOYS are what pyinfra gets; without DEPLOYS
+    it is deploys/site.py.
+
+    \b
+        portway drift inventories/prod.py deploys/site.py
+
+    Ends with 0 if there is no drift, 2 if there is, and 1 if something could not be
+    found out; the rest is told all the same.
+    """  # noqa: D301 - click's mark for a paragraph that is not wrapped
+    # Before anything that makes connections: it changes the standard library.
+    from pyinfra_cli.inventory import make_inventory
+    from pyinfra_cli.util import exec_file, parse_cli_arg
+
+    from portway.cli import drift_report
+    from portway.run.look import Loaders, look
+
+    _show_warnings()
+    sys.path.append(str(Path.cwd()))
+    pairs = (word.partition("=") for word in data)
+
+    def load_config() -> None:
+        if Path("config.py").exists():
+            exec_file("config.py")
+
+    found = look(
+        Loaders(
+            config=load_config,
+            inventory=lambda: make_inventory(
+                inventory,
+                cwd=str(Path.cwd()),
+                override_data={key: parse_cli_arg(value) for key, _, value in pairs},
+            ),
+            deploy=exec_file,
+        ),
+        deploys or ("deploys/site.py",),
+        seconds,
+    )
+    drift_report.FORMS[form or "table"](found, diff)
+    if found.unknown:
+        sys.exit(FAILED)
+    sys.exit(FOUND if found.findings else 0)
+
+
+def _show_warnings() -> None:
+    """Print what warns of more than the findings say, beside the report."""
+    logger = logging.getLogger("pyinfra")
+    logger.addHandler(logging.StreamHandler())
+    logger.setLevel(logging.ERROR)

@@ -1,0 +1,72 @@
+"""What a look at a system finds of its load balancers beside what a run would change.
+
+It asks what a run asks when it is over, by the same functions, once.
+"""
+
+from collections import defaultdict
+
+from pyinfra import host
+
+from portway.aws.reading import address_reader
+from portway.load_balancers.asking import Statuses, ask_pair, ask_reachable
+from portway.load_balancers.verify import (
+    client_nodes,
+    dead_units,
+    holder_problems,
+    node_problems,
+    older_streams,
+    unserved,
+    unserved_clients,
+    waiting,
+    without_nodes,
+    without_peer,
+)
+from portway.model.cluster import Cluster
+from portway.ops.findings import is_state, is_unknown, see
+
+
+def look_at_pair(cluster: Cluster) -> None:
+    """Keep what is wrong with the pair, and what is in force on purpose."""
+    statuses = ask_pair(cluster)
+    for name in (name for name, status in statuses.items() if status is None):
+        is_unknown(name, "cannot be asked how it serves")
+    _see_address(cluster, statuses)
+    _see_servers(statuses)
+    for name, status in statuses.items():
+        if status is None:
+            continue
+        others = [s for n, s in statuses.items() if n != name]
+        for text in node_problems(cluster, status, next(iter(others), None)):
+            see(name, "frontend", "", text)
+        if status.handed_over:
+            is_state(name, "has handed the address over on purpose")
+    for text in older_streams(statuses):
+        is_state("", text)
+    for text in waiting(cluster, statuses):
+        is_state("", text)
+
+
+def _see_address(cluster: Cluster, statuses: Statuses) -> None:
+    address = cluster.stack.virtual_address.address
+    objects = address_reader(cluster.stack)()
+    for name, unit, text in dead_units(statuses):
+        see(name, "service", unit, text)
+    for text in holder_problems(cluster, statuses, objects):
+        see("", "address", address, text)
+    for text in unserved(cluster, statuses):
+        see("", "backend", "", text)
+    nodes = client_nodes(cluster, statuses)
+    for text in unserved_clients(cluster, nodes, ask_reachable(cluster, nodes)):
+        see(host.name, "client", "", text)
+    for text in (*without_peer(cluster), *without_nodes(cluster)):
+        see("", "stack", "", text)
+
+
+def _see_servers(statuses: Statuses) -> None:
+    """Keep the servers that get no connections, once for each load balancer."""
+    seen: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for lb, status in statuses.items():
+        for server in status.down if status else ():
+            seen[lb, server.name, server.why or "not checked yet"].add(server.backend)
+    for (lb, name, why), backends in seen.items():
+        see(lb, "server", name, f"is down in {', '.join(sorted(backends))}: {why}")

@@ -1,0 +1,299 @@
+"""Looks at a system: what a run of some deploys would change, and who changed it.
+
+It is a run that pyinfra prepares and never executes, so it finds the differences that a
+run finds, in the same way. It takes no lease and changes nothing.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import gevent
+import pyinfra
+from pyinfra.api.config import Config
+from pyinfra.api.connect import disconnect_all
+from pyinfra.api.exceptions import ConnectError, PyinfraError
+from pyinfra.api.host import Host
+from pyinfra.api.inventory import Inventory
+from pyinfra.api.state import State, StateStage
+from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
+
+from portway.errors import PortwayError
+from portway.model.deployed import Deployed
+from portway.model.settings import settings_from
+from portway.ops.connector import NodeConnector, is_about_keys
+from portway.ops.describing import key
+from portway.ops.differences import Difference
+from portway.ops.findings import (
+    Findings,
+    Seen,
+    findings,
+    is_unknown,
+    look_only,
+    see,
+)
+from portway.ops.left import Left, LeftFacts
+from portway.ops.private_parts import go_on_after_failure_if
+from portway.ops.remote import ask
+from portway.run.checkout import read_checkout
+from portway.run.inventory import current_run
+
+YOU, WORLD, NOBODY_KNOWS = "you", "world", "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be."""
+
+    node: str
+    """Its name, ``database``, or empty for what is about the whole system."""
+    kind: str
+    thing: str
+    what: str
+    diff: tuple[str, ...]
+    """Lines of a unified diff, or the statements that a run would execute."""
+    since: int | None
+    """In seconds since 1970, if that is known."""
+    moved: str
+    """``you``: clients, settings or the checkout changed since the last run that
+    succeeded; ``world``: the node, the database or AWS did; ``unknown``."""
+    mended_by_a_run: bool
+    """Whether a run of these deploys would change it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One thing to know about a node; its name is empty for the whole system."""
+
+    node: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at a system has found."""
+
+    stack: str
+    deploys: tuple[str, ...]
+    looked_at: int
+    """In seconds since 1970."""
+    seconds: float
+    findings: tuple[Finding, ...]
+    states: tuple[Note, ...]
+    """What is so on purpose, and not for ever."""
+    unknown: tuple[Note, ...]
+    """What could not be found out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaders:
+    """How files are loaded: as pyinfra's command line does."""
+
+    config: Callable[[], None]
+    inventory: Callable[[], Inventory]
+    deploy: Callable[[str], None]
+
+
+def look(loaders: Loaders, deploys: tuple[str, ...], seconds: float) -> Look:
+    """Look at the system of an inventory. PortwayError if AWS cannot be asked.
+
+    What takes longer than so many ``seconds`` in all was not found out.
+    """
+    began = time.time()
+    with _as_a_dry_run(deploys) as state:
+        try:
+            with gevent.Timeout(seconds, TimeoutError()):
+                _load_inventory(state, loaders)
+                _connect(state)
+                _prepare(state, loaders, deploys)
+        except TimeoutError:
+            if not state.initialised:
+                raise PortwayError(
+                    f"AWS did not answer within {seconds:.0f} s"
+                ) from None
+            is_unknown("", f"not everything was looked at within {seconds:.0f} s")
+        except PyinfraError as error:
+            if not state.initialised:
+                raise PortwayError(str(error)) from error
+            is_unknown("", str(error))
+        found = _judged(state, findings())
+        kept = findings()
+        _disconnect(state)
+        return Look(
+            current_run().stack.name,
+            deploys,
+            int(began),
+            round(time.time() - began, 1),
+            found,
+            tuple(Note(*state) for state in kept.states),
+            tuple(Note(*unknown) for unknown in kept.unknown),
+        )
+
+
+@contextmanager
+def _as_a_dry_run(deploys: tuple[str, ...]) -> Iterator[State]:
+    """A state for one look, with what ``portway.run.command_line`` reads of a run."""
+    state = State(check_for_changes=True)
+    state.cwd = str(Path.cwd())
+    options = click.Context(click.Command("pyinfra"))
+    options.params = {"operations": deploys, "dry": True}
+    before, pyinfra.is_cli = pyinfra.is_cli, True
+    try:
+        with ctx_state.use(state), ctx_config.use(_config()), options:
+            look_only()
+            yield state
+    finally:
+        pyinfra.is_cli = before
+
+
+def _config() -> Config:
+    return Config()  # type: ignore[no-untyped-call]
+
+
+def _load_inventory(state: State, loaders: Loaders) -> None:
+    loaders.config()
+    inventory = loaders.inventory()
+    ctx_inventory.set(inventory)  # type: ignore[no-untyped-call]
+    state.init(inventory, ctx_config.get())  # type: ignore[no-untyped-call]
+    go_on_after_failure_if(state, lambda _: True)
+
+
+def _connect(state: State) -> None:
+    """Connect to all nodes, and wait for none that boots."""
+    state.set_stage(StateStage.Connect)
+    hosts = list(state.inventory)
+
+    def connect(host: Host) -> None:
+        if isinstance(host.connector, NodeConnector):
+            host.connector.waits = False
+        try:
+            host.connect(show_errors=False, raise_exceptions=True)
+            state.activate_host(host)
+        except (ConnectError, PortwayError) as error:
+            is_unknown(host.name, f"cannot be looked at: {error}")
+            if isinstance(error, ConnectError) and is_about_keys(error):
+                what = "is not the one on record, or there is none"
+                see(host.name, "host key", "", what)
+
+    gevent.joinall([state.pool.spawn(connect, host) for host in hosts])
+    lost = {host for host in hosts if not host.connected}
+    state.fail_hosts(lost, len(hosts))  # type: ignore[no-untyped-call]
+
+
+def _prepare(state: State, loaders: Loaders, deploys: Iterable[str]) -> None:
+    """Load each deploy for each node; where one cannot be, the others still are."""
+    state.set_stage(StateStage.Prepare)
+
+    def prepare(host: Host, deploy: str) -> None:
+        config = state.config.copy()
+        with ctx_state.use(state), ctx_config.use(config), ctx_host.use(host):
+            try:
+                loaders.deploy(deploy)
+            except PyinfraError as error:
+                is_unknown(host.name, str(error))
+
+    for number, deploy in enumerate(deploys):
+        state.current_deploy_filename = deploy
+        state.current_op_file_number = number
+        hosts = list(state.inventory.get_active_hosts())
+        jobs = [state.pool.spawn(prepare, host, deploy) for host in hosts]
+        gevent.joinall(jobs, raise_error=True)
+
+
+def _disconnect(state: State) -> None:
+    if state.initialised:
+        with gevent.Timeout(10, False):
+            disconnect_all(state)
+
+
+def _judged(state: State, found: Findings) -> tuple[Finding, ...]:
+    """Everything that was found, with who moved, in the order of the nodes."""
+    hosts = {host.name: host for host in state.inventory}
+    left = {name: _left(host) for name, host in hosts.items() if host.connected}
+    ours = _ours(next(iter(hosts.values())))
+    differing = {(node, d.kind, d.thing) for node, d in found.differences}
+    rows = [
+        *(
+            _differing(n, one, who_moved(n, one, left, ours))
+            for n, one in found.differences
+        ),
+        *(
+            _seen(node, seen)
+            for node, seen in found.seen
+            if (node, seen.kind, seen.thing) not in differing
+        ),
+    ]
+    return tuple(sorted(rows, key=lambda finding: finding.node))
+
+
+def _differing(node: str, one: Difference, moved: str) -> Finding:
+    return Finding(
+        node=node,
+        kind=one.kind,
+        thing=one.thing,
+        what=one.what,
+        diff=one.diff,
+        since=one.since,
+        moved=moved,
+        mended_by_a_run=True,
+    )
+
+
+def _seen(node: str, seen: Seen) -> Finding:
+    moved = YOU if seen.kind in ("SQL file", "stack") else WORLD
+    return Finding(node, seen.kind, seen.thing, seen.what, (), None, moved, False)
+
+
+def _left(host: Host) -> Left:
+    try:
+        return ask(host, LeftFacts)
+    except PortwayError:
+        return Left()
+
+
+def _ours(host: Host) -> Deployed | None:
+    """What a run would leave on record now; None if settings are wrong."""
+    try:
+        with ctx_host.use(host):
+            settings = settings_from(host.data.dict())  # type: ignore[no-untyped-call]
+        sha256 = hashlib.sha256(settings.clients_path.read_bytes()).hexdigest()
+    except (PortwayError, OSError):
+        return None
+    checkout = read_checkout()
+    return Deployed(checkout, sha256, settings.sha256, "", "", 0, True)
+
+
+def who_moved(
+    node: str, difference: Difference, left: dict[str, Left], ours: Deployed | None
+) -> str:
+    """Who changed a thing since the last run that succeeded.
+
+    If what was wanted then is still wanted, the thing itself was changed. Otherwise the
+    wish was: by people, if what they decide has changed, or else by what AWS says.
+    """
+    records = [left[node]] if node in left else list(left.values())
+    known = [record for record in records if record.wishes]
+    if not known:
+        return NOBODY_KNOWS
+    name = key(difference.kind, difference.thing)
+    if any(record.wishes.get(name, "") == difference.wish for record in known):
+        return WORLD
+    if difference.kind == "SQL file":
+        return YOU
+    return WORLD if all(_same(record, ours) for record in known) else YOU
+
+
+def _same(record: Left, ours: Deployed | None) -> bool:
+    """Whether people have changed nothing since a record was made."""
+    deployed = Deployed.from_json(record.deployed)
+    return (
+        deployed is not None
+        and ours is not None
+        and deployed.checkout == ours.checkout
+        and deployed.clients_sha256 == ours.clients_sha256
+        and deployed.settings_sha256 == ours.settings_sha256
+    )
