@@ -67,7 +67,7 @@ def application_differences(
         yield Difference("release", "", "an interrupted run left something behind")
     for name in drained_on if todo.put_back else ():
         what = f"is drained or in maintenance on {name}"
-        yield Difference("server", wanted.instance.name, what, "in service", node=name)
+        yield Difference("server", wanted.instance.name, what, node=name)
 
 
 def _words(

@@ -4,14 +4,35 @@ It writes the names that nodes are given into a tag, and lets packets of routes 
 load balancers. What AWS refuses is told, and the stack is as it was in that.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from portway.aws.client import Aws
 from portway.aws.errors import AwsCallError, one_line
 from portway.aws.names import SLOT_TAG, name_without_slot
 from portway.contract.address import AddressKind
 from portway.model.stack import Node, Role, Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Unprepared:
+    """One thing that ``prepare`` would change in AWS."""
+
+    node: str
+    instance_id: str
+    what: str
+    """What differs."""
+
+
+def unprepared(stack: Stack) -> Iterator[Unprepared]:
+    """What ``prepare`` would change."""
+    for node in stack.nodes:
+        if node.new_slot is not None:
+            what = f"has no tag {SLOT_TAG} that keeps its name"
+            yield Unprepared(node.name, node.instance_id, what)
+        if _drops_packets(stack, node):
+            what = "has its source/destination check on, so it drops what a route sends"
+            yield Unprepared(node.name, node.instance_id, what)
 
 
 def prepare(aws: Aws, stack: Stack, progress: Callable[[str], None]) -> Stack:

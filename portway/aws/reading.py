@@ -14,7 +14,7 @@ from portway.aws.client import Aws
 from portway.aws.discovery import Answers, Need, NotReady, is_lost
 from portway.aws.errors import DENIED, AwsCallError, one_line
 from portway.aws.instances import Answer
-from portway.aws.preparing import as_prepared, prepare
+from portway.aws.preparing import Unprepared, as_prepared, prepare, unprepared
 from portway.contract.address import (
     AddressKind,
     AddressObject,
@@ -70,6 +70,7 @@ def read_stack(  # noqa: PLR0913 - what is waited for, and how
     need: Need = Need.SERVICE,
     prepares: bool = False,
     wait_seconds: float = 1800,
+    leaves: Callable[[Unprepared], None] = lambda _: None,
     progress: Callable[[str], None] = _print_progress,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Stack:
@@ -77,7 +78,7 @@ def read_stack(  # noqa: PLR0913 - what is waited for, and how
 
     ``name`` may be its ARN. ``need`` says what the run needs of its database,
     ``prepares`` whether new nodes are to be made ready in AWS: their names kept, and
-    the packets of routes let in.
+    the packets of routes let in. Otherwise ``leaves`` is told each thing that is not.
 
     Waits up to ``wait_seconds`` while the stack is being created or updated, while
     instances start and while the database has no endpoint. Raises PortwayError if
@@ -93,7 +94,7 @@ def read_stack(  # noqa: PLR0913 - what is waited for, and how
     while True:
         try:
             found = _read_once(aws, name, need, progress, waited)
-            return prepare(aws, found, progress) if prepares else as_prepared(found)
+            break
         except NotReady as awaited:
             short_since = min(short_since, waited) if awaited.stack else inf
             if awaited.stack and waited - short_since >= LAUNCH_SECONDS:
@@ -103,7 +104,7 @@ def read_stack(  # noqa: PLR0913 - what is waited for, and how
                     "launched; the activity of the group says why"
                 )
                 found = awaited.stack
-                return prepare(aws, found, progress) if prepares else as_prepared(found)
+                break
             if waited >= wait_seconds:
                 raise PortwayError(
                     f"stack {name}: gave up after waiting {waited:.0f} s for {awaited}",
@@ -117,6 +118,11 @@ def read_stack(  # noqa: PLR0913 - what is waited for, and how
         pause = min(POLL_SECONDS, wait_seconds - waited)
         sleep(pause)
         waited += pause
+    if prepares:
+        return prepare(aws, found, progress)
+    for thing in unprepared(found):
+        leaves(thing)
+    return as_prepared(found)
 
 
 def address_reader(stack: Stack) -> Callable[[], tuple[AddressObject, ...]]:

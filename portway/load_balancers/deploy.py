@@ -16,7 +16,7 @@ from portway.load_balancers.asking import (
     wait_until_none,
 )
 from portway.load_balancers.loading import run_haproxy
-from portway.load_balancers.looking import look_at_pair
+from portway.load_balancers.looking import look_at_pair, look_at_workers
 from portway.load_balancers.permissions import try_permissions
 from portway.load_balancers.ports import taken_ports, verify_ports
 from portway.load_balancers.verify import (
@@ -188,6 +188,7 @@ def restart_upgraded(cluster: Cluster, wanted: WantedNode) -> Commands:
                     "service",
                     KEEPALIVED.unit,
                     "runs an older program than its package has",
+                    wanted.file(KEEPALIVED.config).sha256,
                 )
             ],
             f"systemctl restart {KEEPALIVED.unit}",
@@ -223,6 +224,8 @@ def _verify_host(cluster: Cluster) -> Commands:
 
     So the peer is asked only if something is not served.
     """
+    if is_look():
+        look_at_workers()
     if not state.is_executing:
         return
     peer = cluster.load_balancer(host.name).peer

@@ -21,8 +21,10 @@ from portway.load_balancers.verify import (
     without_nodes,
     without_peer,
 )
+from portway.load_balancers.workers import WorkersFacts, reload_problem
 from portway.model.cluster import Cluster
 from portway.ops.findings import is_state, is_unknown, see
+from portway.ops.remote import ask
 
 
 def look_at_pair(cluster: Cluster) -> None:
@@ -44,6 +46,12 @@ def look_at_pair(cluster: Cluster) -> None:
         is_state("", text)
     for text in waiting(cluster, statuses):
         is_state("", text)
+
+
+def look_at_workers() -> None:
+    """Keep why the current host's HAProxy could not be reloaded, if it could not."""
+    if problem := reload_problem(ask(host, WorkersFacts)):
+        see(host.name, "older workers", "", problem)
 
 
 def _see_address(cluster: Cluster, statuses: Statuses) -> None:

@@ -14,6 +14,7 @@ from pyinfra.context import ctx_state
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
 from portway.model.deployed import Deployed, lacks_uncommitted, why_back
+from portway.ops.findings import is_look, is_state
 from portway.ops.holding import Holding, Records
 from portway.ops.lease import Lease
 from portway.ops.pyinfra_errors import for_pyinfra
@@ -96,6 +97,8 @@ class GoingBack:
         if not lines or set(lines) <= self._agreed:
             return
         text = "\n".join([*lines, f"  here: {self.ours.checkout}"])
+        if is_look():
+            is_state("", text)
         if self._insists or self._invocation.is_dry:
             logger.warning(text)
         elif not self._invocation.can_ask or not self._agrees(text):

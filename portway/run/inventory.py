@@ -14,6 +14,7 @@ from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.context import ctx_state
 
 from portway.aws.discovery import Need
+from portway.aws.preparing import Unprepared
 from portway.aws.reading import read_stack
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
@@ -25,7 +26,8 @@ from portway.ops.connector import (
     NodeConnector,
     connect_as_nodes,
 )
-from portway.ops.findings import is_look
+from portway.ops.differences import Difference
+from portway.ops.findings import differs, is_look
 from portway.ops.private_parts import before_connecting, go_on_after_failure_if
 from portway.ops.pyinfra_errors import for_pyinfra
 from portway.ops.reading import readings
@@ -115,6 +117,7 @@ def _run(name: str, region: str) -> Run:
             (NEEDS.get(d, Need.SERVICE) for d in command_line.deploys()),
             default=Need.NOTHING,
         ),
+        leaves=_leave,
         progress=lambda line: logger.info(f"    {line}"),
     )
     _show_stack(stack)
@@ -123,6 +126,12 @@ def _run(name: str, region: str) -> Run:
     readings().keep(RUN, run)
     before_connecting(_state(), lambda: _prepare_to_connect(run))
     return run
+
+
+def _leave(thing: Unprepared) -> None:
+    """Keep what a run would change in AWS, and this one does not."""
+    difference = Difference("instance", thing.instance_id, thing.what)
+    differs(thing.node, [difference])
 
 
 def _load_deploys() -> None:

@@ -143,6 +143,13 @@ class System:
             words = ("env", "-C", str(project), *words)
         return self.operator(*words, check=check)
 
+    def drift(self, *options: str, what: str = "site") -> Result:
+        """What ``portway drift --json`` prints, whatever its status."""
+        verb = (sys.executable, "-m", "portway.cli.main", "drift", "--json")
+        inventory = "inventories/lab.py"
+        words = (*verb, inventory, f"deploys/{what}.py", *options)
+        return self.operator(*words, check=False)
+
     def customer(self, *words: str, source: str = "", check: bool = True) -> Result:
         """Run a command as a customer, without the start of another Python."""
         thing, own = commands_in_lab.customer(source)

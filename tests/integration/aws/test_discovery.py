@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError
 
 from portway.aws.discovery import Need
 from portway.aws.names import SLOT_TAG
+from portway.aws.preparing import Unprepared
 from portway.aws.reading import LAUNCH_SECONDS
 from portway.contract.address import AddressKind
 from portway.errors import PortwayError
@@ -96,6 +97,10 @@ def test_names_are_remembered_in_aws_once_and_only_if_that_is_asked_for(
     assert slots(stack) == {}
     assert "ec2:CreateTags" not in stack.aws.calls
 
+    things: list[Unprepared] = []
+    discover(leaves=things.append)
+    assert {thing.instance_id: thing.node for thing in things} == seen
+
     assert names(discover(prepares=True)) == seen
     assert {f"app-{slot}" for slot in slots(stack).values()} == {"app-1", "app-2"}
     assert {i: f"app-{slot}" for i, slot in slots(stack).items()} == seen
@@ -104,6 +109,9 @@ def test_names_are_remembered_in_aws_once_and_only_if_that_is_asked_for(
     stack.aws.forget()
     assert names(discover(prepares=True)) == seen
     assert "ec2:CreateTags" not in stack.aws.calls
+    things.clear()
+    discover(leaves=things.append)
+    assert things == []
 
 
 def test_who_replaces_a_terminated_node_gets_its_name_and_no_other_changes(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from portway.aws.preparing import Unprepared
 from portway.contract.address import AddressKind
 from portway.model.stack import Role
 from tests.integration.conftest import (
@@ -132,6 +133,10 @@ def test_routed_packets_are_let_in_where_a_group_cannot(
     dry = discover().with_role(Role.LOAD_BALANCER)
     assert checks() == {True}
     assert not any(node.source_dest_check for node in dry), "as a run would find it"
+    assert left(discover) >= {
+        (name, "has its source/destination check on, so it drops what a route sends")
+        for name in ("lb-1", "lb-2")
+    }
 
     found = discover(prepares=True).with_role(Role.LOAD_BALANCER)
     assert checks() == {False}
@@ -141,6 +146,14 @@ def test_routed_packets_are_let_in_where_a_group_cannot(
     account.aws.forget()
     discover(prepares=True)
     assert "ec2:ModifyNetworkInterfaceAttribute" not in account.aws.calls
+    assert left(discover) == set()
+
+
+def left(discover: Discovery) -> set[tuple[str, str]]:
+    """What a look says that a run would change in AWS."""
+    things: list[Unprepared] = []
+    discover(leaves=things.append)
+    return {(thing.node, thing.what) for thing in things}
 
 
 @pytest.mark.parametrize("kind", [AddressKind.ELASTIC_IP, AddressKind.PRIVATE])

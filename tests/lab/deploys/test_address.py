@@ -127,6 +127,10 @@ def test_transfer_holds_over_deploys_and_reboots_until_it_is_handed_back(
     again = healed.deploy("-y", "--data", "transfer_to=lb-2", what="transfer")
     assert changes(again) == 0
     assert changes(healed.deploy()) == 0
+    look = json.loads(healed.drift(what="lb").stdout)
+    handed_over = {"node": "lb-1", "text": "has handed the address over on purpose"}
+    assert handed_over in look["states"]
+    assert look["findings"] == look["unknown"] == []
     assert told(healed, "lb-1")["handed_over"]
     assert "handed over" in healed.execute("lb-1", "portway-address", "status")
     reboot(healed, "lb-1")

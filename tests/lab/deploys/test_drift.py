@@ -21,13 +21,6 @@ INVENTORY = "inventories/lab.py"
 Found = list[dict[str, Any]]
 
 
-def look(system: System, *options: str, what: str = "site") -> Result:
-    """What a look prints, whatever its status."""
-    verb = (sys.executable, "-m", "portway.cli.main", "drift")
-    words = (*verb, INVENTORY, f"deploys/{what}.py", *options)
-    return system.operator(*words, check=False)
-
-
 def read(result: Result) -> dict[str, Any]:
     """The JSON that a look printed."""
     found: dict[str, Any] = json.loads(result.stdout)
@@ -251,9 +244,9 @@ def looked(site: System) -> Looked:
     holder, standby = site.holder, site.standby
     for drift in DRIFTS.values():
         make(site, drift)
-    first = look(site, "--json")
+    first = site.drift()
     repaired = site.deploy(what="site")
-    return Looked(site, first, repaired, look(site, "--json"), holder, standby)
+    return Looked(site, first, repaired, site.drift(), holder, standby)
 
 
 @pytest.mark.parametrize("name", DRIFTS)
@@ -309,7 +302,7 @@ def test_change_of_the_clients_is_yours(looked: Looked, tmp_path: Path) -> None:
     clients = json.loads(Path("group_data/clients/lab.json").read_text())
     clients["clients"].append({"client_name": "one_more", "client_port": 9777})
     file.write_text(json.dumps(clients))
-    result = look(looked.system, "--json", "--data", f"clients_file={file}", what="lb")
+    result = looked.system.drift("--data", f"clients_file={file}", what="lb")
     assert result.returncode == 2, output(result)
     findings = read(result)["findings"]
     configs = [f for f in findings if f["thing"] == "/etc/haproxy/haproxy.cfg"]
@@ -325,9 +318,7 @@ def test_applied_sql_file_that_was_changed_is_found(
     shutil.copytree("lab/vendor/sql/postgres", folder)
     first = min(folder.glob("*.sql"))
     first.write_text(first.read_text() + "-- by hand\n")
-    result = look(
-        looked.system, "--json", "--data", f"database_sql_dir={folder}", what="db"
-    )
+    result = looked.system.drift("--data", f"database_sql_dir={folder}", what="db")
     assert result.returncode == 2, output(result)
     (finding,) = read(result)["findings"]
     assert (finding["node"], finding["thing"]) == ("database", first.name)
@@ -345,7 +336,7 @@ def test_dead_node_and_changed_host_key_are_named_and_the_rest_is_told(
     system.call("fault", "freeze", "app-2")
     began = time.monotonic()
     try:
-        result = look(system, "--json")
+        result = system.drift()
     finally:
         system.call("fault", "heal")
         system.node(looked.holder, f"rm {stray}")

@@ -1,10 +1,13 @@
 """How a node differs, in words."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 
 from portway.ops.describing import (
+    differing_files,
     file_difference,
     key,
     package_differences,
@@ -72,26 +75,52 @@ def test_service_says_what_each_step_mends(
     assert difference.what.startswith(what)
 
 
-def test_node_is_settled_where_nothing_is_described_and_only_there() -> None:
-    """The words and the decision never disagree."""
-    stray = replace(GOOD, in_folders=frozenset({"/own/stray"}))
-    nodes = [
-        GOOD,
-        stray,
-        replace(GOOD, packages=frozenset({"a"})),
-        replace(GOOD, held=frozenset({"b"})),
-        replace(GOOD, sysctls={}),
-        replace(GOOD, services={}),
-        replace(GOOD, services={"a": replace(GOOD.services["a"], enabled=False)}),
-    ]
-    for found in nodes:
+def edited(found: FoundNode) -> FoundNode:
+    sha256 = {FILE.path: FoundFile("0" * 64, "600", "root", "root")}
+    return replace(found, files=sha256)
+
+
+def unit(**changes: object) -> Callable[[FoundNode], FoundNode]:
+    def change(found: FoundNode) -> FoundNode:
+        changed = replace(found.services["a"], **changes)  # type: ignore[arg-type]
+        return replace(found, services={"a": changed})
+
+    return change
+
+
+BY_HAND: tuple[Callable[[FoundNode], FoundNode], ...] = (
+    edited,
+    lambda found: replace(found, files={}),
+    lambda found: replace(found, in_folders=frozenset({"/own/stray"})),
+    lambda found: replace(found, packages=frozenset({"a"})),
+    lambda found: replace(found, held=frozenset({"b"})),
+    lambda found: replace(found, sysctls={}),
+    unit(enabled=False),
+    unit(active=False),
+    unit(masked=True),
+    unit(overrides=(OVERRIDE, OTHER)),
+    unit(loaded_sha256=None),
+)
+
+
+@pytest.mark.parametrize("count", range(len(BY_HAND) + 1))
+def test_words_are_found_for_a_node_exactly_if_a_run_would_change_it(
+    count: int,
+) -> None:
+    """Whatever was changed by hand, and together with whatever else."""
+    for changes in combinations(BY_HAND, count):
+        found = GOOD
+        for change in changes:
+            found = change(found)
         described = (
             *package_differences(WANTED, found),
+            *(file_difference(f, found) for f in differing_files([FILE], found)),
             *stray_differences(WANTED, found),
             *sysctl_differences(WANTED, found),
             *filter(None, [service_difference(SERVICE, WANTED, found)]),
         )
-        assert (not described) == is_settled(WANTED, found), described
+        assert bool(described) == bool(changes) != is_settled(WANTED, found)
+        assert all(difference.what for difference in described)
 
 
 def test_every_difference_has_the_wish_that_a_run_leaves_on_record() -> None:
