@@ -25,11 +25,13 @@ from portway.errors import PortwayError
 from portway.model.cluster import Cluster
 from portway.ops.operations import (
     contents,
-    journal,
-    set_aside_script,
     write_script,
 )
 from portway.ops.remote import ask, run
+from portway.ops.service_scripts import (
+    journal,
+    set_aside_script,
+)
 from portway.render.application import Application, fetch_request
 
 TEST_SECONDS = 30

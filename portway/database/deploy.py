@@ -23,6 +23,12 @@ from portway.database.admin import (
     read_database,
     verify,
 )
+from portway.database.describing import (
+    DATABASE,
+    described,
+    former_difference,
+    settings_wish,
+)
 from portway.database.errors import LoginRefused
 from portway.database.node_logins import read_node_logins
 from portway.database.rotation import Rotation
@@ -41,16 +47,13 @@ from portway.errors import GROUP_DATA, PortwayError, refuse_if_any
 from portway.model.cluster import Cluster
 from portway.model.login import Login, both_logins
 from portway.model.stack import Role
-from portway.ops.describing import digest, key
-from portway.ops.differences import Difference as NodeDifference
+from portway.ops.describing import key
 from portway.ops.fence import work
 from portway.ops.findings import is_look, see, wish
 from portway.ops.pyinfra_errors import Commands, for_pyinfra, operation
 from portway.ops.reading import is_confirmed, once_per_run, once_per_stage
 from portway.ops.tunnel import open_stream
 
-DATABASE = "database"
-"""What findings have in place of a node for what is in the database."""
 CONNECT_SECONDS = 15
 SESSION_LOOKS = 6
 SESSION_PAUSE = 2.0
@@ -79,7 +82,7 @@ def wanted_database(cluster: Cluster) -> WantedDatabase:
     wanted = replace(_without_files(cluster), files=files)
     if is_database_gateway(cluster):
         files_wanted = {key("SQL file", file.name): file.sha256 for file in files}
-        settings_want = {key("database", wanted.schema): _wish(wanted)}
+        settings_want = {key("database", wanted.schema): settings_wish(wanted)}
         wish(host.name, DATABASE, settings_want | files_wanted)
     return wanted
 
@@ -278,35 +281,9 @@ def apply_difference(
     seconds = cluster.settings.database_sql_timeout
     access = _access(cluster)
     yield work(
-        [_described(wanted, difference)],
+        [described(wanted, difference)],
         lambda: apply(access, wanted, difference, seconds),
     )
-
-
-def _described(wanted: WantedDatabase, difference: Difference) -> NodeDifference:
-    """A difference as every other is told; its statements contain no password."""
-    what, file = f"to do: {difference.description}", difference.file
-    if file is not None:
-        return NodeDifference("SQL file", file.name, what, file.sha256, node=DATABASE)
-    return NodeDifference(
-        "database",
-        wanted.schema,
-        what,
-        _wish(wanted),
-        diff=difference.statements,
-        node=DATABASE,
-    )
-
-
-def _wish(wanted: WantedDatabase) -> str:
-    """What stands in a record for what settings want the database to be."""
-    return digest(repr(replace(wanted, files=())))
-
-
-def _former(wanted: WantedDatabase, now: Rotation) -> list[NodeDifference]:
-    what = f"to do: Lock the user {now.former}, which nobody uses any more"
-    wish = _wish(wanted)
-    return [NodeDifference("database", wanted.schema, what, wish, node=DATABASE)]
 
 
 @operation
@@ -342,12 +319,14 @@ def lock_former_login(cluster: Cluster, wanted: WantedDatabase) -> Commands:
         if now.locks or _stays(cluster, now.former):
             host.noop("it is locked first of all, or stays in use")
             return
-        yield work(_former(wanted, now), lambda: None)
+        yield work(former_difference(wanted, now), lambda: None)
         return
     access = _access(cluster)
     now = _without_sessions(access, wanted)
     if now.locks:
-        yield work(_former(wanted, now), lambda: lock_former(access, wanted, now))
+        yield work(
+            former_difference(wanted, now), lambda: lock_former(access, wanted, now)
+        )
         return
     if now.former is not None:
         logger.warning(f"{host.print_prefix}{_why_held(now)}")

@@ -39,11 +39,7 @@ from portway.ops.differences import service_steps, with_loaded
 from portway.ops.fence import change, work
 from portway.ops.framing import NodeFact
 from portway.ops.operations import (
-    digest_script,
     read_node,
-    record_script,
-    reload_script,
-    service_script,
     strange_files,
 )
 from portway.ops.pyinfra_errors import Commands, operation
@@ -54,6 +50,12 @@ from portway.ops.reading import (
     once_per_stage,
 )
 from portway.ops.remote import NotReached, ask, run
+from portway.ops.service_scripts import (
+    digest_script,
+    record_script,
+    reload_script,
+    service_script,
+)
 from portway.render.files import WantedNode
 from portway.render.load_balancer import HAPROXY
 

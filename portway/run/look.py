@@ -4,7 +4,6 @@ It is a run that pyinfra prepares and never executes, so it finds the difference
 run finds, in the same way. It takes no lease and changes nothing.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -23,10 +22,7 @@ from pyinfra.api.state import State, StateStage
 from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 
 from portway.errors import PortwayError
-from portway.model.deployed import Deployed
-from portway.model.settings import settings_from
 from portway.ops.connector import NodeConnector, is_about_keys
-from portway.ops.describing import key
 from portway.ops.differences import Difference
 from portway.ops.findings import (
     Findings,
@@ -36,13 +32,9 @@ from portway.ops.findings import (
     look_only,
     see,
 )
-from portway.ops.left import Left, LeftFacts
 from portway.ops.private_parts import go_on_after_failure_if
-from portway.ops.remote import ask
-from portway.run.checkout import read_checkout
 from portway.run.inventory import current_run
-
-YOU, WORLD, NOBODY_KNOWS = "you", "world", "unknown"
+from portway.run.moved import WORLD, YOU, left_on, ours_now, who_moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +205,8 @@ def _disconnect(state: State) -> None:
 def _judged(state: State, found: Findings) -> tuple[Finding, ...]:
     """Everything that was found, with who moved, in the order of the nodes."""
     hosts = {host.name: host for host in state.inventory}
-    left = {name: _left(host) for name, host in hosts.items() if host.connected}
-    ours = _ours(next(iter(hosts.values())))
+    left = {name: left_on(host) for name, host in hosts.items() if host.connected}
+    ours = ours_now(next(iter(hosts.values())))
     differing = {(node, d.kind, d.thing) for node, d in found.differences}
     rows = [
         *(
@@ -246,54 +238,3 @@ def _differing(node: str, one: Difference, moved: str) -> Finding:
 def _seen(node: str, seen: Seen) -> Finding:
     moved = YOU if seen.kind in ("SQL file", "stack") else WORLD
     return Finding(node, seen.kind, seen.thing, seen.what, (), None, moved, False)
-
-
-def _left(host: Host) -> Left:
-    try:
-        return ask(host, LeftFacts)
-    except PortwayError:
-        return Left()
-
-
-def _ours(host: Host) -> Deployed | None:
-    """What a run would leave on record now; None if settings are wrong."""
-    try:
-        with ctx_host.use(host):
-            settings = settings_from(host.data.dict())  # type: ignore[no-untyped-call]
-        sha256 = hashlib.sha256(settings.clients_path.read_bytes()).hexdigest()
-    except (PortwayError, OSError):
-        return None
-    checkout = read_checkout()
-    return Deployed(checkout, sha256, settings.sha256, "", "", 0, True)
-
-
-def who_moved(
-    node: str, difference: Difference, left: dict[str, Left], ours: Deployed | None
-) -> str:
-    """Who changed a thing since the last run that succeeded.
-
-    If what was wanted then is still wanted, the thing itself was changed. Otherwise the
-    wish was: by people, if what they decide has changed, or else by what AWS says.
-    """
-    records = [left[node]] if node in left else list(left.values())
-    known = [record for record in records if record.wishes]
-    if not known:
-        return NOBODY_KNOWS
-    name = key(difference.kind, difference.thing)
-    if any(record.wishes.get(name, "") == difference.wish for record in known):
-        return WORLD
-    if difference.kind == "SQL file":
-        return YOU
-    return WORLD if all(_same(record, ours) for record in known) else YOU
-
-
-def _same(record: Left, ours: Deployed | None) -> bool:
-    """Whether people have changed nothing since a record was made."""
-    deployed = Deployed.from_json(record.deployed)
-    return (
-        deployed is not None
-        and ours is not None
-        and deployed.checkout == ours.checkout
-        and deployed.clients_sha256 == ours.clients_sha256
-        and deployed.settings_sha256 == ours.settings_sha256
-    )

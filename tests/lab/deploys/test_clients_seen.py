@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from portway.ops.operations import reload_script
+from portway.ops.service_scripts import (
+    reload_script,
+)
 from portway.render.load_balancer import HAPROXY
 from tests.lab.deploys.web_servers import wait_for_port
 from tests.lab.system import System, output, wait_until

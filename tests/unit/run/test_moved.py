@@ -7,7 +7,7 @@ import pytest
 from portway.model.deployed import Checkout, Deployed
 from portway.ops.differences import Difference
 from portway.ops.left import Left, LeftFacts
-from portway.run.look import NOBODY_KNOWS, WORLD, YOU, who_moved
+from portway.run.moved import NOBODY_KNOWS, WORLD, YOU, who_moved
 
 OURS = Deployed(Checkout("1.0"), "clients", "settings", "site.py", "anna", 5, True)
 RECORD = OURS.to_json()

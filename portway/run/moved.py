@@ -1,0 +1,69 @@
+"""Who moved: people, by what they want now, or the world, by what is there now."""
+
+import hashlib
+
+from pyinfra.api.host import Host
+from pyinfra.context import ctx_host
+
+from portway.errors import PortwayError
+from portway.model.deployed import Deployed
+from portway.model.settings import settings_from
+from portway.ops.describing import key
+from portway.ops.differences import Difference
+from portway.ops.left import Left, LeftFacts
+from portway.ops.remote import ask
+from portway.run.checkout import read_checkout
+
+YOU, WORLD, NOBODY_KNOWS = "you", "world", "unknown"
+
+
+def left_on(host: Host) -> Left:
+    """What earlier runs left on a node; nothing if it cannot be asked."""
+    try:
+        return ask(host, LeftFacts)
+    except PortwayError:
+        return Left()
+
+
+def ours_now(host: Host) -> Deployed | None:
+    """What a run would leave on record now; None if settings are wrong."""
+    try:
+        with ctx_host.use(host):
+            settings = settings_from(host.data.dict())  # type: ignore[no-untyped-call]
+        sha256 = hashlib.sha256(settings.clients_path.read_bytes()).hexdigest()
+    except (PortwayError, OSError):
+        return None
+    checkout = read_checkout()
+    return Deployed(checkout, sha256, settings.sha256, "", "", 0, True)
+
+
+def who_moved(
+    node: str, difference: Difference, left: dict[str, Left], ours: Deployed | None
+) -> str:
+    """Who changed a thing since the last run that succeeded.
+
+    If what was wanted then is still wanted, the thing itself was changed. Otherwise the
+    wish was: by people, if what they decide has changed, or else by what AWS says.
+    """
+    records = [left[node]] if node in left else list(left.values())
+    known = [record for record in records if record.wishes]
+    if not known:
+        return NOBODY_KNOWS
+    name = key(difference.kind, difference.thing)
+    if any(record.wishes.get(name, "") == difference.wish for record in known):
+        return WORLD
+    if difference.kind == "SQL file":
+        return YOU
+    return WORLD if all(_same(record, ours) for record in known) else YOU
+
+
+def _same(record: Left, ours: Deployed | None) -> bool:
+    """Whether people have changed nothing since a record was made."""
+    deployed = Deployed.from_json(record.deployed)
+    return (
+        deployed is not None
+        and ours is not None
+        and deployed.checkout == ours.checkout
+        and deployed.clients_sha256 == ours.clients_sha256
+        and deployed.settings_sha256 == ours.settings_sha256
+    )
