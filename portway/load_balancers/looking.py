@@ -28,7 +28,11 @@ from portway.ops.remote import ask
 
 
 def look_at_pair(cluster: Cluster) -> None:
-    """Keep what is wrong with the pair, and what is in force on purpose."""
+    """Keep what is wrong with the pair, and what is in force on purpose.
+
+    What HAProxy does not serve because a run would change it is that difference, and is
+    told as such alone.
+    """
     statuses = ask_pair(cluster)
     for name in (name for name, status in statuses.items() if status is None):
         is_unknown(name, "cannot be asked how it serves")
@@ -39,7 +43,7 @@ def look_at_pair(cluster: Cluster) -> None:
             continue
         others = [s for n, s in statuses.items() if n != name]
         for text in node_problems(cluster, status, next(iter(others), None)):
-            see(name, "frontend", "", text)
+            see(name, "service", "haproxy", text)
         if status.handed_over:
             is_state(name, "has handed the address over on purpose")
     for text in older_streams(statuses):
@@ -62,8 +66,13 @@ def _see_address(cluster: Cluster, statuses: Statuses) -> None:
     for text in holder_problems(cluster, statuses, objects):
         see("", "address", address, text)
     for text in unserved(cluster, statuses):
-        see("", "backend", "", text)
-    nodes = client_nodes(cluster, statuses)
+        see(host.name, "service", "haproxy", text)
+    known = {name for s in statuses.values() if s for name in s.frontends}
+    nodes = {
+        client: where
+        for client, where in client_nodes(cluster, statuses).items()
+        if client in known
+    }
     for text in unserved_clients(cluster, nodes, ask_reachable(cluster, nodes)):
         see(host.name, "client", "", text)
     for text in (*without_peer(cluster), *without_nodes(cluster)):

@@ -187,6 +187,9 @@ def _prepare(state: State, loaders: Loaders, deploys: Iterable[str]) -> None:
                 loaders.deploy(deploy)
             except PyinfraError as error:
                 is_unknown(host.name, str(error))
+            except Exception as error:
+                cause = getattr(error, "exception", error)  # pyinfra wraps it
+                is_unknown(host.name, f"{deploy} failed: {cause!r}")
 
     for number, deploy in enumerate(deploys):
         state.current_deploy_filename = deploy
