@@ -12,7 +12,7 @@ from portway.ops.describing import key
 from portway.ops.differences import Difference
 from portway.ops.left import Left, LeftFacts
 from portway.ops.remote import ask
-from portway.run.checkout import read_checkout
+from portway.run.inventory import current_run
 
 YOU, WORLD, NOBODY_KNOWS = "you", "world", "unknown"
 
@@ -33,8 +33,7 @@ def ours_now(host: Host) -> Deployed | None:
         sha256 = hashlib.sha256(settings.clients_path.read_bytes()).hexdigest()
     except (PortwayError, OSError):
         return None
-    checkout = read_checkout()
-    return Deployed(checkout, sha256, settings.sha256, "", "", 0, True)
+    return Deployed(current_run().checkout, sha256, settings.sha256, "", "", 0, True)
 
 
 def who_moved(

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.system import Result, System, changes, output
+from tests.lab.system import Result, System, changes, output, wait_until
 
 INVENTORY = "inventories/lab.py"
 Found = list[dict[str, Any]]
@@ -325,6 +325,39 @@ def test_applied_sql_file_that_was_changed_is_found(
     assert "was changed after it had been applied" in finding["what"]
     assert not finding["mended_by_a_run"]
     assert finding["moved"] == "you"
+
+
+MOVE = """
+import boto3, sys
+ec2 = boto3.client("ec2")
+(address,) = ec2.describe_addresses()["Addresses"]
+(interface,) = ec2.describe_network_interfaces(
+    Filters=[{"Name": "private-ip-address", "Values": [sys.argv[1]]}]
+)["NetworkInterfaces"]
+ec2.associate_address(
+    AllocationId=address["AllocationId"],
+    NetworkInterfaceId=interface["NetworkInterfaceId"],
+    AllowReassociation=True,
+)
+"""
+
+
+def test_address_at_another_node_than_the_master_is_found(looked: Looked) -> None:
+    system, mover = looked.system, "portway-address"
+    system.node(looked.holder, f"systemctl stop {mover}")
+    system.python(MOVE, system.addresses("load-balancer")[looked.standby])
+    result = system.drift(what="lb")
+    system.node(looked.holder, f"systemctl start {mover}")
+    wait_until(lambda: system.holder == looked.holder, 20, "the address is back")
+    assert result.returncode == 2, output(result)
+    findings = read(result)["findings"]
+    (finding,) = (f for f in findings if f["kind"] == "address")
+    assert (finding["node"], finding["thing"]) == ("", system.address)
+    said = f"points to {looked.standby}, but VRRP master is {looked.holder}"
+    assert said in finding["what"]
+    assert not finding["mended_by_a_run"]
+    others = {(f["node"], f["thing"]) for f in findings if f is not finding}
+    assert others == {(looked.holder, mover)}
 
 
 def test_dead_node_and_changed_host_key_are_named_and_the_rest_is_told(
