@@ -108,6 +108,7 @@ def look(loaders: Loaders, deploys: tuple[str, ...], seconds: float) -> Look:
                     f"AWS did not answer within {seconds:.0f} s"
                 ) from None
             is_unknown("", f"not everything was looked at within {seconds:.0f} s")
+            state.pool.kill(timeout=5)
         except PyinfraError as error:
             if not state.initialised:
                 raise PortwayError(str(error)) from error

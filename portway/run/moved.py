@@ -2,6 +2,7 @@
 
 import hashlib
 
+import gevent
 from pyinfra.api.host import Host
 from pyinfra.context import ctx_host
 
@@ -14,13 +15,16 @@ from portway.ops.left import Left, LeftFacts
 from portway.ops.remote import ask
 from portway.run.inventory import current_run
 
+ANSWER_SECONDS = 10
 YOU, WORLD, NOBODY_KNOWS = "you", "world", "unknown"
 
 
 def left_on(host: Host) -> Left:
     """What earlier runs left on a node; nothing if it cannot be asked."""
+    late = PortwayError(f"{host.name} does not answer")
     try:
-        return ask(host, LeftFacts)
+        with gevent.Timeout(ANSWER_SECONDS, late):
+            return ask(host, LeftFacts)
     except PortwayError:
         return Left()
 
