@@ -14,8 +14,8 @@ from portway.cli.output import FAILED
 from portway.errors import PortwayError
 
 
-def _trust() -> click.Command:
-    from portway.cli.trust import command
+def _compare() -> click.Command:
+    from portway.cli.compare import command
 
     return command
 
@@ -26,9 +26,16 @@ def _drift() -> click.Command:
     return command
 
 
+def _trust() -> click.Command:
+    from portway.cli.trust import command
+
+    return command
+
+
 Verb = tuple[str, Callable[[], click.Command]]
 VERBS: Mapping[str, Verb] = {
     "drift": ("Say what a run would change, and who changed it.", _drift),
+    "compare": ("Say whether a new HAProxy file routes as an old one.", _compare),
     "trust": ("Record the nodes' SSH host keys, as EC2 shows them.", _trust),
 }
 """What each verb is for, and what loads it."""

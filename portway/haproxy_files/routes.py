@@ -1,0 +1,258 @@
+"""What becomes of one connection: who serves it, or how it is refused.
+
+Where a rule looks at what the client sends, both ways are followed; if they do not end
+in the same, that is said instead of an answer.
+"""
+
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from portway.haproxy_files.conditions import Connection, applies, without_condition
+from portway.haproxy_files.durations import shown_time
+from portway.haproxy_files.listeners import Listener
+from portway.haproxy_files.pools import Pool, Server, pool
+from portway.haproxy_files.rules import forwarded_for, of, strange
+from portway.haproxy_files.sections import File, Line, Section
+
+CLOSED, NOBODY = "closed", "nobody listens"
+STATISTICS = "the statistics page"
+ENDS = {
+    "reject": CLOSED,
+    "silent-drop": "dropped without an answer",
+}
+"""How rules refuse a connection."""
+RULES = ("block", "http-request", "tcp-request", "use-server", "use_backend")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What becomes of a connection."""
+
+    refused: str = ""
+    """How, if it is."""
+    serving: frozenset[Server] = frozenset()
+    http: bool = False
+    tls: bool = False
+    expects_proxy: bool = False
+    standby: tuple[Server, ...] = ()
+    behaviour: tuple[tuple[str, str], ...] = ()
+    unknown: tuple[str, ...] = ()
+    """Why it cannot be told; then all else counts for nothing."""
+
+    @property
+    def seen(self) -> "Route":
+        """What clients notice while all is well and quiet."""
+        return replace(self, standby=(), behaviour=(), unknown=())
+
+    def __str__(self) -> str:
+        if self.refused:
+            return self.refused
+        names = ", ".join(map(str, sorted(self.serving)))
+        mode = "http" if self.http else "tcp"
+        more = ", TLS from clients" * self.tls
+        more += ", PROXY protocol from clients" * self.expects_proxy
+        return f"{mode} to {names}{more}"
+
+
+def route(file: File, at: tuple[Listener, ...], connection: Connection) -> Route:
+    """What becomes of a connection at the listeners that it arrives at."""
+    if not at:
+        return Route(refused=NOBODY)
+    if len(at) > 1:
+        names = " and ".join(listener.section.title for listener in at)
+        return Route(unknown=(f"{names} listen on the same",))
+    (listener,) = at
+    found = list(dict.fromkeys(_routes(file, listener, connection)))
+    unknown = [reason for end in found for reason in end.unknown]
+    ways = {replace(end, unknown=()) for end in found}
+    if len(ways) > 1:
+        unknown += _undecided(file, listener, connection)
+        unknown = unknown or ["it depends on what the client sends"]
+    end = replace(found[0], unknown=tuple(dict.fromkeys(unknown)))
+    if end.refused:
+        return end
+    return replace(end, tls=listener.tls, expects_proxy=listener.expects_proxy)
+
+
+def _routes(file: File, listener: Listener, connection: Connection) -> Iterator[Route]:
+    """Every way that a connection may go: one, if all can be told."""
+    frontend = listener.section
+    statistics = is_statistics(frontend)
+    may_pass = yield from _refusals(
+        frontend, connection, http=frontend.is_http and not statistics
+    )
+    if not may_pass:
+        return
+    if statistics:
+        yield Route(refused=STATISTICS)
+        return
+    for backend in _backends(file, frontend, connection):
+        if isinstance(backend, str):
+            yield Route(unknown=(backend,))
+            continue
+        http = frontend.is_http or backend.is_http
+        through = True
+        if backend is not frontend:
+            through = yield from _refusals(backend, connection, http=http)
+        if through:
+            more = tuple(f"bind: {word}" for word in listener.unknown)
+            yield from _served(frontend, backend, connection, more)
+
+
+def _served(
+    frontend: Section, backend: Section, connection: Connection, more: tuple[str, ...]
+) -> Iterator[Route]:
+    http = frontend.is_http or backend.is_http
+    odd = {*strange(frontend, http=http), *strange(backend, http=http)}
+    odd |= {"disabled"} if backend.last("disabled") else set()
+    servers = pool(backend, connection.port)
+    for used in _used(backend, connection, servers):
+        if not used.serving and not used.unknown:
+            yield Route(refused="answered with 503" if http else CLOSED)
+            continue
+        yield Route(
+            serving=used.serving,
+            http=http,
+            standby=used.standby,
+            behaviour=(*_of_both(frontend, backend, http), *used.behaviour),
+            unknown=(*more, *used.unknown, *sorted(odd)),
+        )
+
+
+def is_statistics(section: Section) -> bool:
+    """Whether all that a section does is to show HAProxy's statistics."""
+    serves = ("server", "server-template", "default_backend", "use_backend")
+    return (
+        section.is_http
+        and any(of(section, "stats"))
+        and not any(any(of(section, word)) for word in serves)
+    )
+
+
+PHASES = (
+    ("tcp-request", "connection"),
+    ("tcp-request", "session"),
+    ("tcp-request", "content"),
+)
+
+
+def _refusals(
+    section: Section, connection: Connection, *, http: bool
+) -> Generator[Route, None, bool]:
+    """How a section may refuse a connection; returns whether it may also let it in."""
+    phases = [list(of(section, *phase)) for phase in PHASES]
+    if http:
+        requests = (*of(section, "http-request"), *of(section, "block"))
+        phases.append(sorted(requests, key=lambda line: line.number))
+    for lines in phases:
+        passes = yield from _phase(lines, section, connection)
+        if not passes:
+            return False
+    return True
+
+
+def _phase(
+    lines: Iterable[Line], section: Section, connection: Connection
+) -> Generator[Route, None, bool]:
+    """The same for rules of one kind, the first of which that applies decides."""
+    accepted = False
+    for line in lines:
+        action = "deny" if line.starts("block") else line.words[1]
+        action = line.words[2] if line.starts("tcp-request") else action
+        end = _end(action, line)
+        if action not in ("accept", "allow") and not end:
+            continue
+        truth = applies(line, section, connection)
+        if truth is False:
+            continue
+        if end:
+            yield end
+        else:
+            accepted = True
+        if truth:
+            return accepted
+    return True
+
+
+def _end(action: str, line: Line) -> Route | None:
+    """How a rule ends a connection; None if it does not."""
+    if action in ENDS:
+        return Route(refused=ENDS[action])
+    if action in ("deny", "tarpit"):
+        words = without_condition(line)
+        usual = "403" if action == "deny" else "500"
+        status = words[words.index("deny_status") + 1] if "deny_status" in words else ""
+        return Route(refused=f"answered with {status or usual}")
+    if action in ("auth", "redirect", "return", "use-service", "expect-proxy"):
+        return Route(unknown=(line.text,))
+    return None
+
+
+def _backends(
+    file: File, frontend: Section, connection: Connection
+) -> Iterator[Section | str]:
+    """The sections that may serve; a text where it cannot be told which."""
+    for line in of(frontend, "use_backend"):
+        truth = applies(line, frontend, connection)
+        if truth is False:
+            continue
+        name = line.words[1]
+        yield file.backend(name) or f"{line.text}: which backend it is"
+        if truth:
+            return
+    name = frontend.value("default_backend")
+    if name:
+        yield file.backend(name) or f"no backend {name}"
+    else:
+        yield frontend
+
+
+def _used(backend: Section, connection: Connection, servers: Pool) -> Iterator[Pool]:
+    """The servers that may be used, as ``use-server`` narrows them."""
+    for line in of(backend, "use-server"):
+        truth = applies(line, backend, connection)
+        named = [server for name, server in servers.names if name == line.words[1]]
+        if truth is not False and named:
+            yield replace(servers, serving=frozenset(named))
+        if truth:
+            return
+    yield servers
+
+
+def _undecided(file: File, listener: Listener, connection: Connection) -> Iterator[str]:
+    """The rules of a listener that look at more than addresses and ports."""
+    for section in reachable(file, listener.section):
+        for line in section.lines:
+            if line.words[0] in RULES and applies(line, section, connection) is None:
+                yield line.text
+
+
+def reachable(file: File, frontend: Section) -> Iterator[Section]:
+    """A section that listens, and all that its connections may get to."""
+    yield frontend
+    for line in (*of(frontend, "use_backend"), *of(frontend, "default_backend")):
+        if found := file.backend(line.words[1]):
+            yield found
+
+
+def _of_both(
+    frontend: Section, backend: Section, http: bool
+) -> Iterator[tuple[str, str]]:
+    """How long a connection may be silent, and what one of HTTP is given."""
+    client = shown_time(frontend, "client", "clitimeout")
+    server = shown_time(backend, "server", "srvtimeout")
+    tunnel = shown_time(backend, "tunnel", "")
+    if not http and tunnel != "none":  # it replaces both once bytes may flow
+        client = server = tunnel
+    yield "timeout client", client
+    yield "timeout server", server
+    if http and tunnel != "none":
+        yield "timeout tunnel", tunnel
+    if limit := frontend.value("maxconn"):
+        yield "most connections", limit
+    if http:
+        if any(of(frontend, "stats")) or any(of(backend, "stats")):
+            place = backend.value("stats", "uri") or frontend.value("stats", "uri")
+            yield "statistics at", place or "/haproxy?stats"
+        header = forwarded_for(backend) or forwarded_for(frontend)
+        yield "X-Forwarded-For", header or "as the client sent it"

@@ -1,0 +1,119 @@
+"""What a comparison says of two files is what connections see."""
+
+import random
+import shutil
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from portway.haproxy_files.comparison import Verdict, compare
+from portway.haproxy_files.sections import read
+from portway.model.stack import Ports
+from tests.integration.haproxy_files.backends import seen, servers
+from tests.integration.haproxy_files.files import (
+    SERVERS,
+    SOURCES,
+    changed,
+    rendered,
+    services,
+    written,
+)
+from tests.integration.ports import free_ports
+
+PAIRS = 25
+HERE, ELSEWHERE = "127.0.0.1", "127.0.0.3"
+CONNECTIONS = [(source, HERE) for source in SOURCES] + [(SOURCES[0], ELSEWHERE)]
+Seen = dict[tuple[str, str, int], frozenset[str]]
+"""By source, address and port."""
+
+
+@contextmanager
+def running(text: str, path: Path, ports: list[int]) -> Iterator[None]:
+    """HAProxy with a file, until it listens."""
+    haproxy = shutil.which("haproxy", path="/usr/sbin:/usr/bin")
+    assert haproxy, "the haproxy package is needed: apt-get install haproxy"
+    path.write_text(text)
+    process = subprocess.Popen(
+        [haproxy, "-db", "-f", str(path)], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + 10
+        while all(seen(SOURCES[0], HERE, port) == "nobody listens" for port in ports):
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            assert time.monotonic() < deadline, "HAProxy does not listen"
+            time.sleep(0.02)
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def look(text: str, path: Path, ports: list[int]) -> Seen:
+    with running(text, path, ports):
+        return {
+            (source, address, port): frozenset(
+                seen(source, address, port) for _ in SERVERS
+            )
+            for port in ports
+            for source, address in CONNECTIONS
+        }
+
+
+@pytest.fixture(scope="module")
+def ports() -> Iterator[list[int]]:
+    """Five for clients, then the application's, its checks' and the statistics'."""
+    found = sorted(free_ports(8))
+    with servers(list(SERVERS), found[:7]):
+        yield found
+
+
+def test_verdict_is_what_connections_see(ports: list[int], tmp_path: Path) -> None:
+    counted: Counter[str] = Counter()
+    for seed in range(PAIRS):
+        counted += judged(random.Random(seed), ports, tmp_path)
+    assert min(counted["same"], counted["differs"]) > 100
+    for answer in ("closed", "answered with 403", "nobody listens"):
+        assert counted[answer] > 10
+
+
+def judged(dice: random.Random, ports: list[int], folder: Path) -> Counter[str]:
+    """Hold one pair's verdict against its traffic, and count what was seen."""
+    public, app_port = ports[:5], ports[5]
+    before = services(dice, public, app_port)
+    after = [c for s in before if (c := changed(dice, s, app_port))]
+    old = written(dice, before)
+    new = (
+        rendered(after, Ports(1024, 65535, health=ports[6], stats=ports[7]))
+        if dice.random() < 0.6
+        else written(dice, after)
+    )
+    said = compare(read(old, "old"), read(new, "new"))
+    was = look(old, folder / "old.cfg", public)
+    now = look(new, folder / "new.cfg", public)
+
+    assert said.unread == ()
+    counted: Counter[str] = Counter()
+    for report in said.ports:
+        if report.port == ports[7]:
+            assert report.verdict is Verdict.STATISTICS
+            continue
+        assert report.verdict is not Verdict.NOT_JUDGED, report.unknown
+        for source, address in CONNECTIONS:
+            key = source, address, report.port
+            to = IPv4Address(address) if address == HERE else None
+            differs = any(
+                found.routes and found.concerns(IPv4Address(source), to)
+                for found in report.differences
+            )
+            assert differs == (was[key] != now[key]), (
+                f"{key} saw {was[key]}, then {now[key]}: {report}\n{old}\n{new}"
+            )
+            counted["differs" if differs else "same"] += 1
+            counted.update(was[key] | now[key])
+    return counted
