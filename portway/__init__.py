@@ -7,7 +7,7 @@ Its packages have floors, and an import may only go down, to a package on a lowe
     application
     load_balancers, database
     ops
-    aws, haproxy_files, render
+    aws, chef, haproxy_files, render
     model
     node
     contract, errors

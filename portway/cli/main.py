@@ -26,6 +26,12 @@ def _drift() -> click.Command:
     return command
 
 
+def _import_chef() -> click.Command:
+    from portway.cli.import_chef import command
+
+    return command
+
+
 def _trust() -> click.Command:
     from portway.cli.trust import command
 
@@ -35,6 +41,7 @@ def _trust() -> click.Command:
 Verb = tuple[str, Callable[[], click.Command]]
 VERBS: Mapping[str, Verb] = {
     "drift": ("Say what a run would change, and who changed it.", _drift),
+    "import-chef": ("Make clients and settings of Chef's exports.", _import_chef),
     "compare": ("Say whether a new HAProxy file routes as an old one.", _compare),
     "trust": ("Record the nodes' SSH host keys, as EC2 shows them.", _trust),
 }

@@ -158,7 +158,7 @@ def parse_clients(text: str, source: str) -> Clients:
     """The clients in a JSON text; ``source`` names it in errors."""
     try:
         document = json.loads(
-            without_comments(text), object_pairs_hook=_object_without_repeats
+            without_comments(text), object_pairs_hook=object_without_repeats
         )
     except ValueError as error:
         reason = f"is not valid JSON: {error}"
@@ -189,7 +189,8 @@ def parse_clients(text: str, source: str) -> Clients:
     return Clients(source, clients, app_nodes, tuple(problems), tuple(unread))
 
 
-def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object's keys and values; ValueError if a key is there twice."""
     keys = [key for key, _ in pairs]
     for key in keys:
         if keys.count(key) > 1:

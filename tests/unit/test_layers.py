@@ -19,6 +19,7 @@ OUTSIDE: dict[str, set[str]] = {
     "portway.errors": set(),
     "portway.model": {"pydantic", "pydantic_core"},
     "portway.aws": {"boto3", "botocore", "pydantic"},
+    "portway.chef": set(),
     "portway.haproxy_files": set(),
     "portway.render": {"jinja2", "pydantic"},
     "portway.ops": {"gevent", "paramiko", "pyinfra"},
