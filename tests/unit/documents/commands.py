@@ -360,6 +360,7 @@ HERE: dict[str, Check] = {
     ".venv/bin/python": check_python,
     "export": check_export,
     "make": check_make,
+    "portway": check_portway,
     "python3": check_python,
 }
 PROGRAMS: dict[str, dict[str, Check]] = {
@@ -371,7 +372,6 @@ PROGRAMS: dict[str, dict[str, Check]] = {
         "curl": anything,
         "git": anything,
         "nc": anything,
-        "portway": check_portway,
         "pyinfra": check_pyinfra,
         "rm": anything,
         "ssh": anything,
