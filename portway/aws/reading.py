@@ -25,6 +25,7 @@ from portway.errors import PortwayError
 from portway.model.stack import Role, Stack
 
 POLL_SECONDS = 10.0
+WAIT_SECONDS = 1800.0
 GRANT_SECONDS = 60.0
 """For how long a run that is denied a call waits: the right may have been granted just
 now, and IAM takes its time to spread it."""
@@ -69,7 +70,7 @@ def read_stack(  # noqa: PLR0913 - what is waited for, and how
     *,
     need: Need = Need.SERVICE,
     prepares: bool = False,
-    wait_seconds: float = 1800,
+    wait_seconds: float = WAIT_SECONDS,
     leaves: Callable[[Unprepared], None] = lambda _: None,
     progress: Callable[[str], None] = _print_progress,
     sleep: Callable[[float], None] = time.sleep,
@@ -93,11 +94,13 @@ def read_stack(  # noqa: PLR0913 - what is waited for, and how
     waited, short_since = 0.0, inf
     while True:
         try:
-            found = _read_once(aws, name, need, progress, waited)
+            may_come = waited < min(GRANT_SECONDS, wait_seconds)
+            found = _read_once(aws, name, need, progress, may_come=may_come)
             break
         except NotReady as awaited:
             short_since = min(short_since, waited) if awaited.stack else inf
-            if awaited.stack and waited - short_since >= LAUNCH_SECONDS:
+            patience = min(LAUNCH_SECONDS, wait_seconds)
+            if awaited.stack and waited - short_since >= patience:
                 _tell_stopped(awaited.stack, progress)
                 progress(
                     f"stack {name}: going on without {awaited}, which it has not "
@@ -138,13 +141,18 @@ def address_reader(stack: Stack) -> Callable[[], tuple[AddressObject, ...]]:
 
 
 def _read_once(
-    aws: Aws, name: str, need: Need, progress: Callable[[str], None], waited: float
+    aws: Aws,
+    name: str,
+    need: Need,
+    progress: Callable[[str], None],
+    *,
+    may_come: bool,
 ) -> Stack:
     """Read the stack; NotReady if something is missing, or denied that may come yet."""
     try:
         return _read_now(aws, name, need, progress)
     except AwsCallError as error:
-        if error.code not in DENIED or waited >= GRANT_SECONDS:
+        if error.code not in DENIED or not may_come:
             raise
         text = f"rights that may have been granted just now ({error.message})"
         raise NotReady(text) from error

@@ -15,7 +15,7 @@ from pyinfra.context import ctx_state
 
 from portway.aws.discovery import Need
 from portway.aws.preparing import Unprepared
-from portway.aws.reading import read_stack
+from portway.aws.reading import WAIT_SECONDS, read_stack
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
 from portway.model.settings import settings_from
@@ -27,7 +27,7 @@ from portway.ops.connector import (
     connect_as_nodes,
 )
 from portway.ops.differences import Difference
-from portway.ops.findings import differs, is_look
+from portway.ops.findings import differs, is_look, is_state
 from portway.ops.private_parts import before_connecting, go_on_after_failure_if
 from portway.ops.pyinfra_errors import for_pyinfra
 from portway.ops.reading import readings
@@ -118,7 +118,8 @@ def _run(name: str, region: str) -> Run:
             default=Need.NOTHING,
         ),
         leaves=_leave,
-        progress=lambda line: logger.info(f"    {line}"),
+        wait_seconds=0 if is_look() else WAIT_SECONDS,
+        progress=_tell,
     )
     _show_stack(stack)
     run = Run(stack, invocation, (name, region), checkout)
@@ -126,6 +127,13 @@ def _run(name: str, region: str) -> Run:
     readings().keep(RUN, run)
     before_connecting(_state(), lambda: _prepare_to_connect(run))
     return run
+
+
+def _tell(line: str) -> None:
+    """Say what a run waits for, or goes on without."""
+    logger.info(f"    {line}")
+    if is_look():
+        is_state("", line)
 
 
 def _leave(thing: Unprepared) -> None:

@@ -334,6 +334,10 @@ def test_nodes_that_no_zone_has_room_for_cost_a_warning_and_no_half_hour(
     assert sum(discover.pauses) == LAUNCH_SECONDS
     assert "going on without 1 of 3 application nodes of" in discover.said[-1]
 
+    discover.pauses.clear()
+    assert len(discover(wait_seconds=0).with_role(Role.APPLICATION)) == 2
+    assert discover.pauses == [], "a look waits for nothing"
+
 
 def test_database_is_not_asked_for_by_who_does_not_need_it(
     stack: Account, discover: Discovery

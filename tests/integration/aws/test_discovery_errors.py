@@ -16,10 +16,10 @@ from tests.integration.aws_server import (
 from tests.integration.conftest import REGION, STACK, Account, Discovery
 
 
-def refusal(discover: Discovery, **arguments: str) -> str:
+def refusal(discover: Discovery, **arguments: str | float) -> str:
     """What discovery refuses with: at most three lines."""
     with pytest.raises(PortwayError) as caught:
-        discover(**arguments)
+        discover(**arguments)  # type: ignore[arg-type]
     assert len(caught.value.message.splitlines()) <= 3  # what, why, what to do
     assert discover.pauses == [], "waiting would not have helped"
     return caught.value.message
@@ -191,6 +191,17 @@ def test_a_failed_stack_is_told_even_if_its_events_are_denied(
     stack.aws.refuse("cloudformation:DescribeStackEvents", "AccessDenied", "no")
 
     assert "stack messages: it is CREATE_FAILED" in refusal(discover)
+
+
+def test_a_look_waits_neither_for_rights_nor_for_the_stack(
+    stack: Account, discover: Discovery
+) -> None:
+    stack.aws.refuse("ec2:DescribeInstances", "UnauthorizedOperation", "no")
+    assert "ec2:DescribeInstances" in refusal(discover, wait_seconds=0)
+
+    stack.aws.edit("cloudformation:DescribeStacks", stack_status("UPDATE_IN_PROGRESS"))
+    assert "CloudFormation (UPDATE_IN_PROGRESS)" in refusal(discover, wait_seconds=0)
+    assert discover.pauses == []
 
 
 @pytest.mark.usefixtures("long_ago")
