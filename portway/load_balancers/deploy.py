@@ -16,7 +16,7 @@ from portway.load_balancers.asking import (
     wait_until_none,
 )
 from portway.load_balancers.loading import run_haproxy
-from portway.load_balancers.looking import look_at_pair, look_at_workers
+from portway.load_balancers.looking import look_at_node, look_at_pair
 from portway.load_balancers.permissions import try_permissions
 from portway.load_balancers.ports import taken_ports, verify_ports
 from portway.load_balancers.verify import (
@@ -225,7 +225,7 @@ def _verify_host(cluster: Cluster) -> Commands:
     So the peer is asked only if something is not served.
     """
     if is_look():
-        look_at_workers()
+        look_at_node()
     if not state.is_executing:
         return
     peer = cluster.load_balancer(host.name).peer

@@ -24,7 +24,13 @@ from portway.load_balancers.verify import (
 from portway.load_balancers.workers import WorkersFacts, reload_problem
 from portway.model.cluster import Cluster
 from portway.ops.findings import is_state, is_unknown, see
+from portway.ops.operations import read_node
 from portway.ops.remote import ask
+from portway.render.load_balancer import (
+    HAPROXY,
+    KEEPALIVED,
+    load_balancer_survey,
+)
 
 
 def look_at_pair(cluster: Cluster) -> None:
@@ -52,8 +58,20 @@ def look_at_pair(cluster: Cluster) -> None:
         is_state("", text)
 
 
-def look_at_workers() -> None:
-    """Keep why the current host's HAProxy could not be reloaded, if it could not."""
+RENEWING = {
+    HAPROXY.unit: "systemctl reload haproxy there",
+    KEEPALIVED.unit: "hand the address over with deploys/transfer.py, then run lb.py",
+}
+"""How a process comes to run the program that its package has now."""
+
+
+def look_at_node() -> None:
+    """Keep what runs an older program, and why HAProxy could not be reloaded."""
+    for unit, service in read_node(load_balancer_survey()).services.items():
+        if service.program_replaced:
+            how = RENEWING.get(unit, f"systemctl restart {unit} there")
+            what = f"runs an older program than its package has: {how}"
+            see(host.name, "service", unit, what)
     if problem := reload_problem(ask(host, WorkersFacts)):
         see(host.name, "older workers", "", problem)
 
