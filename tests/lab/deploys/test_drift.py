@@ -360,23 +360,28 @@ def test_address_at_another_node_than_the_master_is_found(looked: Looked) -> Non
     assert others == {(looked.holder, mover)}
 
 
-def test_dead_node_and_changed_host_key_are_named_and_the_rest_is_told(
+def test_what_is_dead_or_not_recognized_is_named_and_the_rest_is_told(
     looked: Looked, changed_host_key: None
 ) -> None:
-    system = looked.system
+    """A node is frozen, a host key is another one, the database is down."""
+    system, database = looked.system, "postgresql@17-main"
     stray = "/usr/local/lib/portway/stray"
     system.node(looked.holder, f"touch {stray}")
     system.call("fault", "freeze", "app-2")
+    system.execute("db-1", "systemctl", "stop", database)
     began = time.monotonic()
     try:
         result = system.drift()
     finally:
+        system.execute("db-1", "systemctl", "start", database)
         system.call("fault", "heal")
         system.node(looked.holder, f"rm {stray}")
     assert time.monotonic() - began < 60
     assert result.returncode == 1, output(result)
     found = read(result)
-    assert {note["node"] for note in found["unknown"]} == {"app-2", looked.standby}
+    unknown = {note["node"]: note["text"] for note in found["unknown"]}
+    assert unknown.keys() == {"app-1", "app-2", looked.standby}
+    assert "does not reach the database" in unknown["app-1"]
     findings = {(f["node"], f["kind"], f["thing"]) for f in found["findings"]}
     assert (looked.holder, "file", stray) in findings
     assert (looked.standby, "host key", "") in findings
