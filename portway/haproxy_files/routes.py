@@ -11,7 +11,7 @@ from portway.haproxy_files.conditions import Connection, applies, without_condit
 from portway.haproxy_files.durations import shown_time
 from portway.haproxy_files.listeners import Listener
 from portway.haproxy_files.pools import Pool, Server, pool
-from portway.haproxy_files.rules import forwarded_for, of, strange
+from portway.haproxy_files.rules import forwarded_for, kept_alive, of, strange
 from portway.haproxy_files.sections import File, Line, Section
 
 CLOSED, NOBODY = "closed", "nobody listens"
@@ -254,5 +254,6 @@ def _of_both(
         if any(of(frontend, "stats")) or any(of(backend, "stats")):
             place = backend.value("stats", "uri") or frontend.value("stats", "uri")
             yield "statistics at", place or "/haproxy?stats"
+        yield "connections of HTTP", kept_alive(backend)
         header = forwarded_for(backend) or forwarded_for(frontend)
         yield "X-Forwarded-For", header or "as the client sent it"

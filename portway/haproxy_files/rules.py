@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from portway.haproxy_files.conditions import without_condition
 from portway.haproxy_files.pools import is_ordered
 from portway.haproxy_files.sections import Line, Section
 
@@ -20,11 +19,16 @@ READ = {
     ("enabled",),
     ("hash-type",),
     ("http-check",),
+    ("http-reuse",),
     ("maxconn",),
     ("mode",),
     ("option", "allbackups"),
+    ("option", "forceclose"),
     ("option", "forwardfor"),
+    ("option", "http-keep-alive"),
+    ("option", "http-server-close"),
     ("option", "httpchk"),
+    ("option", "httpclose"),
     ("option", "ldap-check"),
     ("option", "mysql-check"),
     ("option", "pgsql-check"),
@@ -67,6 +71,7 @@ HARMLESS = {
     ("log-format",),
     ("log-format-sd",),
     ("log-tag",),
+    ("option", "abortonclose"),
     ("option", "clitcpka"),
     ("option", "contstats"),
     ("option", "dontlog-normal"),
@@ -93,12 +98,6 @@ HARMLESS = {
 ONLY_HTTP = {
     ("http-after-response",),
     ("http-response",),
-    ("http-reuse",),
-    ("option", "abortonclose"),
-    ("option", "forceclose"),
-    ("option", "http-keep-alive"),
-    ("option", "http-server-close"),
-    ("option", "httpclose"),
 }
 """What tcp connections do not notice."""
 QUIET = {
@@ -118,6 +117,8 @@ QUIET = {
     "unset-var",
 }
 """Actions of rules that are judged, or leave a connection and a request as they are."""
+KEPT = ("http-keep-alive", "http-server-close", "httpclose", "forceclose")
+"""The first is usual."""
 FORWARDED = ("http-request", "set-header", "X-Forwarded-For", "%[src]")
 
 
@@ -131,7 +132,7 @@ def strange(section: Section, *, http: bool) -> Iterator[str]:
         is_known = words[:1] in kinds or words[:2] in kinds
         if http or words[0] != "http-request":
             is_known = is_known and _is_quiet(words)
-        if not is_known and without_condition(line) != FORWARDED:
+        if not is_known and line.words != FORWARDED:
             yield line.text
 
 
@@ -145,9 +146,21 @@ def _is_quiet(words: tuple[str, ...]) -> bool:
 
 def forwarded_for(section: Section) -> str:
     """How a request of HTTP tells whose it is."""
-    if any(without_condition(line) == FORWARDED for line in section.lines):
+    if any(line.words == FORWARDED for line in section.lines):
         return "replaced"
-    return "added" if section.has_option("forwardfor") else ""
+    line = section.last("option", "forwardfor")
+    if not line or not section.has_option("forwardfor"):
+        return ""
+    return " ".join(("added", *line.words[2:]))
+
+
+def kept_alive(section: Section) -> str:
+    """What becomes of a connection after a request of HTTP."""
+    lines = [section.last("option", name) for name in KEPT]
+    on = [line for line in lines if line and section.has_option(line.words[1])]
+    last = max(on, key=lambda line: line.number).words[1] if on else KEPT[0]
+    reuse = section.value("http-reuse") or "safe"
+    return f"{last}, reuse {reuse}"
 
 
 def of(section: Section, *first: str) -> Iterator[Line]:

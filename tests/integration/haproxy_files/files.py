@@ -117,7 +117,8 @@ def _bind(dice: random.Random, service: Service) -> Iterator[str]:
     if service.bound_to and dice.random() < 0.5:
         yield f"    bind {address}:{service.port},127.0.0.2:{service.port}"
     else:
-        yield f"    bind {address}:{service.port} name main"
+        ports = dice.choice(["{0}", "{0}-{0}"]).format(service.port)
+        yield f"    bind {address}:{ports} name main"
 
 
 def _allow(dice: random.Random, service: Service) -> Iterator[str]:

@@ -197,6 +197,9 @@ def test_what_is_written_otherwise_is_the_same(old: str) -> None:
         (PLAIN + " tcp-request connection reject if nothing_known\n", "nothing_known"),
         (PLAIN + " use_backend %[src,map(m)]\n", "which backend"),
         (PLAIN + " cookie SERVERID insert\n", "cookie SERVERID"),
+        (PLAIN + " mode http\n"
+         " http-request set-header X-Forwarded-For %[src] if TRUE\n", "set-header X-"),
+        (PLAIN + " mode http\n http-request set-uri /x\n", "set-uri"),
         (PLAIN + " stick on src\n stick-table type ip size 1k\n", "stick on src"),
         (PLAIN + " tcp-request content set-dst int(1)\n", "set-dst"),
         (PLAIN + " mode http\n http-request redirect location /\n", "redirect"),
@@ -227,6 +230,37 @@ def test_what_is_not_understood_is_never_called_the_same(old: str, reason: str) 
 )
 def test_lines_that_cannot_be_read_are_named(old: str) -> None:
     assert compared(old).unread
+
+
+@pytest.mark.parametrize(
+    ("line", "what", "old"),
+    [
+        (
+            "option http-server-close",
+            "connections of HTTP",
+            "http-server-close, reuse safe",
+        ),
+        ("option forwardfor", "X-Forwarded-For", "added"),
+        (
+            "option forwardfor except 10.0.0.0/8",
+            "X-Forwarded-For",
+            "added except 10.0.0.0/8",
+        ),
+        (
+            "http-request set-header X-Forwarded-For %[src]",
+            "X-Forwarded-For",
+            "replaced",
+        ),
+        ("stats uri /stats", "statistics at", "/stats"),
+    ],
+)
+def test_what_requests_are_given_is_told_apart(line: str, what: str, old: str) -> None:
+    web = PLAIN + " mode http\n"
+    report = only(web + f" {line}\n", web)
+    assert report.verdict is Verdict.DIFFERS
+    assert differing(report)[what][0] == old
+    assert only(web + f" {line}\n", web, routes_only=True).verdict is Verdict.SAME
+    assert only(web + f" {line}\n", web + f" {line}\n").verdict is Verdict.SAME
 
 
 def test_servers_named_alike_are_compared_and_others_differ() -> None:
