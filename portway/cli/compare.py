@@ -63,6 +63,12 @@ def command(
         ) from error
     files = [read(_text(path), str(path)) for path in (old, new)]
     found = compare(*files, arriving_at=at, routes_only=routes_only)
+    if not found.ports and not found.unread:
+        raise PortwayError(
+            f"there is nothing to compare: {old} and {new} listen on no port"
+            + (f" of {at}" if at else ""),
+            do="name whole files of HAProxy's, and an address that the old one has",
+        )
     if as_json:
         print_json(_as_json(found))
     else:

@@ -108,7 +108,7 @@ def compare(
     not noticed while all is well: timeouts, balance, checks, who is on standby.
     """
     sides = _Side(old, listening(old)), _Side(new, listening(new))
-    ports = sorted(sides[0].listening.ports() | sides[1].listening.ports())
+    ports = sorted({port for side in sides for port in side.listening.ports})
     reports = [_port(*sides, port, arriving_at, routes_only) for port in ports]
     unread = [*old.unread, *new.unread]
     unread += [*sides[0].listening.unread, *sides[1].listening.unread]
@@ -158,9 +158,8 @@ def _bare(found: Route) -> Route:
 
 def _statistics_only(old: _Side, new: _Side, port: int) -> bool:
     """Whether neither side has more at a port than HAProxy's statistics."""
-    both = (*old.listening.listeners, *new.listening.listeners)
-    here = [listener.section for listener in both if listener.port == port]
-    return all(is_statistics(section) for section in here)
+    both = (old.listening.ports.get(port, ()), new.listening.ports.get(port, ()))
+    return all(is_statistics(found.section) for side in both for found in side)
 
 
 def _ordered(addresses: Iterable[Arrival]) -> list[Arrival]:

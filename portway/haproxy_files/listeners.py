@@ -1,7 +1,7 @@
 """Where the sections of an HAProxy file listen."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -48,33 +48,33 @@ class Listener:
 class Listening:
     """All of a file's listeners, and what of its ``bind`` lines could not be read."""
 
-    listeners: tuple[Listener, ...]
+    ports: Mapping[int, tuple[Listener, ...]]
     unread: tuple[str, ...]
 
-    def ports(self) -> set[int]:
-        return {listener.port for listener in self.listeners}
-
     def addresses(self, port: int) -> set[IPv4Address | None]:
-        return {found.address for found in self.listeners if found.port == port}
+        return {listener.address for listener in self.ports.get(port, ())}
 
     def at(self, address: IPv4Address | None, port: int) -> tuple[Listener, ...]:
         """Who gets what arrives there: a listener's own address goes before all."""
-        here = [found for found in self.listeners if found.port == port]
+        here = self.ports.get(port, ())
         own = tuple(found for found in here if address and found.address == address)
         return own or tuple(found for found in here if found.address is None)
 
 
 def listening(file: File) -> Listening:
     """Where a file's sections listen."""
-    found: list[Listener] = []
+    found: dict[int, list[Listener]] = {}
     unread: list[str] = []
     for section in file.sections:
         if section.kind == "backend" or section.last("disabled"):
             continue
         for line in section.lines:
             if line.starts("bind") and len(line.words) > 1:
-                found += _bound(section, line, unread, file.source)
-    return Listening(tuple(found), tuple(unread))
+                for listener in _bound(section, line, unread, file.source):
+                    found.setdefault(listener.port, []).append(listener)
+    return Listening(
+        {port: tuple(those) for port, those in found.items()}, tuple(unread)
+    )
 
 
 def _bound(

@@ -11,7 +11,7 @@ from portway.haproxy_files.conditions import Connection, applies, without_condit
 from portway.haproxy_files.durations import shown_time
 from portway.haproxy_files.listeners import Listener
 from portway.haproxy_files.pools import Pool, Server, pool
-from portway.haproxy_files.rules import forwarded_for, kept_alive, of, strange
+from portway.haproxy_files.rules import forwarded_for, kept_alive, strange
 from portway.haproxy_files.sections import File, Line, Section
 
 CLOSED, NOBODY = "closed", "nobody listens"
@@ -124,8 +124,8 @@ def is_statistics(section: Section) -> bool:
     serves = ("server", "server-template", "default_backend", "use_backend")
     return (
         section.is_http
-        and any(of(section, "stats"))
-        and not any(any(of(section, word)) for word in serves)
+        and any(section.starting("stats"))
+        and not any(any(section.starting(word)) for word in serves)
     )
 
 
@@ -140,9 +140,9 @@ def _refusals(
     section: Section, connection: Connection, *, http: bool
 ) -> Generator[Route, None, bool]:
     """How a section may refuse a connection; returns whether it may also let it in."""
-    phases = [list(of(section, *phase)) for phase in PHASES]
+    phases = [list(section.starting(*phase)) for phase in PHASES]
     if http:
-        requests = (*of(section, "http-request"), *of(section, "block"))
+        requests = (*section.starting("http-request"), *section.starting("block"))
         phases.append(sorted(requests, key=lambda line: line.number))
     for lines in phases:
         passes = yield from _phase(lines, section, connection)
@@ -192,7 +192,7 @@ def _backends(
     file: File, frontend: Section, connection: Connection
 ) -> Iterator[Section | str]:
     """The sections that may serve; a text where it cannot be told which."""
-    for line in of(frontend, "use_backend"):
+    for line in frontend.starting("use_backend"):
         truth = applies(line, frontend, connection)
         if truth is False:
             continue
@@ -209,7 +209,7 @@ def _backends(
 
 def _used(backend: Section, connection: Connection, servers: Pool) -> Iterator[Pool]:
     """The servers that may be used, as ``use-server`` narrows them."""
-    for line in of(backend, "use-server"):
+    for line in backend.starting("use-server"):
         truth = applies(line, backend, connection)
         named = [server for name, server in servers.names if name == line.words[1]]
         if truth is not False and named:
@@ -230,7 +230,10 @@ def _undecided(file: File, listener: Listener, connection: Connection) -> Iterat
 def reachable(file: File, frontend: Section) -> Iterator[Section]:
     """A section that listens, and all that its connections may get to."""
     yield frontend
-    for line in (*of(frontend, "use_backend"), *of(frontend, "default_backend")):
+    for line in (
+        *frontend.starting("use_backend"),
+        *frontend.starting("default_backend"),
+    ):
         if found := file.backend(line.words[1]):
             yield found
 
@@ -251,7 +254,7 @@ def _of_both(
     if limit := frontend.value("maxconn"):
         yield "most connections", limit
     if http:
-        if any(of(frontend, "stats")) or any(of(backend, "stats")):
+        if any(frontend.starting("stats")) or any(backend.starting("stats")):
             place = backend.value("stats", "uri") or frontend.value("stats", "uri")
             yield "statistics at", place or "/haproxy?stats"
         yield "connections of HTTP", kept_alive(backend)

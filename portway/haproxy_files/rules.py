@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from portway.haproxy_files.pools import is_ordered
-from portway.haproxy_files.sections import Line, Section
+from portway.haproxy_files.sections import Section
 
 READ = {
     ("http-request",),
@@ -161,8 +161,3 @@ def kept_alive(section: Section) -> str:
     last = max(on, key=lambda line: line.number).words[1] if on else KEPT[0]
     reuse = section.value("http-reuse") or "safe"
     return f"{last}, reuse {reuse}"
-
-
-def of(section: Section, *first: str) -> Iterator[Line]:
-    """A section's lines that begin with these words, in order."""
-    return (line for line in section.lines if line.starts(*first))

@@ -3,8 +3,9 @@
 Words are split as HAProxy splits them: quotes, backslashes and comments.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
 PROXIES = ("frontend", "backend", "listen")
 KINDS = (
@@ -44,7 +45,7 @@ class Line:
         return " ".join(self.words)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Section:
     """A frontend, backend or listen section, with what its defaults give it."""
 
@@ -57,10 +58,22 @@ class Section:
     def title(self) -> str:
         return f"{self.kind} {self.name}"
 
+    @cached_property
+    def by_word(self) -> Mapping[str, tuple[Line, ...]]:
+        """The lines that begin with each word, in order."""
+        found: dict[str, list[Line]] = {}
+        for line in self.lines:
+            found.setdefault(line.words[0], []).append(line)
+        return {word: tuple(lines) for word, lines in found.items()}
+
+    def starting(self, *words: str) -> Iterator[Line]:
+        """The lines that begin with these words, in order."""
+        alike = self.by_word.get(words[0], ())
+        return (line for line in alike if line.starts(*words))
+
     def last(self, *words: str) -> Line | None:
         """The line that counts of those that begin with these words."""
-        found = [line for line in self.lines if line.starts(*words)]
-        return found[-1] if found else None
+        return next(reversed(list(self.starting(*words))), None)
 
     def value(self, *words: str) -> str:
         """The word after these in the line that counts; empty if there is none."""
@@ -86,10 +99,12 @@ class File:
     unread: tuple[str, ...] = ()
     """What the file has that decides about others lines, and is not understood."""
 
+    backends: Mapping[str, Section] = field(default_factory=dict)
+    """The sections that servers are chosen from, by name."""
+
     def backend(self, name: str) -> Section | None:
         """The section that servers are chosen from by this name."""
-        found = (s for s in self.sections if s.kind != "frontend" and s.name == name)
-        return next(found, None)
+        return self.backends.get(name)
 
 
 def read(text: str, source: str) -> File:
@@ -117,7 +132,8 @@ def read(text: str, source: str) -> File:
                 bind = Line(head.number, ("bind", *rest[1:]))  # as before HAProxy 1.5
                 own = (bind, *lines)
             sections.append(Section(kind, name, (*inherited, *own)))
-    return File(source, tuple(sections), tuple(unread))
+    backends = {s.name: s for s in reversed(sections) if s.kind != "frontend"}
+    return File(source, tuple(sections), tuple(unread), backends)
 
 
 def _parts(

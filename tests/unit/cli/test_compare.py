@@ -80,11 +80,15 @@ def test_json_has_every_difference(run: Runner) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
-    [(("--address", "lb.example.com"), "not an IPv4 address"), ((), "is empty")],
+    ("old", "new", "options", "said"),
+    [
+        (OLD, NEW, ("--address", "lb.example.com"), "not an IPv4 address"),
+        ("", NEW, (), "is empty"),
+        ("global\n", "defaults\n", (), "there is nothing to compare"),
+        (OLD, OLD, ("--address", "10.0.0.6"), "listen on no port of 10.0.0.6"),
+    ],
 )
-def test_what_cannot_be_read_is_said(
-    run: Runner, options: tuple[str, ...], said: str
+def test_what_cannot_be_compared_is_said(
+    run: Runner, old: str, new: str, options: tuple[str, ...], said: str
 ) -> None:
-    result = run("" if not options else OLD, NEW, *options)
-    assert said in str(result.exception)
+    assert said in str(run(old, new, *options).exception)
