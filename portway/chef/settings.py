@@ -98,10 +98,15 @@ def settings(
     return found
 
 
+def cookbook(path: str) -> str:
+    """Whose attribute it is; empty for one at the top, which is nobody's."""
+    return path.partition(".")[0] if "." in path else ""
+
+
 def concerns(path: str, cookbooks: Iterable[str]) -> bool:
-    """Whether a path is below one of these, or of a cookbook for load balancers."""
-    top = path.partition(".")[0]
-    return top in cookbooks or bool(CONCERNED.search(top))
+    """Whether an attribute is of one of these, or of a cookbook for load balancers."""
+    whose = cookbook(path)
+    return whose in cookbooks or bool(CONCERNED.search(whose))
 
 
 def _candidates(name: str, paths: Iterable[str]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from portway.chef import fields
 from portway.chef.documents import Attributes, Document, Kind
 from portway.chef.precedence import Resolved, resolve, value_at
-from portway.chef.settings import Found, concerns, settings
+from portway.chef.settings import Found, concerns, cookbook, settings
 from portway.errors import PortwayError, Problem
 from portway.model.clients import parse_clients
 from portway.model.settings import settings_from
@@ -104,11 +104,11 @@ def _one(resolved: Resolved, bag: Attributes, wanted: Wanted) -> TakenOver | Non
         return None
     made = fields.clients(entries, path)
     taken = [f"clients are {path}{_by(both, path)}"]
-    node_path, nodes, notes = _nodes_at(both, wanted, path.partition(".")[0])
+    node_path, nodes, notes = _nodes_at(both, wanted, cookbook(path))
     read = [path, *([node_path] if node_path else [])]
     if nodes is not None:
         taken.append(f"app_nodes are {node_path}{_by(both, node_path)}")
-    cookbooks = {place.partition(".")[0] for place in read}
+    cookbooks = {cookbook(place) for place in read}
     leaves = _leaves(both.attributes, read)
     near = [leaf for leaf in leaves if concerns(leaf, cookbooks)]
     found = settings(both, near, wanted.settings)
@@ -189,12 +189,12 @@ def _clients_at(
 
 
 def _nodes_at(
-    resolved: Resolved, wanted: Wanted, cookbook: str
+    resolved: Resolved, wanted: Wanted, whose: str
 ) -> tuple[str, fields.Translated | None, list[str]]:
     """The path of application nodes, what they are, and what is to be said."""
     path = wanted.app_nodes_path
     lists = _lists(resolved.attributes, NODES, "app_node_name", "app_node_ip")
-    found = {place: nodes for place, nodes in lists if concerns(place, [cookbook])}
+    found = {place: nodes for place, nodes in lists if concerns(place, [whose])}
     if path:
         entries = fields.entries_of(
             value_at(resolved.attributes, path), "app_node_name"

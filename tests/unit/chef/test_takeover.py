@@ -168,6 +168,19 @@ def test_what_a_run_would_refuse_is_refused() -> None:
     assert "health_fall: 99 is too large" in text
 
 
+def test_attributes_without_a_cookbook_are_read() -> None:
+    attributes = {
+        "clients": [{"client_name": "one", "client_port": "9001"}],
+        "app_nodes": [{"app_node_name": "a", "app_node_ip": "10.0.0.11"}],
+        "balance": "source",
+        "dns": {"balance": "random"},
+    }
+    found = take_over([read(json.dumps(attributes), "a.json")], Wanted())
+    assert found.settings == {"balance": "source"}
+    assert json.loads(found.clients).keys() == {"clients", "app_nodes"}
+    assert found.unread == ("dns.balance",)
+
+
 def test_only_cookbooks_for_load_balancers_are_searched() -> None:
     one = [{"client_name": "one", "client_port": 9001}]
     attributes = {
