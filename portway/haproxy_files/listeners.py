@@ -98,6 +98,9 @@ def _bound(
             unread.append(f"{source}:{line.number}: {place} listens {why}")
             continue
         first, last = int(match[2]), int(match[3] or match[2])
+        if not 0 < first <= last < 65_536:
+            unread.append(f"{source}:{line.number}: {place} has no ports")
+            continue
         own = None if address in ANY else IPv4Address(address)
         for port in range(first, last + 1):
             yield Listener(section, port, own, tls, proxy, unknown)

@@ -28,6 +28,21 @@ KINDS = (
     "userlist",
 )
 """The words that begin a section."""
+LEAST = {
+    "acl": 3,
+    "bind": 2,
+    "default_backend": 2,
+    "http-request": 2,
+    "mode": 2,
+    "no": 2,
+    "option": 2,
+    "server": 3,
+    "tcp-request": 3,
+    "timeout": 3,
+    "use-server": 2,
+    "use_backend": 2,
+}
+"""How many words a line has at least, itself included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +169,8 @@ def _parts(
             if head:
                 yield head, tuple(lines)
             head, lines = Line(number, words), []
+        elif len(words) < LEAST.get(words[0], 1):
+            unread.append(f"{source}:{number}: {' '.join(words)} is not complete")
         elif not words[0].startswith("."):
             lines.append(Line(number, words))
     if head:

@@ -1,5 +1,6 @@
 """What two HAProxy files are said to do with connections."""
 
+import random
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -225,6 +226,8 @@ def test_what_is_not_understood_is_never_called_the_same(old: str, reason: str) 
         ".if defined(X)\n" + PLAIN + ".endif\n",
         PLAIN.replace(":9001", ":::9001 v4v6"),
         PLAIN + " bind /run/one.sock\n",
+        PLAIN + " bind :9003-9001\n",
+        PLAIN + " use_backend\n",
         PLAIN.replace("listen one", "listen one from nothing"),
     ],
 )
@@ -308,3 +311,18 @@ def test_ordered_client_is_served_as_by_a_server_with_others_as_backup() -> None
 def test_words_are_split_as_haproxy_splits_them() -> None:
     line = r"""acl "a b" path 'x # \y' c\ d # a comment "with" quotes"""
     assert list(split(line)) == ["acl", "a b", "path", r"x # \y", "c d"]
+
+
+@pytest.mark.parametrize("name", ["app_lb.cfg", "resources.cfg", "template.cfg"])
+def test_no_file_is_too_broken_to_be_read(name: str) -> None:
+    text = (DATA / name).read_text()
+    dice = random.Random(name)
+    for _ in range(30):
+        lines = [line.split(" ") for line in text.splitlines()]
+        for _ in range(3):
+            words = dice.choice(lines)
+            del words[dice.randrange(len(words) + 1) :]
+            dice.choice(lines).append(dice.choice(dice.choice(lines) or [""]))
+        broken = "\n".join(" ".join(words) for words in lines)
+        compared(text, broken)
+        compared(broken, broken)
