@@ -1,6 +1,8 @@
 """Three companies' exports, as clients and settings."""
 
 import json
+import random
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from portway.chef.documents import Kind, read
 from portway.chef.takeover import TakenOver, Wanted, take_over
 from portway.errors import PortwayError
+from portway.model.chef import without_comments
 from portway.model.clients import parse_clients
 
 DATA = Path(__file__).parent / "data"
@@ -262,3 +265,42 @@ def test_files_that_are_no_export_are_refused(text: str, name: str, said: str) -
     with pytest.raises(PortwayError) as error:
         read(text, name)
     assert said in error.value.message
+
+
+def test_no_export_is_too_odd_to_be_answered() -> None:
+    """With entries, with problems or with an error in words."""
+    dice = random.Random(1)
+    names = ("server/node_long.json", *SERVER, *BAGS, "solo/solo.json")
+    for _ in range(300):
+        name = dice.choice(names)
+        body = json.loads(without_comments((DATA / name).read_text()))
+        _make_odd(dice, body)
+        with suppress(PortwayError):
+            take_over([read(json.dumps(body), name)], Wanted())
+
+
+def _make_odd(dice: random.Random, body: dict[str, Any]) -> None:
+    """Replace something anywhere by something else."""
+    holder: Any = body
+    while True:
+        key = dice.choice([*holder] if isinstance(holder, dict) else range(len(holder)))
+        inside = holder[key]
+        if isinstance(inside, dict | list) and inside and dice.random() < 0.8:
+            holder = inside
+            continue
+        odd: list[Any] = [
+            None,
+            3,
+            -1.5,
+            True,
+            "",
+            "x y",
+            [],
+            {},
+            [1],
+            {"a": "b"},
+            [{}],
+            [None],
+        ]
+        holder[key] = dice.choice(odd)
+        return
