@@ -17,6 +17,9 @@ class PortwayError(Exception):
     Each has a line of its own; ``do`` may be several, such as a command.
     """
 
+    problems: "tuple[Problem, ...]" = ()
+    """The single ones, if that is what it lists."""
+
     def __init__(self, what: str, *, why: str = "", do: str = "") -> None:
         self.what, self.why, self.do = what, why, do
         self.message = "\n  ".join(filter(None, (what, why, *do.splitlines())))
@@ -46,7 +49,9 @@ def refuse_if_any(problems: Iterable[Problem]) -> None:
         head = (
             [] if len(lines) == 1 else [f"{len(found)} problems; nothing was touched:"]
         )
-        raise PortwayError("\n  ".join([*head, *lines]))
+        error = PortwayError("\n  ".join([*head, *lines]))
+        error.problems = tuple(found)
+        raise error
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:

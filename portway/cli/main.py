@@ -7,11 +7,18 @@ is not (a drift, a difference, an invalid entry), 1 it could not be found out.
 import json
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import click
 
 from portway.cli.output import FAILED
 from portway.errors import PortwayError
+
+
+def _check() -> click.Command:
+    from portway.cli.check import command
+
+    return command
 
 
 def _compare() -> click.Command:
@@ -26,8 +33,32 @@ def _drift() -> click.Command:
     return command
 
 
+def _explain() -> click.Command:
+    from portway.cli.explain import command
+
+    return command
+
+
 def _import_chef() -> click.Command:
     from portway.cli.import_chef import command
+
+    return command
+
+
+def _reference() -> click.Command:
+    from portway.cli.reference import command
+
+    return command
+
+
+def _render() -> click.Command:
+    from portway.cli.render import command
+
+    return command
+
+
+def _save() -> click.Command:
+    from portway.cli.save import command
 
     return command
 
@@ -40,10 +71,15 @@ def _trust() -> click.Command:
 
 Verb = tuple[str, Callable[[], click.Command]]
 VERBS: Mapping[str, Verb] = {
+    "check": ("Check settings and clients, without AWS.", _check),
+    "save": ("Save what AWS says about a stack to a file.", _save),
+    "render": ("Write the files of a node to a folder.", _render),
+    "explain": ("Where a setting, a client or a line of a file is from.", _explain),
     "drift": ("Say what a run would change, and who changed it.", _drift),
     "import-chef": ("Make clients and settings of Chef's exports.", _import_chef),
     "compare": ("Say whether a new HAProxy file routes as an old one.", _compare),
     "trust": ("Record the nodes' SSH host keys, as EC2 shows them.", _trust),
+    "reference": ("Write what the code declares into a document.", _reference),
 }
 """What each verb is for, and what loads it."""
 
@@ -81,6 +117,7 @@ def portway() -> None:
 
 def main() -> None:
     """Run a verb; errors are told in words, not as tracebacks."""
+    sys.path.append(str(Path.cwd()))  # as pyinfra does, for what group_data imports
     try:
         sys.exit(portway.main(standalone_mode=False))
     except click.exceptions.Abort:

@@ -1,7 +1,7 @@
 """What verbs print: for people with rich, for programs as JSON."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -20,6 +20,12 @@ def json_option(verb: F) -> F:
         "--json", "as_json", is_flag=True, help="Print JSON, for programs."
     )(verb)
     return decorated
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """Names on one line, not more than people read."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def print_json(value: object) -> None:

@@ -1,19 +1,17 @@
-"""The reference tables, generated from where settings, fields and metrics are declared.
-
-``python -m portway.cli.reference docs/reference.md`` replaces the tables between their
-marks.
-"""
+"""``portway reference``: tables of what is declared in the code, in a document."""
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import click
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from portway.cli.main import VERBS
+from portway.cli.output import json_option, print_json
 from portway.contract.metrics import (
     COUNTERS,
     METRICS,
@@ -23,6 +21,7 @@ from portway.contract.metrics import (
     STREAMS_METRICS,
     STREAMS_PREFIX,
 )
+from portway.errors import PortwayError
 from portway.model.clients import Client
 from portway.model.settings import Settings
 
@@ -52,10 +51,40 @@ def metrics() -> Iterator[tuple[str, ...]]:
         yield f"`{RELOAD_PREFIX}{name}`", kind, help_
 
 
+def verbs() -> Iterator[tuple[str, ...]]:
+    """Rows for the verbs of ``portway``."""
+    yield "verb", "does"
+    for verb, context in _verbs():
+        words = verb.collect_usage_pieces(context)[1:]  # all have options
+        yield (
+            f"`{' '.join(('portway', str(verb.name), *words))}`",
+            VERBS[str(verb.name)][0],
+        )
+
+
+def options() -> Iterator[tuple[str, ...]]:
+    """Rows for the options of the verbs that not all have."""
+    yield "verb", "option", "meaning"
+    for verb, context in _verbs():
+        for parameter in verb.params:
+            record = parameter.get_help_record(context)
+            if record and record[1] and "--json" not in parameter.opts:
+                words, meaning = (text.replace("|", r"\|") for text in record)
+                yield f"`{verb.name}`", f"`{words}`", meaning.replace("  [", " [")
+
+
+def _verbs() -> Iterator[tuple[click.Command, click.Context]]:
+    for name, (_, load) in VERBS.items():
+        verb = load()
+        yield verb, click.Context(verb, info_name=name)
+
+
 TABLES: dict[str, Callable[[], Iterator[tuple[str, ...]]]] = {
     "settings": partial(fields, Settings, repr),
     "client fields": partial(fields, Client, json.dumps),
     "metrics": metrics,
+    "verbs": verbs,
+    "options of verbs": options,
 }
 """Rows by the name of their mark, the heading first."""
 
@@ -70,22 +99,36 @@ def table(rows: Iterator[tuple[str, ...]]) -> str:
 def updated(text: str) -> str:
     """The text with every marked table replaced.
 
-    Raises ValueError if a mark is missing.
+    Raises PortwayError if a mark is missing.
     """
     for name, rows in TABLES.items():
         start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         if start not in text or end not in text:
-            raise ValueError(f"the marks {start} and {end} are missing")
+            raise PortwayError(f"the marks {start} and {end} are missing")
         pattern = re.escape(start) + ".*?" + re.escape(end)
         marked = f"{start}\n{table(rows())}\n{end}"
         text = re.sub(pattern, marked.replace("\\", r"\\"), text, flags=re.DOTALL)
     return text
 
 
-def main(path: Path) -> None:
-    """Replace the tables of one file."""
-    path.write_text(updated(path.read_text()))
+@click.command("reference", epilog="Example: portway reference docs/reference.md")
+@click.argument(
+    "file",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    default="docs/reference.md",
+)
+@json_option
+def command(file: Path, as_json: bool) -> None:
+    """Replace the tables of settings, client fields, metrics and verbs in a document.
 
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    They are made from where these are declared. FILE is docs/reference.md if it is not
+    given; it has a mark before and after each table.
+    """
+    before = file.read_text(encoding="utf-8")
+    after = updated(before)
+    if after != before:
+        file.write_text(after, encoding="utf-8")
+    if as_json:
+        print_json({"file": str(file), "changed": after != before})
+    else:
+        click.echo(f"{file}: {'changed' if after != before else 'is as the code says'}")

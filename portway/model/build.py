@@ -14,7 +14,11 @@ from portway.errors import GROUP_DATA, Problem, refuse_if_any
 from portway.model.cluster import Backend, Cluster, Frontend, LoadBalancer, Server
 from portway.model.named_nodes import named_node_problems, named_node_warnings
 from portway.model.priorities import CLAIM_WEIGHT, Priorities, violations
-from portway.model.problems import client_problems, pair_problems
+from portway.model.problems import (
+    client_problems,
+    clients_own_problems,
+    pair_problems,
+)
 from portway.model.stack import Node, Role, Stack
 
 if TYPE_CHECKING:  # pydantic is most of what an import of these costs
@@ -31,10 +35,7 @@ def build_cluster(stack: Stack, settings: Settings, clients: Clients) -> Cluster
     problems = [*clients.problems, *problems]
     problems += named_node_problems(stack, clients)
     problems += client_problems(stack, settings, clients, servers)
-    priorities = Priorities(
-        settings.master_priority, settings.backup_priority, settings.check_weight
-    )
-    problems += [Problem(GROUP_DATA, "", text) for text in violations(priorities)]
+    problems += priority_problems(settings)
     problems += pair_problems(stack)
     refuse_if_any(problems)
     enabled = sorted(
@@ -46,7 +47,7 @@ def build_cluster(stack: Stack, settings: Settings, clients: Clients) -> Cluster
         stack=stack,
         settings=settings,
         load_balancers=_load_balancers(
-            stack, priorities, at_once=settings.fail_back == 0
+            stack, _priorities(settings), at_once=settings.fail_back == 0
         ),
         frontends=tuple(
             _frontend(client, settings, backends[client.client_name], servers)
@@ -54,6 +55,29 @@ def build_cluster(stack: Stack, settings: Settings, clients: Clients) -> Cluster
         ),
         backends=tuple(sorted(set(backends.values()), key=lambda b: b.name)),
         warnings=(*clients.warnings, *named_node_warnings(stack, clients)),
+    )
+
+
+def problems_in_any_stack(settings: Settings, clients: Clients) -> list[Problem]:
+    """What ``build_cluster`` would refuse whatever the stack is."""
+    nodes = clients.app_nodes
+    known = None if nodes is None else {node.app_node_name for node in nodes}
+    return [
+        *clients.problems,
+        *clients_own_problems(settings, clients, known),
+        *priority_problems(settings),
+    ]
+
+
+def priority_problems(settings: Settings) -> list[Problem]:
+    """What is wrong with the VRRP priorities."""
+    found = violations(_priorities(settings))
+    return [Problem(GROUP_DATA, "", text) for text in found]
+
+
+def _priorities(settings: Settings) -> Priorities:
+    return Priorities(
+        settings.master_priority, settings.backup_priority, settings.check_weight
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from portway.contract.address import AddressKind
 from portway.errors import Problem
 from portway.model.cluster import STATS_FRONTEND, Server
-from portway.model.stack import Node, Ports, Role, Stack
+from portway.model.stack import Node, Role, Stack
 
 if TYPE_CHECKING:  # pydantic is most of what an import of these costs
     from portway.model.clients import Client, Clients
@@ -17,13 +17,55 @@ if TYPE_CHECKING:  # pydantic is most of what an import of these costs
 SSH_PORT = 22
 
 
+ANY_NODE = "*"
+"""Stands for the nodes that AWS has, where it was not asked for them."""
+
+
 def client_problems(
     stack: Stack, settings: Settings, clients: Clients, servers: tuple[Server, ...]
 ) -> Iterator[Problem]:
     """What is wrong with single clients in this stack, each with the fix."""
     ports = stack.ports
-    reserved = _reserved_ports(ports, settings)
+    reserved = {
+        ports.stats: "the statistics page",
+        ports.health: "the application's health checks",
+    }
     known = {server.name for server in servers}
+    yield from clients_own_problems(settings, clients, known)
+    for client in clients.clients:
+        yield from _port_problems(client, clients.source, reserved)
+        for field, value in _ports(client):
+            if not ports.first_client <= value <= ports.last_client:
+                text = (
+                    f"{field} {value} is outside {ports.first_client}-"
+                    f"{ports.last_client}, the range that the stack's security groups "
+                    "open; choose one inside, or update the stack with another "
+                    "ClientPortFrom or ClientPortTo"
+                )
+                yield Problem(clients.source, client.client_name, text)
+        unknown = set(client.nodes or ()) - known
+        if clients.app_nodes is None:  # the group may yet launch one of its own
+            unknown -= set(stack.names)
+        for name in sorted(unknown):
+            text = _unknown_node(name, stack, known)
+            yield Problem(clients.source, client.client_name, text)
+
+
+def clients_own_problems(
+    settings: Settings, clients: Clients, known: Collection[str] | None = None
+) -> Iterator[Problem]:
+    """What is wrong with single clients in any stack, each with the fix.
+
+    ``known`` are the names of the application nodes; without it, those that the file
+    names, and others.
+    """
+    reserved = {
+        **dict.fromkeys(settings.reserved_ports, "reserved_ports in group_data"),
+        SSH_PORT: "SSH",
+    }
+    if known is None:
+        known = {name for client in clients.clients for name in client.nodes or ()}
+        known |= {ANY_NODE}
 
     def refuse(client: Client, text: str) -> Problem:
         return Problem(clients.source, client.client_name, text)
@@ -31,21 +73,9 @@ def client_problems(
     if clients.clients and not any(client.enabled for client in clients.clients):
         yield Problem(clients.source, "", "every client is disabled; enable one")
     for client in clients.clients:
-        port = client.client_port
         if client.client_name.lower() == STATS_FRONTEND:
             yield refuse(client, "the name is taken by the statistics page; rename it")
-        for field, value in (("client_port", port), ("app_port", client.app_port)):
-            if value in reserved:
-                text = f"{field} {value} is used by {reserved[value]}; choose another"
-                yield refuse(client, text)
-            if value and not ports.first_client <= value <= ports.last_client:
-                yield refuse(
-                    client,
-                    f"{field} {value} is outside {ports.first_client}-"
-                    f"{ports.last_client}, the range that the stack's security groups "
-                    "open; choose one inside, or update the stack with another "
-                    "ClientPortFrom or ClientPortTo",
-                )
+        yield from _port_problems(client, clients.source, reserved)
         if (client.max_connections or 0) > settings.max_connections:
             text = (
                 f"max_connections {client.max_connections} is above what a load "
@@ -62,12 +92,22 @@ def client_problems(
         if client.ordered and client.balance:
             text = "ordered has one active node, so there is nothing to balance; "
             yield refuse(client, f"{text}remove balance or ordered")
-        unknown = set(client.nodes or ()) - known
-        if clients.app_nodes is None:  # the group may yet launch one of its own
-            unknown -= set(stack.names)
-        for name in sorted(unknown):
-            yield refuse(client, _unknown_node(name, stack, known))
     yield from _shared_port_problems(clients, known)
+
+
+def _ports(client: Client) -> Iterator[tuple[str, int]]:
+    yield "client_port", client.client_port
+    if client.app_port:
+        yield "app_port", client.app_port
+
+
+def _port_problems(
+    client: Client, source: str, reserved: Mapping[int, str]
+) -> Iterator[Problem]:
+    for field, value in _ports(client):
+        if value in reserved:
+            text = f"{field} {value} is used by {reserved[value]}; choose another"
+            yield Problem(source, client.client_name, text)
 
 
 def _unknown_node(name: str, stack: Stack, known: Collection[str]) -> str:
@@ -106,15 +146,6 @@ def _shared_port_problems(
                     "app_port"
                 )
                 yield Problem(clients.source, client.client_name, text)
-
-
-def _reserved_ports(ports: Ports, settings: Settings) -> dict[int | None, str]:
-    return {
-        **dict.fromkeys(settings.reserved_ports, "reserved_ports in group_data"),
-        SSH_PORT: "SSH",
-        ports.stats: "the statistics page",
-        ports.health: "the application's health checks",
-    }
 
 
 def pair_problems(stack: Stack) -> Iterator[Problem]:

@@ -328,15 +328,19 @@ class Settings(BaseModel):
         return Path(self.clients_file)
 
 
-def settings_from(data: Mapping[str, object]) -> Settings:
+def settings_from(
+    data: Mapping[str, object], places: Mapping[str, str] | None = None
+) -> Settings:
     """Settings from the variables of ``group_data/`` (and ``--data``).
 
     Connection settings (``ssh_…``) and private names (``_…``) are for pyinfra and are
-    skipped. Raises PortwayError with every unknown or invalid one.
+    skipped. Raises PortwayError with every unknown or invalid one; ``places`` says
+    where each is, if that is known.
     """
     own = {k: v for k, v in data.items() if not k.startswith(("ssh_", "_"))}
     try:
         return Settings.model_validate(own)
     except ValidationError as error:
-        refuse_if_any(model_problems(error, GROUP_DATA, "", Settings.model_fields))
+        known = Settings.model_fields
+        refuse_if_any(model_problems(error, GROUP_DATA, "", known, places))
         raise

@@ -1,16 +1,12 @@
 """What AWS says about one deployment, as plain immutable values without secrets."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 from portway.contract.address import AddressKind, AddressObject
 from portway.errors import PortwayError
 
-TIMES = ("launched_at", "started_at")
-"""The fields of a node that JSON has as text."""
-LISTS = ("nodes", "operator_networks", "names")
 GRANTED_WITHIN = timedelta(seconds=120)
 """After a change of the stack, when the rights that it grants must be in force."""
 
@@ -144,46 +140,3 @@ class Stack:
         if self.database is None:
             raise PortwayError(f"stack {self.name}: this run did not read its database")
         return self.database
-
-    def to_dict(self) -> dict[str, Any]:
-        """The stack as JSON values; ``from_dict`` reverses it."""
-        saved = asdict(self)
-        for node in saved["nodes"]:
-            for key in TIMES:
-                node[key] = node[key] and node[key].isoformat()
-        changed_at = self.changed_at and self.changed_at.isoformat()
-        saved["virtual_address"]["objects"] = list(saved["virtual_address"]["objects"])
-        lists = {key: list(saved[key]) for key in LISTS}
-        return saved | lists | {"changed_at": changed_at}
-
-    @classmethod
-    def from_dict(cls, saved: dict[str, Any]) -> "Stack":
-        """The stack that ``to_dict`` saved. KeyError or TypeError if it did not."""
-        nodes = tuple(
-            Node(
-                **node
-                | {"role": Role(node["role"])}
-                | {k: datetime.fromisoformat(node[k]) for k in TIMES if node.get(k)}
-            )
-            for node in saved["nodes"]
-        )
-        return cls(
-            name=saved["name"],
-            region=saved["region"],
-            nodes=nodes,
-            database=saved["database"] and Database(**saved["database"]),
-            virtual_address=_virtual_address(saved["virtual_address"]),
-            ports=Ports(**saved["ports"]),
-            operator_networks=tuple(saved.get("operator_networks", ())),
-            names=tuple(saved.get("names", ())),
-            changed_at=_time(saved.get("changed_at")),
-        )
-
-
-def _time(saved: str | None) -> datetime | None:
-    return datetime.fromisoformat(saved) if saved else None
-
-
-def _virtual_address(saved: dict[str, Any]) -> VirtualAddress:
-    objects = tuple(AddressObject(**found) for found in saved["objects"])
-    return VirtualAddress(AddressKind(saved["kind"]), saved["address"], objects)

@@ -1,6 +1,6 @@
 """What pydantic finds wrong with an entry, in the words of someone who edits a file."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -9,9 +9,16 @@ from portway.errors import Problem, shown, unknown_key
 
 
 def model_problems(
-    error: ValidationError, source: str, entry: str, known: Iterable[str]
+    error: ValidationError,
+    source: str,
+    entry: str,
+    known: Iterable[str],
+    places: Mapping[str, str] | None = None,
 ) -> list[Problem]:
-    """The problems that a pydantic model found in one entry, in its own order."""
+    """The problems that a pydantic model found in one entry, in its own order.
+
+    ``places`` are more exact sources of fields.
+    """
     found = []
     for detail in error.errors():
         field = ".".join(str(part) for part in detail["loc"])
@@ -23,7 +30,8 @@ def model_problems(
             text = f'"{field}" is missing; add it'
         else:
             text = f"{field}: {_reason(detail)}"
-        found.append(Problem(source, entry, text))
+        place = (places or {}).get(field.split(".")[0], source)
+        found.append(Problem(place, entry, text))
     return found
 
 

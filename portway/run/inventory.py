@@ -41,6 +41,7 @@ from portway.run.trust import Reached, reached, refuse_unknown, trust
 
 Hosts = list[tuple[str, dict[str, str]]]
 RUN = (None, "run")
+NEED = (None, "need")
 
 
 GROUPS = {Role.LOAD_BALANCER: "load_balancers", Role.APPLICATION: "app_nodes"}
@@ -115,7 +116,7 @@ def _run(name: str, region: str) -> Run:
         prepares=bool(invocation.files) and not invocation.is_dry,
         need=max(
             (NEEDS.get(d, Need.SERVICE) for d in command_line.deploys()),
-            default=Need.NOTHING,
+            default=readings().get(NEED) or Need.NOTHING,
         ),
         leaves=_leave,
         wait_seconds=0 if is_look() else WAIT_SECONDS,
@@ -242,9 +243,15 @@ def _trusts(node: Reached) -> bool:
 
 
 @for_pyinfra
-def nodes_of(inventory: Callable[[], Iterable[Host]]) -> tuple[Stack, list[Reached]]:
-    """The stack that an inventory reads, and its nodes as a run would reach them."""
+def nodes_of(
+    inventory: Callable[[], Iterable[Host]], need: Need = Need.NOTHING
+) -> tuple[Stack, list[Reached]]:
+    """The stack that an inventory reads, and its nodes as a run would reach them.
+
+    ``need`` is what is needed of its database.
+    """
     with ctx_state.use(State()):
+        readings().keep(NEED, need)
         hosts = list(inventory())
         stack = current_run().stack
         return stack, reached(stack, hosts)

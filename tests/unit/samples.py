@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from portway.contract.address import AddressKind, AddressObject
 from portway.model.build import build_cluster
 from portway.model.clients import Client, Clients
 from portway.model.cluster import Cluster
+from portway.model.saved import Saved, from_json, to_json
 from portway.model.settings import Settings
 from portway.model.stack import Database, Node, Ports, Role, Stack, VirtualAddress
 
@@ -49,6 +51,18 @@ def stack(app_nodes: int = 2, **changes: Any) -> Stack:
         ports=Ports(1024, 65535, health=8081, stats=8404),
     )
     return replace(plain, **changes)
+
+
+def saved(stack: Stack, inventory: str = "inventories/prod.py") -> Saved:
+    kinds = {Role.LOAD_BALANCER: "load_balancers", Role.APPLICATION: "app_nodes"}
+    groups: dict[str, tuple[str, ...]] = {
+        node.name: (kinds[node.role], Path(inventory).stem) for node in stack.nodes
+    }
+    return Saved(inventory=inventory, groups=groups, stack=stack)
+
+
+def saved_and_read(stack: Stack) -> Stack:
+    return from_json(to_json(saved(stack)), "saved.json").stack
 
 
 def clients(*entries: dict[str, Any]) -> Clients:

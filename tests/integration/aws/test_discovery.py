@@ -1,5 +1,6 @@
 """Reading a stack: what is found, in how many calls, and what is waited for."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -9,11 +10,13 @@ from portway.aws.discovery import Need
 from portway.aws.names import SLOT_TAG
 from portway.aws.preparing import Unprepared
 from portway.aws.reading import LAUNCH_SECONDS
+from portway.aws.sources import SOURCES
 from portway.contract.address import AddressKind
 from portway.errors import PortwayError
 from portway.model.stack import Ports, Role, Stack
 from tests.integration.aws_server import AwsServer, database_status, stack_status
 from tests.integration.conftest import Account, Discovery
+from tests.unit.samples import saved_and_read
 
 
 def test_everything_in_a_new_stack_is_found(
@@ -253,7 +256,7 @@ def test_a_stack_can_be_saved_and_read_again(
 ) -> None:
     found = discover()
 
-    assert Stack.from_dict(found.to_dict()) == found
+    assert saved_and_read(found) == found
 
 
 # --- Waiting -------------------------------------------------------------------------
@@ -436,3 +439,14 @@ def test_unprotected_database_is_told_from_a_protected_one(
                 DBInstanceIdentifier=discover().needed_database().identifier,
                 SkipFinalSnapshot=True,
             )
+
+
+def test_calls_that_values_are_said_to_come_from_are_made(
+    stack: Account, discover: Discovery
+) -> None:
+    discover()
+
+    named = {call for text in SOURCES.values() for call in re.findall(r"\w+:\w+", text)}
+    other_kinds = {"ec2:DescribeNetworkInterfaces", "ec2:DescribeRouteTables"}
+    tags = {call for call in named if call.startswith("portway:")}
+    assert named - other_kinds - tags <= set(stack.aws.calls)

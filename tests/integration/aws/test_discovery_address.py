@@ -12,6 +12,7 @@ from portway.model.build import build_cluster
 from portway.model.stack import Stack
 from tests.integration.conftest import OVERLAY, PRIVATE, Account, Discovery
 from tests.unit import samples
+from tests.unit.samples import saved_and_read
 
 MOVING = (AddressKind.ELASTIC_IP, AddressKind.PRIVATE, AddressKind.ROUTE)
 
@@ -52,7 +53,7 @@ def test_the_holder_is_told_by_its_interface_wherever_the_address_moves(
         claim(account, found, name)
         assert discover().virtual_address.holder == account.interface(name)
 
-    assert Stack.from_dict(discover().to_dict()) == discover()
+    assert saved_and_read(discover()) == discover()
 
 
 @pytest.mark.parametrize("kind", MOVING)

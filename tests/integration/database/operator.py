@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from portway.database.state import POSTGRES
+from portway.model.stack import Stack
 from tests.integration.database.places import HOST, MASTER, Place
 from tests.integration.database.ssh_server import RunningNode
 from tests.unit import samples
@@ -22,10 +25,11 @@ ROOT = Path(__file__).parents[3]
 REGION = "eu-central-1"
 INVENTORY = """
 import json, os
+from pydantic import TypeAdapter as _TypeAdapter
 from portway.model.stack import Stack as _Stack
 from portway.run import inventory as _inventory
 
-_stack = _Stack.from_dict(json.loads(os.environ["TEST_STACK"]))
+_stack = _TypeAdapter(_Stack).validate_json(os.environ["TEST_STACK"])
 _inventory.read_stack = lambda *a, **k: _stack
 CODE
 load_balancers = _inventory.load_balancers(_stack.name, _stack.region)
@@ -144,7 +148,8 @@ class Operator:
 
 
 def _stack(place: Place) -> dict[str, Any]:
-    saved = samples.stack(app_nodes=2).to_dict()
+    stack = samples.stack(app_nodes=2)
+    saved: dict[str, Any] = TypeAdapter(Stack).dump_python(stack, mode="json")
     for node in saved["nodes"]:
         node["address"] = "127.0.0.1"
     saved["database"] |= {

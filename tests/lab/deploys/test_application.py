@@ -1,5 +1,6 @@
 """The application and its database under load: rotated, upgraded, and broken."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -94,6 +95,24 @@ def versions(system: System) -> dict[str, str]:
 def test_site_a_second_time_changes_nothing(site: System) -> None:
     second = site.deploy(what="site")
     assert changes(second) == 0, output(second)
+
+
+def test_rendered_files_are_those_on_the_nodes(site: System, tmp_path: Path) -> None:
+    portway = (sys.executable, "-m", "portway.cli.main")
+    saved = tmp_path / "saved.json"
+    site.operator(*portway, "save", "inventories/lab.py", str(saved))
+    for node in ("lb-1", "lb-2", "app-1"):
+        words = ("--node", node, "--from", str(saved), "--to", str(tmp_path / node))
+        found = json.loads(site.run(*portway, "render", *words, "--json"))
+        assert found["left_out"] == [] or node == "app-1"
+        files = {f["path"]: f"{f['sha256']} {f['mode']}" for f in found["files"]}
+        look = 'echo "$(sha256sum <"$f" | cut -c-64) $(stat -c %a "$f")"'
+        script = f"for f in {' '.join(files)}; do {look}; done"
+        deployed = site.node(node, script).stdout.splitlines()
+        assert dict(zip(files, deployed, strict=True)) == files
+        for path, listed in files.items():
+            written = (tmp_path / node / path[1:]).read_bytes()
+            assert listed.startswith(hashlib.sha256(written).hexdigest())
 
 
 def test_dry_run_of_the_database_lists_nothing_once_it_is_made(site: System) -> None:

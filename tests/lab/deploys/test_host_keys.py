@@ -38,6 +38,6 @@ def test_keys_that_hosts_print_are_those_that_they_show(
     recorded = known_hosts.read_text()
     nodes = trixie.addresses("load-balancer") | trixie.addresses("application")
     assert len(recorded.splitlines()) == len(nodes)
-    words = (sys.executable, "-m", "portway.cli.trust", INVENTORY)
+    words = (sys.executable, "-m", "portway.cli.main", "trust", INVENTORY)
     assert trixie.operator(*words).stdout.count(": known\n") == len(nodes)
     assert known_hosts.read_text() == recorded

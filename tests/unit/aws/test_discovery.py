@@ -19,6 +19,7 @@ from portway.aws.names import name_nodes
 from portway.contract.address import AddressKind, AddressObject
 from portway.errors import PortwayError
 from portway.model.stack import Ports, Role, Stack
+from tests.unit.samples import saved_and_read
 
 LAUNCH = datetime(2026, 1, 1, tzinfo=UTC)
 PORTS = Ports(9000, 10999, 8081, 8404)
@@ -375,7 +376,7 @@ def test_stopped_database_stops_only_what_needs_it_to_serve() -> None:
 
 def test_database_that_was_not_asked_for_is_missed_only_by_what_needs_it() -> None:
     found = read(databases=None, need=Need.NOTHING)
-    assert Stack.from_dict(found.to_dict()) == found
+    assert saved_and_read(found) == found
     with pytest.raises(PortwayError, match="did not read its database"):
         found.needed_database()
 

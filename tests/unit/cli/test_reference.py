@@ -5,15 +5,14 @@ from pathlib import Path
 import pytest
 
 from portway.cli.reference import TABLES, updated
+from portway.errors import PortwayError
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference.md"
 
 
 def test_reference_is_current() -> None:
     text = REFERENCE.read_text()
-    assert updated(text) == text, (
-        "run: python -m portway.cli.reference docs/reference.md"
-    )
+    assert updated(text) == text, "run: portway reference"
 
 
 @pytest.mark.parametrize(
@@ -22,6 +21,8 @@ def test_reference_is_current() -> None:
         ("| `threads` | `2` |", "| `threads` | `4` |"),
         ('| `mode` | `"tcp"` |', '| `mode` | `"http"` |'),
         ("| `portway_address_moves_total` | counter |", "| `moves_total` | gauge |"),
+        ("| `portway save INVENTORY [FILE]` |", "| `portway keep INVENTORY` |"),
+        ("| `render` | `--to FOLDER` |", "| `render` | `--into FOLDER` |"),
     ],
 )
 def test_stale_table_is_found(row: str, stale: str) -> None:
@@ -33,5 +34,5 @@ def test_stale_table_is_found(row: str, stale: str) -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_missing_mark_is_an_error(name: str) -> None:
     text = REFERENCE.read_text().replace(f"<!-- {name} -->", "")
-    with pytest.raises(ValueError, match=name):
+    with pytest.raises(PortwayError, match=name):
         updated(text)

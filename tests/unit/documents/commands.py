@@ -153,7 +153,9 @@ def check_portway(words: Words) -> None:
         verb.make_context(words[0], words[1:])
     except click.ClickException as error:
         raise Wrong(f"portway {words}: {error.format_message()}") from error
-    check_files([word for word in words[1:] if "/" in word])
+    places = [word.partition(":")[0] for word in words[1:] if "/" in word]
+    check_files([place for place in places if not place.startswith("/")])
+    check_cat([place for place in places if place.startswith("/")])  # on a node
 
 
 def check_activate(words: Words) -> None:
@@ -356,6 +358,7 @@ Check = Callable[[Words], None]
 HERE: dict[str, Check] = {
     ".": check_activate,
     ".venv/bin/pip": check_pip,
+    ".venv/bin/portway": check_portway,
     ".venv/bin/pytest": check_pytest,
     ".venv/bin/python": check_python,
     "export": check_export,
