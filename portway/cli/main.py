@@ -123,6 +123,8 @@ def main() -> None:
     except click.exceptions.Abort:
         sys.exit("Interrupted.")
     except click.ClickException as error:
+        if "--json" in sys.argv[1:]:
+            print(json.dumps({"error": error.format_message()}))
         error.show()
         sys.exit(FAILED)
     except PortwayError as error:

@@ -131,7 +131,9 @@ def _at_line(file: str, line: int, wishes: Wishes) -> Iterator[Explanation]:
             (one.file, one.line) == (file, line) for one in assigned
         ):
             yield _setting(name, wishes)
-    if Path(file).resolve() != wishes.settings.clients_path.resolve():
+    path = wishes.settings.clients_path
+    is_named = not Path(file).exists() and file == path.name
+    if Path(file).resolve() != path.resolve() and not is_named:
         return
     at = [p for p in _places(wishes) if p.first <= line <= p.last]
     fields: defaultdict[str, list[str]] = defaultdict(list)

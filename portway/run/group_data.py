@@ -116,12 +116,17 @@ def inventory_groups(inventory: Path) -> tuple[tuple[str, ...], ...]:
     names = [
         target.id
         for statement in tree.body
-        if isinstance(statement, ast.Assign)
-        for target in statement.targets
+        for target in _targets(statement)
         if isinstance(target, ast.Name) and not target.id.startswith("_")
     ]
     kinds = [name for name in names if name not in (inventory.stem, EVERYONE)]
     return tuple((name, inventory.stem) for name in kinds) or ((inventory.stem,),)
+
+
+def _targets(statement: ast.stmt) -> list[ast.expr]:
+    if isinstance(statement, ast.Assign):
+        return statement.targets
+    return [statement.target] if isinstance(statement, ast.AnnAssign) else []
 
 
 class _Unreadable(Exception):  # noqa: N818 - becomes a Problem

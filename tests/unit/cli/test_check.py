@@ -1,12 +1,16 @@
 """``portway check`` finds what a run would refuse, all at once, without AWS."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.unit.cli.project import PROJECT, answer, call, make, python
+from tests.unit.documents.reading import blocks
 
+CLIENTS = 'clients_file = "clients.json"\n'
 HEAVY = {"boto3", "botocore", "gevent", "jinja2", "paramiko", "pyinfra", "pyinfra_cli"}
 
 
@@ -112,6 +116,33 @@ def test_missing_saved_stack_cannot_be_found_out() -> None:
     assert result.returncode == 1
     assert "write it first: portway save INVENTORY no.json" in result.stderr
     assert list(json.loads(result.stdout)) == ["error"]
+
+
+def test_hook_of_the_document_stops_a_commit(project: Path) -> None:
+    document = (PROJECT / "docs" / "command.md").read_text()
+    (hook,) = (b.text for b in blocks(document) if b.text.startswith("#!"))
+    called = f"env PYTHONPATH={PROJECT} {sys.executable} -m portway.cli.main"
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    file = project / ".git" / "hooks" / "pre-commit"
+    file.write_text(hook.replace(".venv/bin/portway", called))
+    file.chmod(0o755)
+
+    def commit() -> subprocess.CompletedProcess[str]:
+        subprocess.run(["git", "add", "."], check=True)
+        who = ("-c", "user.name=x", "-c", "user.email=x@example.com")
+        return subprocess.run(
+            ["git", *who, "commit", "--message", "x"],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+    make(project, group_data_all_py="threads = 0\n", group_data_prod_py=CLIENTS)
+    refused = commit()
+    assert refused.returncode != 0
+    assert "group_data/all.py:1: threads: 0 is too small" in refused.stderr
+    make(project, group_data_all_py="threads = 1\n", group_data_prod_py=CLIENTS)
+    assert commit().returncode == 0
 
 
 def test_this_project_s_own_files_are_good(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,14 @@ def test_line_of_a_file_is_explained(place: str, expected: str) -> None:
     assert explained(place)[0] == expected
 
 
+def test_clients_file_is_known_by_its_name_alone(project: Path) -> None:
+    (project / "elsewhere").mkdir()
+    (project / "clients.json").rename(project / "elsewhere" / "clients.json")
+    make_settings = 'clients_file = "elsewhere/clients.json"\n'
+    (project / "group_data" / "prod.py").write_text(make_settings)
+    assert explained("clients.json:5")[0] == 'two.allow = ["192.0.2.0/24"]'
+
+
 def test_line_on_a_node_is_followed_to_files_and_calls() -> None:
     call("render", "--node", "lb-1", "--from", "saved.json")
     rendered = Path("rendered/lb-1/etc/haproxy/haproxy.cfg").read_text().splitlines()

@@ -1,5 +1,6 @@
 """Every verb has what people and programs rely on."""
 
+import json
 import os
 import re
 import shlex
@@ -45,8 +46,9 @@ def test_json_of_each_verb_is_documented(name: str) -> None:
 
 
 def test_error_has_status_1_and_words() -> None:
-    result = python(*MAIN, "no-such-verb")
+    result = python(*MAIN, "no-such-verb", "--json")
     assert result.returncode == 1
+    assert "No such command" in json.loads(result.stdout)["error"]
     assert "No such command 'no-such-verb'" in result.stderr
 
 

@@ -12,7 +12,10 @@ from portway.errors import PortwayError
 from portway.run.group_data import inventory_groups, read_group_data
 
 FILES = {
-    "inventories/prod.py": 'load_balancers = ["lb-1"]\napp_nodes = ["app-1"]\n_x = 1\n',
+    "inventories/prod.py": (
+        'load_balancers = [name for name in ["lb-1"]]\n'
+        'app_nodes: list[str] = ["app-1"]\n_x = 1\n'
+    ),
     "group_data/all.py": (
         "import os\nfrom os import environ as _environ, sep\n"
         'ssh_user = "admin"\nthreads = 4\nbalance = "first"\n_private = os.sep\n'
