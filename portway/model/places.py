@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
 
 from portway.model.chef import without_comments
@@ -77,7 +76,7 @@ def _values(text: str) -> Iterator[tuple[Path, int, int]]:
         while text[position] not in "}]":
             begin, key = position, number
             if is_object:
-                key, position = scanstring(text, position + 1)
+                key, position = decoder.raw_decode(text, position)
                 position = after_space(after_space(position) + 1)
             position = after_space((yield from walk(begin, position, (*path, key))))
             if text[position] == ",":
