@@ -35,6 +35,17 @@ def unframed(lines: Iterable[str]) -> list[str]:
     return found
 
 
+def parts(lines: Iterable[str]) -> list[list[str]]:
+    """What several framed scripts printed, one after the other, each with its frame."""
+    found: list[list[str]] = []
+    for line in lines:
+        if line.endswith(BEGIN):
+            found.append([])
+        if found:
+            found[-1].append(line)
+    return found
+
+
 class NodeFact(FactBase[T]):
     """A fact whose ``process`` gets the lines of its ``command``, and no others.
 

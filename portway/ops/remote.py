@@ -5,7 +5,7 @@ load balancers. Whoever writes a script quotes its words, and secrets travel on 
 input.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from pyinfra.api.host import Host
 from portway.errors import PortwayError
 from portway.model.stack import Node
 from portway.ops.fence import fenced
-from portway.ops.framing import framed, unframed
+from portway.ops.framing import NodeFact, framed, parts, unframed
 from portway.ops.pyinfra_errors import as_portway_error
 from portway.ops.way import INSTANCE, REGION
 
@@ -133,6 +133,29 @@ def run(node: Host, script: str, stdin: str | None = None) -> list[str]:
 
 def run_without_lease(node: Host, script: str, stdin: str | None = None) -> list[str]:
     """The same, whoever has the lease: for scripts that change nothing of Portway's."""
+    return unframed(_printed(node, framed(script), stdin))
+
+
+Question = tuple[type[NodeFact[Any]], dict[str, Any]]
+"""A fact, and the arguments of its command."""
+
+
+def ask_together(node: Host, questions: Sequence[Question]) -> list[Any]:
+    """Several facts of a node, in one command; NotReached if it does not answer.
+
+    Their commands must be such that never fail.
+    """
+    facts = [(fact(), arguments) for fact, arguments in questions]
+    scripts = (f"( {fact.command(**arguments)} )" for fact, arguments in facts)
+    printed = parts(_printed(node, "\n".join(scripts)))
+    if len(printed) != len(facts):
+        raise NotReached(f"{node.name}: it broke off its answer")
+    pairs = zip(facts, printed, strict=True)
+    return [fact.process(lines) for (fact, _), lines in pairs]
+
+
+def _printed(node: Host, command: str, stdin: str | None = None) -> list[str]:
+    """All lines that a command prints, those of the node's login shell too."""
     _refuse_lost(node)
     with as_portway_error(f"{node.name}: the connection broke", NotReached):
         arguments, _ = pop_global_arguments(state, node, {})
@@ -144,7 +167,7 @@ def run_without_lease(node: Host, script: str, stdin: str | None = None) -> list
         if not node.connected:
             node.connect("to run a command", show_errors=False, raise_exceptions=True)
         done, output = node.run_shell_command(
-            StringCommand(framed(script)),
+            StringCommand(command),
             print_output=state.print_output,
             print_input=state.print_input,
             **passed | ({"_stdin": stdin} if stdin is not None else {}),
@@ -152,4 +175,5 @@ def run_without_lease(node: Host, script: str, stdin: str | None = None) -> list
     if not done:
         said = "; ".join(output.stderr_lines[-SHOWN:]) or "a command failed"
         raise PortwayError(f"{node.name}: {said}")
-    return unframed(output.stdout_lines)
+    lines: list[str] = output.stdout_lines
+    return lines

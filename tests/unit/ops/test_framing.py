@@ -11,7 +11,7 @@ from portway.application.facts import ApplicationFacts, ApplicationHealth
 from portway.load_balancers.haproxy import Balancing, BalancingFacts
 from portway.load_balancers.status import AddressPermissions, LoadBalancerFacts
 from portway.ops.facts import FileDifference, NodeFacts
-from portway.ops.framing import BEGIN, END, NodeFact, framed, unframed
+from portway.ops.framing import BEGIN, END, NodeFact, framed, parts, unframed
 
 NOTICE = "Authorized use only"
 FACTS = (
@@ -76,3 +76,16 @@ def test_every_fact_is_framed() -> None:
     ours = [f for f in all_facts(FactBase) if f.__module__.startswith("portway.")]
     assert set(FACTS) <= set(ours)
     assert [f for f in ours if not issubclass(f, NodeFact)] == []
+
+
+def test_several_scripts_in_one_command_are_told_apart() -> None:
+    scripts = [framed("echo a; echo b"), framed("exit 3"), framed("printf c")]
+    command = "\n".join(f"( {script} )" for script in scripts)
+    result = subprocess.run(
+        ["sh", "-c", f"echo notice\n{command}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = parts(result.stdout.splitlines())
+    assert [unframed(lines) for lines in found] == [["a", "b"], [], ["c"]]
