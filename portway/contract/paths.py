@@ -78,3 +78,5 @@ DEPLOYED = Path("/var/lib/portway/deployed.json")
 WISHED = Path("/var/lib/portway/wished")
 """Has a file for each part of a node, with hashes of everything that the last run that
 succeeded wanted of it: it tells who changed what differs now."""
+RUNS = Path("/var/lib/portway/runs")
+"""What the last runs did on this node, a line for each."""

@@ -36,6 +36,9 @@ TELL_EVERY = 10.0
 T = TypeVar("T")
 Records = Mapping[str, str]
 """What the last run deployed, by the name of the node; empty if nobody knows."""
+Leaves = Callable[[bool, list[str]], tuple[str, str]]
+"""By whether a run succeeded, and what it changed on a node: what was deployed, and the
+report of the run; each is a line."""
 
 
 class Holding(BaseStateCallback):
@@ -47,16 +50,15 @@ class Holding(BaseStateCallback):
         wanted: Lease,
         patience: float,
         judge: Callable[[Records], None],
-        record: Callable[[bool], str],
+        leaves: Leaves,
     ) -> None:
         """``patience`` is how many seconds to wait for a run that is alive.
 
         ``judge`` refuses, with PortwayError, what the nodes say was deployed; it may be
-        called twice. ``record`` is what to write on nodes that were deployed to, by
-        whether that succeeded.
+        called twice. ``leaves`` says what to write on nodes that were worked on.
         """
         self._state, self._lease, self._patience = state, wanted, patience
-        self._judge, self._record = judge, record
+        self._judge, self._leaves = judge, leaves
         self._held: dict[str, Host] = {}
         self._silent: set[str] = set()
         self._touched: set[str] = set()
@@ -233,7 +235,7 @@ class Holding(BaseStateCallback):
         """End the lease on a node, and leave there what was deployed."""
         ended = self._state.current_stage is StateStage.Disconnect
         active = ended and node in self._state.activated_hosts
-        records = self._deploys and (active or node.name in self._touched)
+        records = active or node.name in self._touched
         script = lease.release_script(self._lease, records=records)
         try:
             run_without_lease(
@@ -243,15 +245,29 @@ class Holding(BaseStateCallback):
             logger.debug(f"not released: {error.message}")
 
     def _left(self, node: Host, succeeded: bool) -> str:
-        """What a run leaves on a node: what it deployed, and if so what it wanted."""
+        """What a run leaves on a node: what it deployed, its report, what it wanted."""
+        record, report = self._leaves(succeeded, changes_of(self._state, node))
+        if not self._deploys:
+            return f"\n{report}\n"
         wanted = self._findings.wishes.get(node.name, {}) if succeeded else {}
         parts = (f"{part} {json.dumps(wishes)}\n" for part, wishes in wanted.items())
-        return "".join((self._record(succeeded), "\n", *parts))
+        return "".join((record, "\n", report, "\n", *parts))
 
     def _nodes(self) -> list[Host]:
         """The nodes of the inventory that answer, in the same order in every run."""
         nodes = (n for n in self._state.inventory if n.name not in self._silent)
         return sorted(nodes, key=lambda node: node.name)
+
+
+def changes_of(state: State, node: Host) -> list[str]:
+    """The names of the operations that have changed a node, in their order."""
+    found = []
+    for op_hash, data in state.ops[node].items():
+        if data.operation_meta.is_complete() and data.operation_meta.did_change():
+            # pyinfra puts the file of the deploy before it.
+            names = (name.rpartition(" | ")[2] for name in state.op_meta[op_hash].names)
+            found += sorted(names)[:1]
+    return found
 
 
 def _within(seconds: float, node: Host, script: str) -> list[str]:

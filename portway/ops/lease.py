@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from portway.contract.paths import DEPLOYED, LEASE, WISHED
+from portway.contract.paths import DEPLOYED, LEASE, RUNS, WISHED
+from portway.ops.framing import NodeFact
 
 _HELD = re.compile(r"(\S+) (\d+) (\d+)")
+KEPT = 100
+"""How many runs a node remembers."""
 LOST = "another run has taken its lease, or the node was rebooted"
 
 
@@ -91,7 +94,8 @@ def renew_script(lease: Lease) -> str:
 def release_script(lease: Lease, *, records: bool) -> str:
     """A script that ends the lease; before that, it can keep its input as a record.
 
-    The first line is the record; each of the others a part and what was wanted of it.
+    The first line is the record, empty if nothing was deployed; the second the report
+    of the run; each of the others a part and what was wanted of it.
     """
     record = _RECORD.format(**_paths()) if records else ":"
     lock = _LOCK.format(**_paths())
@@ -134,12 +138,31 @@ def parse(output: list[str]) -> Answer:
     return Answer("taken" in found, holder, found.get("deployed", ""))
 
 
+class LeaseFacts(NodeFact[Answer]):
+    """Who holds the lease on a node, and what was deployed to it."""
+
+    def command(self) -> str:
+        """Only looks."""
+        return look_script()
+
+    def process(self, output: list[str]) -> Answer:
+        """What the lines say."""
+        return parse(output)
+
+    @staticmethod
+    def default() -> Answer:
+        """A node that no run has worked on."""
+        return Answer(taken=False, holder=None, deployed="")
+
+
 def _paths() -> dict[str, str]:
     return {
         "lease": str(LEASE),
         "deployed": str(DEPLOYED),
         "state_folder": str(DEPLOYED.parent),
         "wished": str(WISHED),
+        "runs": str(RUNS),
+        "older": str(KEPT - 1),
     }
 
 
@@ -160,9 +183,15 @@ fi
 """
 
 # A run that died recorded nothing; its lease says what it began to deploy.
-_TAKE = r"""if [ "$id" != {id} ] && grep -qs '^deployed {{' {lease}; then
-        mkdir -p {state_folder} && sed -n 's/^deployed //p' {lease} >{deployed}.new &&
-            mv -f {deployed}.new {deployed}
+_TAKE = r"""if [ "$id" != {id} ] && [ -s {lease} ]; then
+        mkdir -p {state_folder}
+        {{ tail -n {older} {runs} 2>/dev/null
+            printf 'died\t%s\n' "$(tail -n +3 {lease} | tr -d '\0' | paste -s)"
+        }} >{runs}.new && mv -f {runs}.new {runs}
+        if grep -qs '^deployed {{' {lease}; then
+            sed -n 's/^deployed //p' {lease} >{deployed}.new &&
+                mv -f {deployed}.new {deployed}
+        fi
     fi
     printf '%s\n' 'id {id}' "expires $((now + {seconds}))" \
         "since $(date +%s)" {lines} >{lease}.new &&
@@ -185,9 +214,11 @@ grep -qsxF 'id {id}' {lease} || exit 0
 rm -f {lease}
 """
 
-_RECORD = r"""mkdir -p {state_folder} && IFS= read -r record &&
-    printf '%s\n' "$record" >{deployed}.new &&
-    sync {deployed}.new && mv -f {deployed}.new {deployed}
+_RECORD = r"""mkdir -p {state_folder} && IFS= read -r record && IFS= read -r report
+[ -z "$record" ] || {{ printf '%s\n' "$record" >{deployed}.new &&
+    sync {deployed}.new && mv -f {deployed}.new {deployed}; }}
+{{ tail -n {older} {runs} 2>/dev/null; printf '%s\n' "$report"; }} >{runs}.new &&
+    mv -f {runs}.new {runs}
 while read -r part wishes; do
     ( umask 077; mkdir -p {wished} && printf '%s\n' "$wishes" >{wished}/.new &&
         sync {wished}/.new && mv -f {wished}/.new {wished}/"$part" )

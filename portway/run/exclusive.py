@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from dataclasses import replace
+from functools import partial
 
 import click
 from pyinfra import logger
@@ -14,6 +15,7 @@ from pyinfra.context import ctx_state
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
 from portway.model.deployed import Deployed, lacks_uncommitted, why_back
+from portway.model.runs import FAILED, SUCCEEDED, RunReport, kept_changes
 from portway.ops.findings import is_look, is_state
 from portway.ops.holding import Holding, Records
 from portway.ops.lease import Lease
@@ -58,10 +60,25 @@ def _holding(cluster: Cluster, configures: bool) -> Holding:
         ),
         patience=settings.lease_wait,
         judge=GoingBack(record, run.invocation, insists=settings.go_back).judge,
-        record=lambda succeeded: replace(
-            record, when=int(time.time()), succeeded=succeeded
-        ).to_json(),
+        leaves=partial(_leaves, record),
     )
+
+
+def _leaves(begun: Deployed, succeeded: bool, changes: list[str]) -> tuple[str, str]:
+    """What was deployed, and the report of the run, at its end."""
+    deployed = replace(begun, when=int(time.time()), succeeded=succeeded)
+    kept, more = kept_changes([one_line(name) for name in changes])
+    report = RunReport(
+        who=begun.who,
+        what=begun.deploys,
+        began=begun.when,
+        ended=int(time.time()),
+        result=SUCCEEDED if succeeded else FAILED,
+        checkout=begun.checkout,
+        changes=kept,
+        more=more,
+    )
+    return deployed.to_json(), report.to_json()
 
 
 def _who() -> str:

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import gevent
 import pytest
 from pyinfra import logger
+from pyinfra.api.operation import OperationMeta
 from pyinfra.api.state import State, StateStage
+from pyinfra.connectors.util import CommandOutput
 from pyinfra.context import ctx_state
 
 from portway.errors import PortwayError
@@ -58,9 +61,20 @@ class Nodes:
             id_line, _, *rest = path.read_text().splitlines()
             path.write_text("\n".join((id_line, "expires 1", *rest, "")))
 
+    def runs(self, name: str) -> list[str]:
+        path = self.folder / name / "lib" / "runs"
+        return path.read_text().splitlines() if path.exists() else []
+
     def record(self, name: str) -> str:
         path = self.folder / name / "lib" / "deployed.json"
         return path.read_text().strip() if path.exists() else ""
+
+
+@dataclass(frozen=True)
+class Node:
+    """What is used of pyinfra's hosts."""
+
+    name: str
 
 
 class Run:
@@ -70,7 +84,7 @@ class Run:
         self, who: str, names: tuple[str, ...] = NODES, limit: tuple[str, ...] = (), *,
         asks: bool = False, patience: float = 0,
     ) -> None:  # fmt: skip
-        self.hosts = {name: SimpleNamespace(name=name) for name in names}
+        self.hosts = {name: Node(name) for name in names}
         self.context = State()
         self.judged: list[Mapping[str, str]] = []
         self.state = SimpleNamespace(
@@ -80,6 +94,8 @@ class Run:
             current_stage=StateStage.Prepare,
             activated_hosts=[self.hosts[name] for name in limit or names],
             add_callback_handler=lambda _: None,
+            ops={host: {} for host in self.hosts.values()},
+            op_meta={},
         )
         with ctx_state.use(self.context):
             self.holding = Holding(
@@ -87,7 +103,7 @@ class Run:
                 Lease(who, "deploys/lb.py", 60),
                 patience,
                 self.judged.append,
-                lambda succeeded: f"{who} {succeeded}",
+                lambda ok, changes: (f"{who} {ok}", f"ran {who} {ok} {changes}"),
             )
 
     def begin(self, *, deploys: bool = True) -> None:
@@ -101,6 +117,14 @@ class Run:
         """What a script that changes a node becomes."""
         with ctx_state.use(self.context):
             return fence.fenced(name, "true")
+
+    def done(self, name: str, what: str, *commands: str) -> None:
+        """An operation that has ended well on a node."""
+        meta = OperationMeta(what, None)
+        meta.set_complete(True, list(commands), CommandOutput([]))
+        data = SimpleNamespace(operation_meta=meta)
+        self.state.ops[self.hosts[name]][what] = data
+        self.state.op_meta[what] = SimpleNamespace(names={what})
 
     def end(self, *, succeeded: bool = True) -> None:
         if succeeded:
@@ -249,6 +273,27 @@ def test_failed_run_is_recorded_where_it_changed_something(nodes: Nodes) -> None
     run.change("lb-2")
     run.end(succeeded=False)
     assert [nodes.record(name) for name in NODES] == ["", "", "anna False"]
+
+
+def test_every_run_leaves_its_report_where_it_worked(nodes: Nodes) -> None:
+    run = Run("anna", limit=("lb-1",))
+    run.begin(deploys=False)
+    run.operate()
+    run.end()
+    assert nodes.runs("lb-1") == ["ran anna True []"]
+    assert nodes.runs("lb-2") == [], "it was locked and left alone"
+
+
+def test_report_says_what_was_changed_on_the_node(nodes: Nodes) -> None:
+    run = Run("anna", limit=("lb-1", "lb-2"))
+    run.begin()
+    run.operate()
+    run.change("lb-1")
+    run.done("lb-1", "Write haproxy.cfg", "mv new old")
+    run.done("lb-1", "Write keepalived.conf")
+    run.end()
+    assert nodes.runs("lb-1") == ["ran anna True ['Write haproxy.cfg']"]
+    assert nodes.runs("lb-2") == ["ran anna True []"]
 
 
 def test_next_run_is_judged_by_the_record(nodes: Nodes) -> None:

@@ -2,6 +2,7 @@
 
 import shlex
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from portway.model.deployed import Checkout, Deployed
+from portway.model.runs import read_report
 from portway.ops import lease
 from portway.ops.lease import Answer, Holder, Lease
 from portway.ops.operations import contents, write_script
@@ -38,6 +41,8 @@ def place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Where the lease of this test is."""
     monkeypatch.setattr(lease, "LEASE", tmp_path / "run" / "lease")
     monkeypatch.setattr(lease, "DEPLOYED", tmp_path / "lib" / "deployed.json")
+    monkeypatch.setattr(lease, "RUNS", tmp_path / "lib" / "runs")
+    monkeypatch.setattr(lease, "WISHED", tmp_path / "lib" / "wished")
     return tmp_path / "run" / "lease"
 
 
@@ -95,7 +100,9 @@ def test_lease_that_is_gone_is_lost(place: Path) -> None:
 def test_release_frees_the_node_and_keeps_the_record() -> None:
     mine = of("anna")
     ask(lease.take_script(mine))
-    assert run(lease.release_script(mine, records=True), '{"a": 1}\n').returncode == 0
+    assert (
+        run(lease.release_script(mine, records=True), '{"a": 1}\n{}\n').returncode == 0
+    )
     assert ask(lease.take_script(of("bob"))) == Answer(True, None, '{"a": 1}')
 
 
@@ -103,8 +110,65 @@ def test_record_is_not_written_by_a_run_that_lost_the_node() -> None:
     mine = of("anna", seconds=0)
     ask(lease.take_script(mine))
     ask(lease.take_script(of("bob")))
-    run(lease.release_script(mine, records=True), '{"a": 1}\n')
+    run(lease.release_script(mine, records=True), '{"a": 1}\n{}\n')
     assert ask(lease.look_script()).deployed == ""
+
+
+def runs(place: Path) -> list[str]:
+    """The runs that the node remembers, a line for each."""
+    return (place.parent.parent / "lib" / "runs").read_text().splitlines()
+
+
+def test_node_remembers_its_last_runs_and_no_more(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "KEPT", 3)
+    for number in range(5):
+        mine = of("anna")
+        ask(lease.take_script(mine))
+        run(
+            lease.release_script(mine, records=True), f'{{"a": 1}}\n{{"n": {number}}}\n'
+        )
+    assert runs(place) == ['{"n": 2}', '{"n": 3}', '{"n": 4}']
+
+
+def test_run_that_deployed_nothing_leaves_its_report_and_the_record(
+    place: Path,
+) -> None:
+    mine = of("anna")
+    ask(lease.take_script(mine))
+    run(lease.release_script(mine, records=True), '{"a": 1}\n{"n": 0}\n')
+    ask(lease.take_script(mine))
+    run(lease.release_script(mine, records=True), '\n{"n": 1}\n')
+    assert ask(lease.look_script()).deployed == '{"a": 1}'
+    assert runs(place) == ['{"n": 0}', '{"n": 1}']
+
+
+def test_record_report_and_what_was_wanted_do_not_mix(place: Path) -> None:
+    mine = of("anna")
+    ask(lease.take_script(mine))
+    run(lease.release_script(mine, records=True), '{"a": 1}\n{"n": 0}\nlb {"w": 2}\n')
+    assert ask(lease.look_script()).deployed == '{"a": 1}'
+    assert runs(place) == ['{"n": 0}']
+    wished = place.parent.parent / "lib" / "wished"
+    assert (wished / "lb").read_text() == '{"w": 2}\n'
+
+
+def test_run_that_was_never_heard_of_again_is_remembered_by_the_next(
+    place: Path,
+) -> None:
+    record = Deployed(
+        Checkout("0.4.0"), "a", "b", "deploys/lb.py", "anna", 1, succeeded=False
+    )
+    ask(lease.take_script(dying(record.to_json())))
+    ask(lease.take_script(of("bob")))
+    (line,) = runs(place)
+    found = read_report(line)
+    assert found is not None
+    assert (found.who, found.what) == ("anna", "deploys/lb.py")
+    assert found.result == "broken off"
+    assert found.checkout == Checkout("0.4.0")
+    assert abs(found.began - time.time()) < 60
 
 
 def dying(record: str) -> Lease:
@@ -121,7 +185,7 @@ def test_run_that_died_is_recorded_by_the_next() -> None:
 def test_run_that_died_and_configures_nothing_leaves_the_record() -> None:
     mine = of("anna")
     ask(lease.take_script(mine))
-    run(lease.release_script(mine, records=True), '{"a": 1}\n')
+    run(lease.release_script(mine, records=True), '{"a": 1}\n{}\n')
     ask(lease.take_script(dying("")))
     assert ask(lease.take_script(of("bob"))).deployed == '{"a": 1}'
 
