@@ -7,12 +7,29 @@ is not (a drift, a difference, an invalid entry), 1 it could not be found out.
 import json
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import click
 
 from portway.cli.output import FAILED
 from portway.errors import PortwayError
+
+
+def _compare() -> click.Command:
+    from portway.cli.compare import command
+
+    return command
+
+
+def _drift() -> click.Command:
+    from portway.cli.drift import command
+
+    return command
+
+
+def _import_chef() -> click.Command:
+    from portway.cli.import_chef import command
+
+    return command
 
 
 def _check() -> click.Command:
@@ -35,6 +52,12 @@ def _drift() -> click.Command:
 
 def _explain() -> click.Command:
     from portway.cli.explain import command
+
+    return command
+
+
+def _history() -> click.Command:
+    from portway.cli.history import command
 
     return command
 
@@ -63,6 +86,12 @@ def _save() -> click.Command:
     return command
 
 
+def _status() -> click.Command:
+    from portway.cli.status import command
+
+    return command
+
+
 def _trust() -> click.Command:
     from portway.cli.trust import command
 
@@ -72,10 +101,12 @@ def _trust() -> click.Command:
 Verb = tuple[str, Callable[[], click.Command]]
 VERBS: Mapping[str, Verb] = {
     "check": ("Check settings and clients, without AWS.", _check),
-    "save": ("Save what AWS says about a stack to a file.", _save),
     "render": ("Write the files of a node to a folder.", _render),
+    "save": ("Save what AWS says about a stack to a file.", _save),
     "explain": ("Where a setting, a client or a line of a file is from.", _explain),
+    "status": ("Show the running system in one screen.", _status),
     "drift": ("Say what a run would change, and who changed it.", _drift),
+    "history": ("Show who deployed what, moves of the address, reloads.", _history),
     "import-chef": ("Make clients and settings of Chef's exports.", _import_chef),
     "compare": ("Say whether a new HAProxy file routes as an old one.", _compare),
     "trust": ("Record the nodes' SSH host keys, as EC2 shows them.", _trust),
@@ -117,14 +148,11 @@ def portway() -> None:
 
 def main() -> None:
     """Run a verb; errors are told in words, not as tracebacks."""
-    sys.path.append(str(Path.cwd()))  # as pyinfra does, for what group_data imports
     try:
         sys.exit(portway.main(standalone_mode=False))
     except click.exceptions.Abort:
         sys.exit("Interrupted.")
     except click.ClickException as error:
-        if "--json" in sys.argv[1:]:
-            print(json.dumps({"error": error.format_message()}))
         error.show()
         sys.exit(FAILED)
     except PortwayError as error:

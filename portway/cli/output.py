@@ -28,6 +28,14 @@ def listed(names: Sequence[str], most: int = 10) -> str:
     return ", ".join(names[:most]) + more
 
 
+def data_option(verb: F) -> F:
+    """Give a verb ``--data``, as pyinfra has it."""
+    decorated: F = click.option(
+        "--data", multiple=True, help="KEY=VALUE, a setting, as for pyinfra."
+    )(verb)
+    return decorated
+
+
 def print_json(value: object) -> None:
     """Print a value as JSON, keys in the order given."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -57,6 +57,9 @@ class LoadBalancerStatus:
     mover_active: bool = False
     mover_failure: str = ""
     """Why the address mover cannot do its work in AWS now; empty if it can."""
+    seen_holder: str = ""
+    """Where the address points in AWS, as the mover last saw it; empty if it has not
+    seen that, or it is at no single node."""
     keeper_active: bool = False
     """Whether the stream keeper runs and reports."""
     keeper_problem: str = ""
@@ -107,6 +110,7 @@ class LoadBalancerFacts(NodeFact[LoadBalancerStatus]):
             holds_vrrp_address=["vrrp", "master"] in rows,
             mover_active=["mover", "active"] in rows and _is_recent(rows, "age"),
             mover_failure=_failure(output),
+            seen_holder=str(_said(output).get("holder") or ""),
             check_active=["check", "active"] in rows,
             check_counts=0 <= _number(rows, "asked") <= FORGOTTEN,
             unsafe_paths=tuple(row[1] for row in rows if row[0] == "unsafe"),

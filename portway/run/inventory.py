@@ -42,6 +42,9 @@ from portway.run.trust import Reached, reached, refuse_unknown, trust
 Hosts = list[tuple[str, dict[str, str]]]
 RUN = (None, "run")
 NEED = (None, "need")
+READER = (None, "stack reader")
+Reader = Callable[[str, str], Stack]
+"""Reads a stack by its name and region."""
 
 
 GROUPS = {Role.LOAD_BALANCER: "load_balancers", Role.APPLICATION: "app_nodes"}
@@ -103,14 +106,26 @@ def _run(name: str, region: str) -> Run:
             f"{known.asked[0]} in {known.asked[1]} and {name} in {region}",
             do="use an inventory for each, and a run for each",
         )
-    command_line.stop_at_the_first_failure()
+    reader: Reader | None = readings().get(READER)
+    if reader is None:
+        command_line.stop_at_the_first_failure()
     invocation = command_line.invocation()
     if invocation.files:
         narrate(_state())
     checkout = read_checkout()
     if invocation.files:
         _load_deploys()
-    stack = read_stack(
+    stack = reader(name, region) if reader else _read(name, region, invocation)
+    _show_stack(stack)
+    run = Run(stack, invocation, (name, region), checkout)
+    go_on_after_failure_if(_state(), partial(_goes_on, run))
+    readings().keep(RUN, run)
+    before_connecting(_state(), lambda: _prepare_to_connect(run))
+    return run
+
+
+def _read(name: str, region: str, invocation: command_line.Invocation) -> Stack:
+    return read_stack(
         name,
         region,
         prepares=bool(invocation.files) and not invocation.is_dry,
@@ -122,12 +137,6 @@ def _run(name: str, region: str) -> Run:
         wait_seconds=0 if is_look() else WAIT_SECONDS,
         progress=_tell,
     )
-    _show_stack(stack)
-    run = Run(stack, invocation, (name, region), checkout)
-    go_on_after_failure_if(_state(), partial(_goes_on, run))
-    readings().keep(RUN, run)
-    before_connecting(_state(), lambda: _prepare_to_connect(run))
-    return run
 
 
 def _tell(line: str) -> None:

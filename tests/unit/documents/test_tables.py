@@ -42,6 +42,7 @@ def test_files_on_nodes_are_where_the_code_puts_them() -> None:
         paths.RELOADS,
         paths.LEASE,
         paths.DEPLOYED,
+        paths.RUNS,
         paths.STANDING,
         paths.VERDICT,
         paths.ADDRESS_COMMAND,
