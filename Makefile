@@ -5,10 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# What the lab is made with, HAProxy to judge rendered configurations, and database
-# servers that tests start for themselves.
+# What the lab is made with, HAProxy to judge rendered configurations, database servers
+# that tests start for themselves, and promtool (in prometheus) to judge alerts.
 DEBIAN_PACKAGES := python3-venv debian-archive-keyring haproxy iproute2 iptables keepalived \
-    mariadb-server mmdebstrap nftables openssh-client postgresql socat systemd-container
+    mariadb-server mmdebstrap nftables openssh-client postgresql prometheus socat systemd-container
 
 .PHONY: demo endurance failover test units check format setup lock clean help
 .DEFAULT_GOAL := help

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from portway.application.facts import ApplicationHealth
+from portway.cli.monitoring.metric_names import HAPROXY
 from tests.integration.load_balancers.rendered import (
     APPLICATIONS,
     Balancer,
@@ -201,6 +202,9 @@ def test_metrics_name_the_client_that_nobody_serves(site: Site) -> None:
         metric = f'haproxy_frontend_{what}_total{{proxy="{name}"}} '
         return int(text.partition(metric)[2].split()[0])
 
+    assert {name for name in HAPROXY if f"\n# TYPE {name} " not in text} == set(), (
+        "what the alerts name, HAProxy tells"
+    )
     for name, answered in ((NOWHERE, False), (PLAIN, True), (LISTED, False)):
         assert total("sessions", name) == 1
         assert (total("bytes_out", name) > 0) is answered

@@ -1,0 +1,153 @@
+"""The alerts, each with the section of the runbook that says what to do."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from portway.cli.monitoring.metric_names import address, haproxy, reloads, streams
+
+RUNBOOK = "docs/runbook.md#"
+OLDER = 50
+"""How many older HAProxy processes on a node are worth a look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One rule."""
+
+    name: str
+    expression: str
+    lasts: str
+    """For how long it must hold."""
+    severity: str
+    """``page``: clients notice, or the next failure will be noticed; ``ticket``."""
+    summary: str
+    runbook: str
+    """The anchor of its section."""
+
+
+def alerts() -> tuple[Alert, ...]:
+    """Every rule, those that wake people first."""
+    master = address("vrrp_master")
+    sessions = f"increase({haproxy('frontend_sessions_total')}[5m])"
+    denied = f"increase({haproxy('frontend_requests_denied_total')}[5m])"
+    answered = f"increase({haproxy('frontend_bytes_out_total')}[5m])"
+    return (
+        Alert(
+            "PortwayAddressDisagrees",
+            f"{address('agrees')} == 0",
+            "2m",
+            "page",
+            "In AWS the address of {{ $labels.stack }} does not point to the VRRP "
+            "master, says {{ $labels.instance }}.",
+            "portway_address_agrees--0",
+        ),
+        Alert(
+            "PortwayBothMaster",
+            f"sum by (stack) ({master}) == 2",
+            "1m",
+            "page",
+            "Both load balancers of {{ $labels.stack }} are VRRP master.",
+            "sum-by-stack-portway_address_vrrp_master--2",
+        ),
+        Alert(
+            "PortwayNoMaster",
+            f"sum by (stack) ({master}) == 0",
+            "1m",
+            "page",
+            "No load balancer of {{ $labels.stack }} is VRRP master.",
+            "sum-by-stack-portway_address_vrrp_master--0",
+        ),
+        Alert(
+            "PortwayNoServer",
+            f"max by (proxy) ({haproxy('backend_active_servers')}) == 0",
+            "1m",
+            "page",
+            "No application node is healthy for the clients of {{ $labels.proxy }}.",
+            "an-application-node-is-broken",
+        ),
+        Alert(
+            "PortwayClientUnanswered",
+            f"{sessions} - {denied} > 2 and {answered} == 0",
+            "2m",
+            "page",
+            "{{ $labels.proxy }} connects, and nobody answers it.",
+            "messages-are-not-acknowledged",
+        ),
+        Alert(
+            "PortwayLoadBalancerAway",
+            f"count by (stack) ({master}) < 2",
+            "2m",
+            "ticket",
+            "A load balancer of {{ $labels.stack }}, or its exporter, is away.",
+            "count-by-stack-portway_address_vrrp_master--2",
+        ),
+        Alert(
+            "PortwayStandbyCannotTakeAddress",
+            f"{address('refused')} == 1",
+            "2m",
+            "ticket",
+            "{{ $labels.instance }} could not take the address if it had to.",
+            "portway_address_refused--1",
+        ),
+        Alert(
+            "PortwayEc2Silent",
+            f"time() - {address('looked_at_seconds')} > 180",
+            "1m",
+            "ticket",
+            "EC2 has not answered {{ $labels.instance }} for three minutes.",
+            "time---portway_address_looked_at_seconds--180",
+        ),
+        Alert(
+            "PortwayHandedOver",
+            f"{address('handed_over')} == 1",
+            "1d",
+            "ticket",
+            "{{ $labels.instance }} handed the address over a day ago and has not "
+            "got it back.",
+            "portway_address_handed_over--1",
+        ),
+        Alert(
+            "PortwayOlderProcesses",
+            f"{streams('older_workers')} > {OLDER}",
+            "10m",
+            "ticket",
+            "{{ $labels.instance }} has {{ $value }} older HAProxy processes.",
+            "old-haproxy-processes",
+        ),
+        Alert(
+            "PortwayManyReloads",
+            f"sum by (instance) (increase({reloads('reloads_total')}[1h])) > 20",
+            "1m",
+            "ticket",
+            "HAProxy on {{ $labels.instance }} was reloaded {{ $value }} times in an "
+            "hour; each leaves a process with its streams.",
+            "old-haproxy-processes",
+        ),
+        Alert(
+            "PortwayLogLinesLost",
+            f"increase({haproxy('process_dropped_logs_total')}[5m]) > 0",
+            "1m",
+            "ticket",
+            "Lines about connections on {{ $labels.instance }} were lost.",
+            "did-a-client-reach-us",
+        ),
+    )
+
+
+def rules() -> str:
+    """The rules as Prometheus reads them; JSON's strings are YAML's."""
+    return "".join(_rule_lines())
+
+
+def _rule_lines() -> Iterator[str]:
+    yield "# Made by: python -m portway.cli.monitoring monitoring\n"
+    yield "groups:\n  - name: portway\n    rules:\n"
+    for alert in alerts():
+        yield f"      - alert: {alert.name}\n"
+        yield f"        expr: {json.dumps(alert.expression)}\n"
+        yield f"        for: {alert.lasts}\n"
+        yield f"        labels:\n          severity: {alert.severity}\n"
+        yield "        annotations:\n"
+        yield f"          summary: {json.dumps(alert.summary)}\n"
+        yield f"          runbook_url: {json.dumps(RUNBOOK + alert.runbook)}\n"
