@@ -14,24 +14,6 @@ from portway.cli.output import FAILED
 from portway.errors import PortwayError
 
 
-def _compare() -> click.Command:
-    from portway.cli.compare import command
-
-    return command
-
-
-def _drift() -> click.Command:
-    from portway.cli.drift import command
-
-    return command
-
-
-def _import_chef() -> click.Command:
-    from portway.cli.import_chef import command
-
-    return command
-
-
 def _check() -> click.Command:
     from portway.cli.check import command
 
@@ -101,8 +83,8 @@ def _trust() -> click.Command:
 Verb = tuple[str, Callable[[], click.Command]]
 VERBS: Mapping[str, Verb] = {
     "check": ("Check settings and clients, without AWS.", _check),
-    "render": ("Write the files of a node to a folder.", _render),
     "save": ("Save what AWS says about a stack to a file.", _save),
+    "render": ("Write the files of a node to a folder.", _render),
     "explain": ("Where a setting, a client or a line of a file is from.", _explain),
     "status": ("Show the running system in one screen.", _status),
     "drift": ("Say what a run would change, and who changed it.", _drift),

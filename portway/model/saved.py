@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from portway.errors import PortwayError, Problem
 from portway.model.stack import Stack
@@ -38,6 +38,16 @@ class Saved(BaseModel):
 def to_json(saved: Saved) -> str:
     """The text of a file; ``from_json`` reverses it."""
     return saved.model_dump_json(indent=2) + "\n"
+
+
+def stack_to_json(stack: Stack) -> str:
+    """The text of a Stack alone, for programs; ``stack_from_json`` reverses it."""
+    return TypeAdapter(Stack).dump_json(stack).decode()
+
+
+def stack_from_json(text: str) -> Stack:
+    """What ``stack_to_json`` made; ValueError if it is something else."""
+    return TypeAdapter(Stack).validate_json(text)
 
 
 def from_json(text: str, source: str) -> Saved:

@@ -3,13 +3,13 @@
 It has no secrets. Nothing that changes a node uses it.
 """
 
-import json
 import os
 import tempfile
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from portway.model.saved import stack_from_json, stack_to_json
 from portway.model.stack import Stack
 
 
@@ -25,7 +25,7 @@ def remember(stack: Stack, asked: tuple[str, str]) -> None:
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            file.write(json.dumps(stack.to_dict()))
+            file.write(stack_to_json(stack))
         Path(file.name).replace(path)
 
 
@@ -33,9 +33,9 @@ def recall(asked: tuple[str, str]) -> tuple[Stack, datetime] | None:
     """The stack of a name and region, and when it was read; None if none is known."""
     path = _path(asked)
     try:
-        stack = Stack.from_dict(json.loads(path.read_text()))
+        stack = stack_from_json(path.read_text())
         return stack, datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    except (OSError, AttributeError, KeyError, TypeError, ValueError):
+    except (OSError, ValueError):
         return None
 
 
