@@ -7,6 +7,7 @@ is not (a drift, a difference, an invalid entry), 1 it could not be found out.
 import json
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import click
 
@@ -130,11 +131,14 @@ def portway() -> None:
 
 def main() -> None:
     """Run a verb; errors are told in words, not as tracebacks."""
+    sys.path.append(str(Path.cwd()))  # as pyinfra does, for what group_data imports
     try:
         sys.exit(portway.main(standalone_mode=False))
     except click.exceptions.Abort:
         sys.exit("Interrupted.")
     except click.ClickException as error:
+        if "--json" in sys.argv[1:]:
+            print(json.dumps({"error": error.format_message()}))
         error.show()
         sys.exit(FAILED)
     except PortwayError as error:
