@@ -166,7 +166,7 @@ def _connect(state: State) -> None:
         try:
             host.connect(show_errors=False, raise_exceptions=True)
             state.activate_host(host)
-        except (ConnectError, PortwayError) as error:
+        except Exception as error:  # whatever it is, the others are still looked at
             is_unknown(host.name, f"cannot be looked at: {error}")
             if isinstance(error, ConnectError) and is_about_keys(error):
                 what = "is not the one on record, or there is none"
