@@ -1,9 +1,8 @@
 """Calls to AWS by name: one session per region, all pages, translated errors."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any, TypeVar
 
 from botocore.config import Config
@@ -66,9 +65,29 @@ class Aws:
         return Call(f"{service}:{name}", about, self.region)
 
     def at_once(self, *asks: Callable[[], T]) -> list[T]:
-        """The answers to several questions, asked side by side; or the first error."""
-        with ThreadPoolExecutor(len(asks)) as pool:
-            return list(pool.map(lambda ask: ask(), asks))
+        """The answers to several questions, asked side by side; or the first error.
+
+        Whoever is interrupted meanwhile, or has no more time, does not wait for them.
+        """
+        answers: dict[int, T] = {}
+        errors: dict[int, BaseException] = {}
+
+        def answer(number: int, ask: Callable[[], T]) -> None:
+            try:
+                answers[number] = ask()
+            except BaseException as error:
+                errors[number] = error
+
+        threads = [
+            Thread(target=answer, args=one, daemon=True) for one in enumerate(asks)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if errors:
+            raise errors[min(errors)]
+        return [answers[number] for number in range(len(asks))]
 
     def _client(self, service: str) -> Any:
         with self._making:  # sessions are for one thread; clients are for all

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -177,10 +176,10 @@ def _read_now(
             "what was there before"
         )
     outputs = discovery.read_outputs(stack)
-    with ThreadPoolExecutor(1) as pool:
-        changed_at = pool.submit(_changed_at, aws, stack)
-        answers = _ask(aws, name, outputs, need)
-    answers = replace(answers, changed_at=changed_at.result())
+    asked: list[Any] = aws.at_once(
+        lambda: _ask(aws, name, outputs, need), lambda: _changed_at(aws, stack)
+    )
+    answers: Answers = replace(asked[0], changed_at=asked[1])
     found = discovery.assemble(name, aws.region, outputs, answers)
     for database in filter(is_lost, answers.databases or ()):
         progress(
