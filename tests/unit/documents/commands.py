@@ -154,6 +154,8 @@ def check_portway(words: Words) -> None:
     except click.ClickException as error:
         raise Wrong(f"portway {words}: {error.format_message()}") from error
     places = [word.partition(":")[0] for word in words[1:] if "/" in word]
+    rendered = [p.removeprefix("new") for p in places if p.startswith("new/")]
+    places = [place for place in places if not place.startswith("new/")] + rendered
     check_files([place for place in places if not place.startswith("/")])
     check_cat([place for place in places if place.startswith("/")])  # on a node
 
