@@ -42,7 +42,7 @@ from portway.model.stack import Node, Role
 from portway.ops.describing import wishes
 from portway.ops.differences import Difference
 from portway.ops.fence import change, work
-from portway.ops.findings import wish
+from portway.ops.findings import NODE, wish
 from portway.ops.operations import file_differences, read_node
 from portway.ops.pyinfra_errors import Commands, for_pyinfra, operation
 from portway.ops.reading import (
@@ -96,7 +96,7 @@ def wanted_application(
             f"{node.instance_id} or {node.address}, and tunnel_command",
         )
     last = _application(cluster, node, wanted.inputs)  # once the others have switched
-    wish(node.name, "node", wishes(last.node) | application_wishes(last))
+    wish(node.name, NODE, wishes(last.node) | application_wishes(last))
     return wanted
 
 

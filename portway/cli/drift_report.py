@@ -1,6 +1,7 @@
 """What ``portway drift`` prints: for people, as JSON, for CI and for Prometheus."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
@@ -103,8 +104,11 @@ def as_junit(look: Look, diff: bool) -> None:  # noqa: ARG001 - as the others
     if not count:
         SubElement(suite, "testcase", classname=look.stack, name="no drift")
     indent(suite)
-    click.echo(tostring(suite, encoding="unicode"))
+    click.echo(NO_XML.sub("?", tostring(suite, encoding="unicode")))
 
+
+NO_XML = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+"""Characters that XML 1.0 cannot have, not even escaped."""
 
 METRICS: Mapping[str, str] = {
     "portway_drift": "Things that a look found not to be as they should be.",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from portway.cli.output import data_option, json_option, print_json
+from portway.errors import PortwayError
 
 if TYPE_CHECKING:
     from portway.run.nodes import Nodes
@@ -64,6 +65,8 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
 
     from portway.cli.nodes import nodes_to_look_at
 
+    if (watch and (as_json or html or client)) or (client and html):
+        raise click.UsageError("--watch, --client and --html exclude one another")
     opened = nodes_to_look_at(inventory, data)
     if client is not None:
         _show_client(opened, client, as_json)
@@ -87,12 +90,23 @@ def _show(
     if html is not None:
         from portway.cli.status_page import page
 
-        html.write_text(page(found))
+        write_page(html, page(found))
     if as_json:
         print_json(as_values(found))
     elif html is None:
         show(found)
     sys.exit(found.exit_status)
+
+
+def write_page(file: Path, text: str) -> None:
+    """Write a page at once, so that no web server shows half of it."""
+    new = file.with_name(f".{file.name}.new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        new.replace(file)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise PortwayError(f"{file} cannot be written ({error.strerror})") from error
 
 
 def _report(nodes: "Nodes", inventory: str) -> "Report":

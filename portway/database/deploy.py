@@ -24,7 +24,6 @@ from portway.database.admin import (
     verify,
 )
 from portway.database.describing import (
-    DATABASE,
     described,
     former_difference,
     settings_wish,
@@ -49,7 +48,7 @@ from portway.model.login import Login, both_logins
 from portway.model.stack import Role
 from portway.ops.describing import key
 from portway.ops.fence import work
-from portway.ops.findings import is_look, see, wish
+from portway.ops.findings import DATABASE, is_look, see, wish
 from portway.ops.pyinfra_errors import Commands, for_pyinfra, operation
 from portway.ops.reading import is_confirmed, once_per_run, once_per_stage
 from portway.ops.tunnel import open_stream

@@ -6,9 +6,7 @@ from portway.database.rotation import Rotation
 from portway.database.state import Difference, WantedDatabase
 from portway.ops.describing import digest
 from portway.ops.differences import Difference as NodeDifference
-
-DATABASE = "database"
-"""What findings have in place of a node for what is in the database."""
+from portway.ops.findings import DATABASE
 
 
 def described(wanted: WantedDatabase, difference: Difference) -> NodeDifference:

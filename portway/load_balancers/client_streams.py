@@ -83,8 +83,8 @@ streams() {{
         if (found && n++ < {streams}) print "stream", src, srv, age
     }}'
 }}
-master() {{ timeout 4 socat -t4 - UNIX-CONNECT:{master} 2>/dev/null; }}
-echo "show sess" | timeout 4 socat -t4 - UNIX-CONNECT:{admin} 2>/dev/null | streams
+master() {{ timeout 1 socat -t1 - UNIX-CONNECT:{master} 2>/dev/null; }}
+echo "show sess" | timeout 1 socat -t1 - UNIX-CONNECT:{admin} 2>/dev/null | streams
 echo "show proc" | master | awk '
     /^#/ {{ old = /^# old workers/ }}
     old && $2 == "worker" {{ print $1 }}' |
@@ -92,6 +92,7 @@ echo "show proc" | master | awk '
         echo "worker $pid"
         echo "@!$pid show sess" | master | streams
     done
-journalctl -q -u haproxy --no-pager -o short-iso --since=-7d -n {lines} --grep {line} \
-    2>/dev/null | sed 's/^/log /'
+# With many others' lines there may be no time to find the client's.
+timeout 2 journalctl -q -u haproxy --no-pager -o short-iso --since=-7d -n {lines} \
+    --grep {line} 2>/dev/null | sed 's/^/log /'
 """

@@ -22,6 +22,7 @@ from portway.load_balancers.ports import taken_ports, verify_ports
 from portway.load_balancers.verify import (
     client_nodes,
     down_servers,
+    keeper_problems,
     node_problems,
     older_streams,
     pair_problems,
@@ -35,7 +36,7 @@ from portway.model.cluster import Cluster, LoadBalancer
 from portway.ops.describing import wishes
 from portway.ops.differences import Difference, FoundNode
 from portway.ops.fence import change
-from portway.ops.findings import is_look, wish
+from portway.ops.findings import NODE, is_look, wish
 from portway.ops.operations import (
     apply_sysctls,
     read_node,
@@ -86,7 +87,7 @@ def wanted_load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
         problems.append(Problem(lb.name, "", text))
     refuse_if_any(problems)
     wanted = load_balancer(cluster, lb)
-    wish(lb.name, "node", wishes(wanted))
+    wish(lb.name, NODE, wishes(wanted))
     return without_pair(wanted) if lb.peer is None and has_part(found) else wanted
 
 
@@ -262,6 +263,7 @@ def verify_pair(cluster: Cluster) -> Commands:
         yield failure("verification failed", problems)
     nodes = client_nodes(cluster, statuses)
     _warn(older_streams(statuses))
+    _warn(keeper_problems(statuses))
     _warn(down_servers(statuses))
     _warn(unserved_clients(cluster, nodes, ask_reachable(cluster, nodes)))
     for name, status in statuses.items():

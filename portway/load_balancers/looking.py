@@ -50,6 +50,8 @@ def look_at_pair(cluster: Cluster) -> None:
         others = [s for n, s in statuses.items() if n != name]
         for text in node_problems(cluster, status, next(iter(others), None)):
             see(name, "service", "haproxy", text)
+        if status.keeper_problem:
+            see(name, "service", "portway-streams", status.keeper_problem)
         if status.handed_over:
             is_state(name, "has handed the address over on purpose")
     for text in older_streams(statuses):
@@ -84,7 +86,7 @@ def _see_address(cluster: Cluster, statuses: Statuses) -> None:
     for text in holder_problems(cluster, statuses, objects):
         see("", "address", address, text)
     for text in unserved(cluster, statuses):
-        see(host.name, "service", "haproxy", text)
+        see("", "backend", "", text)
     known = {name for s in statuses.values() if s for name in s.frontends}
     nodes = {
         client: where

@@ -82,7 +82,7 @@ def without_peer(cluster: Cluster) -> tuple[str, ...]:
 def older_streams(
     statuses: Mapping[str, LoadBalancerStatus | None],
 ) -> tuple[str, ...]:
-    """What older HAProxy processes still have, and what keeps them from being asked."""
+    """What older HAProxy processes still have."""
     known = {name: status for name, status in statuses.items() if status is not None}
     return (
         *(
@@ -91,11 +91,17 @@ def older_streams(
             for name, status in known.items()
             if status.older[1]
         ),
-        *(
-            f"{name}: portway-streams: {status.keeper_problem}"
-            for name, status in known.items()
-            if status.keeper_problem
-        ),
+    )
+
+
+def keeper_problems(
+    statuses: Mapping[str, LoadBalancerStatus | None],
+) -> tuple[str, ...]:
+    """What keeps the stream keepers from their work."""
+    return tuple(
+        f"{name}: portway-streams: {status.keeper_problem}"
+        for name, status in statuses.items()
+        if status is not None and status.keeper_problem
     )
 
 

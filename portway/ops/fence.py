@@ -7,7 +7,7 @@ differences that is for. A test holds the library to this.
 
 from collections.abc import Callable, Iterable
 
-from pyinfra import host
+from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, StringCommand
 
 from portway.ops.differences import Difference
@@ -39,7 +39,7 @@ def change(
 
     What an operation changes belongs to its first command: a look ends with that.
     """
-    differs(host.name, differences)
+    _tell(differences)
     script = fenced(host.name, script)
     yield StringCommand(script, _stdin=stdin) if stdin else StringCommand(script)
     forget_host()
@@ -49,5 +49,14 @@ def work(
     differences: Iterable[Difference], function: Callable[[], None]
 ) -> FunctionCommand:
     """A command that makes changes which are more than one script on one node."""
-    differs(host.name, differences)
+    _tell(differences)
     return reported(function)
+
+
+def _tell(differences: Iterable[Difference]) -> None:
+    """Keep what is about to be changed, and say it when it is."""
+    found = tuple(differences)
+    differs(host.name, found)
+    for one in found if state.is_executing else ():
+        about = f"{one.kind} {one.thing}".strip()
+        logger.info(f"{host.print_prefix}{about}: {one.what}")

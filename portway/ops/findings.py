@@ -15,6 +15,10 @@ from portway.ops.differences import Difference
 from portway.ops.reading import Key, once_per_run, readings
 
 LOOK: Key = (None, "look")
+NODE, DATABASE = "node", "database"
+"""The parts of what a run wants: of the node itself, and of the database.
+
+Findings in the database have the second in place of a node's name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ It is taken before anything is read that decides what will be changed: with ``-y
 pyinfra prepares the run, otherwise when people have confirmed it.
 """
 
-import json
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +23,7 @@ from portway.errors import PortwayError
 from portway.ops import fence, lease
 from portway.ops.findings import findings
 from portway.ops.lease import Answer, Holder, Lease
+from portway.ops.left import Left
 from portway.ops.pyinfra_errors import as_portway_error, for_pyinfra
 from portway.ops.remote import NotReached, run_without_lease
 
@@ -250,7 +250,10 @@ class Holding(BaseStateCallback):
         if not self._deploys:
             return f"\n{report}\n"
         wanted = self._findings.wishes.get(node.name, {}) if succeeded else {}
-        parts = (f"{part} {json.dumps(wishes)}\n" for part, wishes in wanted.items())
+        parts = (
+            f"{part} {Left(record, wishes).to_json()}\n"
+            for part, wishes in wanted.items()
+        )
         return "".join((record, "\n", report, "\n", *parts))
 
     def _nodes(self) -> list[Host]:

@@ -1,53 +1,49 @@
 """What earlier runs have left on a node about what they deployed there."""
 
 import json
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 
-from portway.contract.paths import DEPLOYED, WISHED
+from portway.contract.paths import WISHED
 from portway.ops.framing import NodeFact
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What is on record on a node."""
+    """What the last run that succeeded wanted of one part of a node."""
 
-    deployed: str = ""
-    """What the last run was; empty if nothing says."""
+    made_with: str = ""
+    """The record of that run."""
     wishes: dict[str, str] = field(default_factory=dict)
     """What stands for the wanted state of each thing, by its key."""
 
+    def to_json(self) -> str:
+        """The record as one line."""
+        return json.dumps(asdict(self))
 
-class LeftFacts(NodeFact[Left]):
-    """What earlier runs left on a node."""
+
+class LeftFacts(NodeFact[dict[str, Left]]):
+    """What earlier runs left on a node, by part."""
 
     def command(self) -> str:
         """A script that never fails."""
         return f"""
-[ ! -f {DEPLOYED} ] || printf 'deployed %s\\n' "$(tr -d '\\n' <{DEPLOYED})"
 for part in {WISHED}/*; do
-    [ ! -f "$part" ] || printf 'part %s\\n' "$(tr -d '\\n' <"$part")"
+    [ ! -f "$part" ] || printf '%s %s\\n' "${{part##*/}}" "$(tr -d '\\n' <"$part")"
 done"""
 
-    def process(self, output: list[str]) -> Left:
+    def process(self, output: list[str]) -> dict[str, Left]:
         """The records; what is none counts for nothing."""
-        deployed, wishes = "", dict[str, str]()
+        found = {}
         for line in output:
-            kind, _, text = line.partition(" ")
-            if kind == "deployed":
-                deployed = text
-            elif kind == "part":
-                wishes |= _wishes(text)
-        return Left(deployed, wishes)
+            part, _, text = line.partition(" ")
+            with suppress(TypeError, ValueError):
+                left = Left(**json.loads(text))
+                if isinstance(left.wishes, dict):
+                    found[part] = left
+        return found
 
     @staticmethod
-    def default() -> Left:
+    def default() -> dict[str, Left]:
         """Nothing was ever deployed."""
-        return Left()
-
-
-def _wishes(text: str) -> dict[str, str]:
-    try:
-        found = json.loads(text)
-    except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}

@@ -74,7 +74,9 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)[:200]
 
 
-def stop_at_the_first_failure() -> None:
+def stop_at_the_first_failure(
+    then: str = "run it again to finish what was begun",
+) -> None:
     """Make every failure and interruption end the run, with a status that says so.
 
     pyinfra would ask whether to go on to the next node after a failure, and would
@@ -87,7 +89,7 @@ def stop_at_the_first_failure() -> None:
 
     def end(number: int) -> None:
         with contextlib.suppress(OSError):  # the terminal may be gone
-            click.echo("Interrupted; run it again to finish what was begun.", err=True)
+            click.echo(f"Interrupted; {then}.", err=True)
         sys.exit(128 + number)
 
     def interrupted(number: int, _: object) -> None:

@@ -3,6 +3,7 @@
 ``read`` asks the nodes; the rest is pure.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from portway.ops.remote import Question
 from portway.ops.runs import RunsFacts
 from portway.run.nodes import Nodes
 
+MOVING = re.compile("moving [^ ]+ to this node")
 CLOSE = 30.0
 """Seconds before a move in which what a node's check said is taken for its reason."""
 RESULTS = (GOING, FAILED, GONE, SUCCEEDED)
@@ -94,7 +96,8 @@ def _runs(told: Iterable[Told]) -> Iterator[Event]:
         for run in node.runs:
             # A lease says when the node gave it, which is a little later.
             who = run.who.partition(" (process ")[0]
-            key = _known(same, (run.began, who, run.what))
+            others = [k for k, of in same.items() if node.node not in dict(of)]
+            key = _known(others, (run.began, who, run.what))
             same.setdefault(key, []).append((node.node, run))
     for (began, who, what), reports in same.items():
         first = min(reports, key=lambda r: RESULTS.index(_result(r[1])))[1]
@@ -122,8 +125,8 @@ Key = tuple[int, str, str]
 def _known(same: Iterable[Key], key: Key) -> Key:
     """The key of the same run on another node, whose clock may differ a little."""
     began, *who = key
-    near = (k for k in same if [*k[1:]] == who and abs(k[0] - began) <= CLOSE)
-    return next(near, key)
+    near = [k for k in same if [*k[1:]] == who and abs(k[0] - began) <= CLOSE]
+    return min(near, key=lambda k: abs(k[0] - began), default=key)
 
 
 def _result(run: RunReport) -> str:
@@ -140,15 +143,32 @@ def _reloads(told: Iterable[Told]) -> Iterator[Event]:
 def _moves(told: Sequence[Told]) -> Iterator[Event]:
     for node in told:
         others = [other for other in told if other is not node]
+        begun: Said | None = None
         for said in node.remembered.said:
-            if said.unit == "portway-address" and said.text.endswith("to this node"):
-                if not said.text.startswith("moving "):
-                    continue
-                address = said.text.split(" ")[1]
-                text = f"{address} moved here, because {_why(node, others, said)}"
-                yield _event(int(said.when), "move", node.node, text)
+            if said.unit != "portway-address":
+                continue
+            begins = MOVING.fullmatch(said.text)
+            arrived = said.text.endswith("points to this node")
+            if begun is not None and (begins or arrived):
+                yield _move(node, others, begun, arrived=arrived)
+                begun = None
+            if begins:
+                begun = said
             elif "still points to this backup" in said.text:
                 yield _event(int(said.when), "move", node.node, said.text)
+        if begun is not None:
+            yield _move(node, others, begun, arrived=False)
+
+
+def _move(node: Told, others: Iterable[Told], begun: Said, *, arrived: bool) -> Event:
+    """A move; one that did not arrive was refused, or AWS has yet to make it."""
+    address = begun.text.split(" ")[1]
+    why = _why(node, others, begun)
+    if arrived:
+        text = f"{address} moved here, because {why}"
+    else:
+        text = f"{address} was to move here, because {why}; it has not arrived"
+    return _event(int(begun.when), "move", node.node, text)
 
 
 def _why(node: Told, others: Iterable[Told], move: Said) -> str:
@@ -159,7 +179,8 @@ def _why(node: Told, others: Iterable[Told], move: Said) -> str:
         why = f"{node.node} became VRRP master"
     for other in others:
         check = _last(other.remembered.said, move.when, "portway-check", "")
-        if check is not None and check.text != "HAProxy serves":
+        late = check is None or move.when - check.when > CLOSE
+        if check is not None and not late and check.text != "HAProxy serves":
             why += f"; {other.node}: {check.text}"
     return why
 

@@ -108,7 +108,10 @@ def _run(name: str, region: str) -> Run:
         )
     reader: Reader | None = readings().get(READER)
     if reader is None:
-        command_line.stop_at_the_first_failure()
+        if is_look():
+            command_line.stop_at_the_first_failure("nothing was changed")
+        else:
+            command_line.stop_at_the_first_failure()
     invocation = command_line.invocation()
     if invocation.files:
         narrate(_state())

@@ -24,9 +24,10 @@ def remember(stack: Stack, asked: tuple[str, str]) -> None:
     path = _path(asked)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            file.write(stack_to_json(stack))
-        Path(file.name).replace(path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            new = Path(folder) / path.name
+            new.write_text(stack_to_json(stack))
+            new.replace(path)
 
 
 def recall(asked: tuple[str, str]) -> tuple[Stack, datetime] | None:

@@ -34,7 +34,7 @@ from portway.ops.findings import (
 )
 from portway.ops.private_parts import go_on_after_failure_if
 from portway.run.inventory import current_run
-from portway.run.moved import WORLD, YOU, left_on, ours_now, who_moved
+from portway.run.moved import NOBODY_KNOWS, WORLD, YOU, left_on, ours_now, who_moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +98,15 @@ def look(loaders: Loaders, deploys: tuple[str, ...], seconds: float) -> Look:
     began = time.time()
     with _as_a_dry_run(deploys) as state:
         try:
-            with gevent.Timeout(seconds, TimeoutError()):
+            # Not as a TimeoutError: boto3 takes that for one of the network, and
+            # tries again.
+            with gevent.Timeout(seconds) as limit:
                 _load_inventory(state, loaders)
                 _connect(state)
                 _prepare(state, loaders, deploys)
-        except TimeoutError:
+        except gevent.Timeout as late:
+            if late is not limit:
+                raise
             if not state.initialised:
                 raise PortwayError(
                     f"AWS did not answer within {seconds:.0f} s"
@@ -150,6 +154,11 @@ def _config() -> Config:
 def _load_inventory(state: State, loaders: Loaders) -> None:
     loaders.config()
     inventory = loaders.inventory()
+    if not list(inventory):
+        raise PortwayError(
+            "there is no such inventory, or it has no nodes",
+            do="run it in Portway's folder: portway drift inventories/prod.py",
+        )
     ctx_inventory.set(inventory)  # type: ignore[no-untyped-call]
     state.init(inventory, ctx_config.get())  # type: ignore[no-untyped-call]
     go_on_after_failure_if(state, lambda _: True)
@@ -209,7 +218,7 @@ def _disconnect(state: State) -> None:
 def _judged(state: State, found: Findings) -> tuple[Finding, ...]:
     """Everything that was found, with who moved, in the order of the nodes."""
     hosts = {host.name: host for host in state.inventory}
-    left = {name: left_on(host) for name, host in hosts.items() if host.connected}
+    left = left_on(host for host in hosts.values() if host.connected)
     ours = ours_now(next(iter(hosts.values())))
     differing = {(node, d.kind, d.thing) for node, d in found.differences}
     rows = [
@@ -240,5 +249,5 @@ def _differing(node: str, one: Difference, moved: str) -> Finding:
 
 
 def _seen(node: str, seen: Seen) -> Finding:
-    moved = YOU if seen.kind in ("SQL file", "stack") else WORLD
+    moved = {"SQL file": YOU, "stack": NOBODY_KNOWS}.get(seen.kind, WORLD)
     return Finding(node, seen.kind, seen.thing, seen.what, (), None, moved, False)

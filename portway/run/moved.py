@@ -1,6 +1,7 @@
 """Who moved: people, by what they want now, or the world, by what is there now."""
 
 import hashlib
+from collections.abc import Iterable, Mapping
 
 import gevent
 from pyinfra.api.host import Host
@@ -11,22 +12,31 @@ from portway.model.deployed import Deployed
 from portway.model.settings import settings_from
 from portway.ops.describing import key
 from portway.ops.differences import Difference
+from portway.ops.findings import DATABASE, NODE
 from portway.ops.left import Left, LeftFacts
 from portway.ops.remote import ask
 from portway.run.inventory import current_run
 
 ANSWER_SECONDS = 10
 YOU, WORLD, NOBODY_KNOWS = "you", "world", "unknown"
+Records = Mapping[str, Mapping[str, Left]]
+"""What earlier runs left, by node and part."""
 
 
-def left_on(host: Host) -> Left:
-    """What earlier runs left on a node; nothing if it cannot be asked."""
-    late = PortwayError(f"{host.name} does not answer")
-    try:
-        with gevent.Timeout(ANSWER_SECONDS, late):
-            return ask(host, LeftFacts)
-    except PortwayError:
-        return Left()
+def left_on(hosts: Iterable[Host]) -> Records:
+    """What earlier runs left on nodes; nothing on one that cannot be asked."""
+
+    def read(host: Host) -> dict[str, Left]:
+        late = PortwayError(f"{host.name} does not answer")
+        try:
+            with gevent.Timeout(ANSWER_SECONDS, late):
+                return ask(host, LeftFacts)
+        except PortwayError:
+            return {}
+
+    asked = {host.name: gevent.spawn(read, host) for host in hosts}
+    gevent.joinall(asked.values())
+    return {name: greenlet.get() for name, greenlet in asked.items()}
 
 
 def ours_now(host: Host) -> Deployed | None:
@@ -41,7 +51,7 @@ def ours_now(host: Host) -> Deployed | None:
 
 
 def who_moved(
-    node: str, difference: Difference, left: dict[str, Left], ours: Deployed | None
+    node: str, difference: Difference, left: Records, ours: Deployed | None
 ) -> str:
     """Who changed a thing since the last run that succeeded.
 
@@ -49,7 +59,8 @@ def who_moved(
     wish was: by people, if what they decide has changed, or else by what AWS says.
     """
     records = [left[node]] if node in left else list(left.values())
-    known = [record for record in records if record.wishes]
+    part = DATABASE if node == DATABASE else NODE
+    known = [record[part] for record in records if part in record]
     if not known:
         return NOBODY_KNOWS
     name = key(difference.kind, difference.thing)
@@ -62,7 +73,7 @@ def who_moved(
 
 def _same(record: Left, ours: Deployed | None) -> bool:
     """Whether people have changed nothing since a record was made."""
-    deployed = Deployed.from_json(record.deployed)
+    deployed = Deployed.from_json(record.made_with)
     return (
         deployed is not None
         and ours is not None

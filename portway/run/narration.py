@@ -8,6 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import gevent
 from pyinfra import logger
@@ -20,9 +21,12 @@ NOTHING = re.compile(
     r" *\[.*\] +(No changes|Skipped|Connected|Ready: .*)|"
     "--> (Skipping change detection|Disconnecting from hosts...)"
 )
-STOPPED = re.compile(r"--> [A-Za-z ]*error( in .* line \d+)?: (?P<why>.*)", re.DOTALL)
+STOPPED = re.compile(
+    r"--> [A-Za-z ]*error( in (?P<file>.*) line \d+)?: (?P<why>.*)", re.DOTALL
+)
 TOLD = re.compile(r"No hosts remaining!|Over [0-9.]+% of hosts failed.*")
 """What pyinfra raises when the reason has been told."""
+PACKAGE = Path(__file__).parents[1]
 PATIENCE = 1.0
 """Seconds after which an operation is named that has said nothing yet."""
 MOST_NAMED = 6
@@ -62,8 +66,9 @@ class Narration(logging.Filter):
         """Put how it ended in place of pyinfra's table, or of its way to say why."""
         if text.startswith(RESULTS):
             self._in_table = True
-            head, status = "--> Done", 0
-        elif stopped := STOPPED.fullmatch(text):
+            status = 1 if self._state.failed_hosts else 0
+            head = "--> Done"
+        elif (stopped := STOPPED.fullmatch(text)) and _is_ours(stopped["file"]):
             known = TOLD.fullmatch(stopped["why"])
             why = "the reason is above" if known else stopped["why"]
             head, status = f"--> Stopped: {why}", 1
@@ -76,12 +81,15 @@ class Narration(logging.Filter):
 
     def _nodes(self) -> Iterator[str]:
         """A line for each node."""
-        hosts = sorted(self._state.inventory.iter_activated_hosts(), key=_by_name)
+        known = {*self._state.inventory.iter_activated_hosts()}
+        hosts = sorted(known | self._state.failed_hosts, key=_by_name)
         width = max((len(host.name) for host in hosts), default=0)
         for host in hosts:
             yield f"{host.name:<{width}}  {self._done(host)}"
 
     def _done(self, host: Host) -> str:
+        if host not in self._state.activated_hosts:
+            return "could not be connected to"
         changed, failed = [], []
         for operation in self._state.get_op_order():  # type: ignore[no-untyped-call]
             if operation not in self._state.ops[host]:
@@ -123,6 +131,11 @@ class Narration(logging.Filter):
 
 def _by_name(host: Host) -> str:
     return host.name
+
+
+def _is_ours(file: str | None) -> bool:
+    """Whether an error is told by Portway; else people need the file and line."""
+    return file is None or PACKAGE in Path(file).parents
 
 
 def narrate(state: State) -> None:

@@ -36,8 +36,9 @@ from portway.run.trust import reached
 
 AWS_SECONDS = 6.0
 """What AWS may take to describe a stack."""
-NODE_SECONDS = 5.0
-"""What a node may take to be connected to and to answer."""
+NODE_SECONDS = 10.0
+"""What a node may take to be connected to and to answer: one whose HAProxy hangs needs
+most of it to say so."""
 
 
 @dataclass

@@ -242,6 +242,13 @@ class _Judge:
                     "answer, and may have streams",
                     f"ssh {seen.node.address} sudo journalctl -u haproxy -n 50",
                 )
+            status = seen.balancer
+            if status is not None and status.keeper_problem:
+                yield Finding(
+                    Kind.WRONG,
+                    f"{seen.node.name}: portway-streams: {status.keeper_problem}",
+                    f"{self._run}lb.py",
+                )
             if not streams:
                 continue
             first = older[-1]
@@ -253,13 +260,6 @@ class _Judge:
                 "those of the oldest:",
                 f"ssh {seen.node.address} sudo kill {first.pid}",
             )
-            status = seen.balancer
-            if status is not None and status.keeper_problem:
-                yield Finding(
-                    Kind.WRONG,
-                    f"{seen.node.name}: portway-streams: {status.keeper_problem}",
-                    f"{self._run}lb.py",
-                )
 
 
 def _deployed_status(seen: SeenNode | None) -> LoadBalancerStatus | None:

@@ -82,3 +82,14 @@ def test_prometheus_has_each_metric_with_help_and_the_time_of_the_look(
     for name in METRICS:
         assert any(line.startswith(f"# HELP {name} ") for line in lines)
     assert "portway_drift 0" in printed("prometheus", CLEAN, capsys).splitlines()
+
+
+def test_junit_is_xml_whatever_a_file_contains(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    odd = replace(EDITED, diff=("-\x1b[1m\x00 \U0001f600",))
+    text = printed("junit", replace(LOOK, findings=(odd,)), capsys)
+    failure = ElementTree.fromstring(text).find(".//failure")
+    assert failure is not None
+    assert failure.text is not None
+    assert failure.text.startswith("-?[1m? \U0001f600")

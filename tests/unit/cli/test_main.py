@@ -67,3 +67,19 @@ def test_shell_completes_verbs_options_and_files(tmp_path: Path) -> None:
     assert completions("ren") == ["plain,render"]
     assert completions("check", "--fr") == ["plain,--from"]
     assert completions("check", f"{tmp_path}{os.sep}") == [f"file,{tmp_path}{os.sep}"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("drift", "inventories/nowhere.py"), "there is no such inventory"),
+        (("status", "inventories/nowhere.py"), "there is no such inventory"),
+        (("history", "inventories/nowhere.py"), "there is no such inventory"),
+        (("status", "inventories/prod.py", "--watch"), "exclude one another"),
+    ],
+)
+def test_wrong_words_are_refused_in_words(words: tuple[str, ...], said: str) -> None:
+    result = python(*MAIN, *words, "--json")
+    assert result.returncode == 1
+    assert said in json.loads(result.stdout)["error"]
+    assert "Traceback" not in result.stderr

@@ -13,6 +13,7 @@ from portway.load_balancers.status import (
 from portway.load_balancers.verify import (
     client_nodes,
     down_servers,
+    keeper_problems,
     node_problems,
     older_streams,
     pair_problems,
@@ -281,7 +282,8 @@ def test_address_left_behind_by_a_dead_keepalived_is_no_master() -> None:
 def test_older_streams_are_told_where_there_are_some() -> None:
     status = replace(MASTER, older=(2, 3), older_for="10d01h")
     hung = replace(GOOD, keeper_problem="HAProxy does not answer")
-    (text,) = older_streams({"lb-2": hung})
+    assert older_streams({"lb-2": hung}) == ()
+    (text,) = keeper_problems({"lb-1": GOOD, "lb-2": hung, "lb-3": None})
     assert text == "lb-2: portway-streams: HAProxy does not answer"
     texts = older_streams({"lb-1": status, "lb-2": GOOD, "lb-3": None})
     assert texts == (

@@ -1,9 +1,11 @@
 """Nothing changes a node but through the fence."""
 
+import logging
 import re
 from pathlib import Path
 
 import pytest
+from pyinfra import logger
 from pyinfra.api.state import State
 from pyinfra.context import ctx_host, ctx_state
 
@@ -38,6 +40,7 @@ class Node:
     """What is used of a host."""
 
     name = "lb-1"
+    print_prefix = "[lb-1] "
 
 
 @pytest.mark.parametrize("stdin", [None, "content"])
@@ -50,3 +53,25 @@ def test_change_goes_through_the_fence_that_was_put_up(stdin: str | None) -> Non
     assert str(plain) == "true"
     assert str(fenced) == "may change lb-1 && true"
     assert fenced.connector_arguments == ({"_stdin": stdin} if stdin else {})
+
+
+@pytest.mark.parametrize("executing", [False, True])
+def test_run_says_what_a_change_is_for_when_it_is_made(executing: bool) -> None:
+    lines: list[str] = []
+
+    class Shown(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    handler, run = Shown(), State()
+    run.is_executing = executing
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        with ctx_state.use(run), ctx_host.use(Node()):
+            list(fence.change([DIFFERENCE], "true"))
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+    assert lines == (["[lb-1] file /etc/a: is missing"] if executing else [])

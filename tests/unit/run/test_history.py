@@ -90,6 +90,48 @@ def test_move_has_its_reason_from_both_nodes() -> None:
     )
 
 
+def test_move_that_aws_did_not_make_is_not_told_as_made() -> None:
+    said = (
+        log(100, "portway-address", "moving 203.0.113.9 to this node"),
+        log(160, "portway-address", "moving 203.0.113.9 to this node"),
+        log(161, "portway-address", "203.0.113.9 points to this node"),
+        log(900, "portway-address", "203.0.113.9 points to this node"),  # restarted
+        log(950, "portway-address", "moving 203.0.113.9 to this node"),
+    )
+    found = events([Told("lb-2", (), Remembered(said=said))])
+    assert [("moved here" in e.text, e.when) for e in found] == [
+        (False, 100),
+        (True, 160),
+        (False, 950),
+    ]
+
+
+def test_what_was_long_before_is_no_reason() -> None:
+    gone = log(10, "portway-check", "the mover is gone")
+    said = (
+        log(100, "portway-address", "moving 203.0.113.9 to this node"),
+        log(101, "portway-address", "203.0.113.9 points to this node"),
+    )
+    (event,) = events(
+        [
+            Told("lb-1", (), Remembered(said=(gone,))),
+            Told("lb-2", (), Remembered(said=said)),
+        ]
+    )
+    assert "the mover is gone" not in event.text
+
+
+def test_run_that_was_started_again_at_once_is_another() -> None:
+    again = replace(RUN, began=1015, ended=1030, changes=("Write b",))
+    first = replace(RUN, ended=1010, result="failed")
+    told = [Told("lb-1", (first, again)), Told("lb-2", (first, again))]
+    found = events(told)
+    assert [(e.result, e.nodes, e.when) for e in found] == [
+        ("failed", ("lb-1", "lb-2"), 1000),
+        ("succeeded", ("lb-1", "lb-2"), 1015),
+    ]
+
+
 def test_events_are_sorted_by_time() -> None:
     told = Told("lb-1", (RUN,), Remembered(reloads=(Reload(900, "clients", "new"),)))
     assert [event.kind for event in events([told])] == ["reload", "run"]

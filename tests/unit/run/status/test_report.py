@@ -49,6 +49,12 @@ def test_system_in_which_all_is_well_has_no_findings() -> None:
             "lb-2: HAProxy is not running",
             "deploys/lb.py",
         ),
+        (  # with no older stream anywhere
+            lambda s: but_status(s, "lb-2", keeper_problem="HAProxy does not answer"),
+            2,
+            "lb-2: portway-streams: HAProxy does not answer",
+            "deploys/lb.py",
+        ),
         (
             lambda s: but_status(s, "lb-1", frontends=frozenset()),
             2,
