@@ -117,6 +117,18 @@ def test_without_aws_the_rest_is_shown_in_bounded_time(site: System) -> None:
     assert f"last seen at {site.holder}" in result.stdout
 
 
+def test_haproxy_that_hangs_is_told_as_that(site: System) -> None:
+    standby = site.standby
+    faults.hang(Lab(site.name), standby, "haproxy")
+    try:
+        found = status(site)
+    finally:
+        faults.resume(Lab(site.name), standby, "haproxy")
+    assert found["exit_status"] == 2, found["findings"]
+    assert f"{standby}: HAProxy does not answer on its socket" in texts(found, "wrong")
+    wait_until(lambda: status(site)["exit_status"] == 0, 20, "all is well again")
+
+
 @pytest.fixture
 def broken(site: System) -> Iterator[str]:
     """Five things are broken or odd at once; yields the node with the address."""
