@@ -245,6 +245,13 @@ def output(result: Result) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", result.stdout + result.stderr)
 
 
+def has_changed(text: str, operation: str) -> bool:
+    """Whether an operation of that name changed something on any node."""
+    line = r" *\[.*\n"
+    heading = rf"operation: (?:\S+ \| )?{re.escape(operation)} *\n"
+    return bool(re.search(rf"{heading}(?:{line})*? *\[[^]]*\] +Success\n", text))
+
+
 def changes(result: Result) -> int:
     """How many operations changed something, counted from what pyinfra printed."""
     return len(re.findall(r"\] +Success$", output(result), re.MULTILINE))

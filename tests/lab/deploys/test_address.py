@@ -14,7 +14,7 @@ import pytest
 
 from lab.faults import interface as faults
 from lab.plan.names import Lab
-from tests.lab.system import PROJECT, System, changes, output, wait_until
+from tests.lab.system import PROJECT, System, changes, has_changed, output, wait_until
 
 LOAD_BALANCERS = ("lb-1", "lb-2")
 REACTION = 0.05
@@ -253,7 +253,7 @@ def test_address_that_aws_leads_elsewhere_fails_the_deploy_with_the_reason(
 def test_folder_that_keepalived_watches_is_seen_to_be_another(healed: System) -> None:
     healed.node("lb-1", "rm -r /etc/portway")
     text = output(healed.deploy())
-    assert re.search(r"Run keepalived\s+1\s+1\s", text), text
+    assert has_changed(text, "Run keepalived"), text
     assert changes(healed.deploy()) == 0
     transfer(healed, "--data", "transfer_to=lb-2")
     assert at(healed, "lb-2")

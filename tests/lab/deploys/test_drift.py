@@ -180,7 +180,7 @@ DRIFTS = {
     ),
     "right revoked": Drift(
         "db-1",
-        "REVOKE UPDATE ON ALL TABLES IN SCHEMA messages FROM $USER",
+        "REVOKE UPDATE ON ALL TABLES IN SCHEMA messages FROM $EVERYONE",
         "database",
         "messages",
         "Grant UPDATE",
@@ -213,7 +213,10 @@ def make(system: System, drift: Drift) -> None:
     psql = ("runuser", "-u", "postgres", "--", "psql", "-qtAX", "-d", "messages")
     show = "sed -n 's/^user = //p' /etc/message-app/message-app.conf"
     user = system.node("app-1", show).stdout.strip()
-    system.execute("db-1", *psql, "-c", drift.by_hand.replace("$USER", user))
+    # After a rotation it is the second login, a member of the one that has the rights.
+    everyone = f"{user}, {user.removesuffix('_portway')}"
+    statement = drift.by_hand.replace("$EVERYONE", everyone).replace("$USER", user)
+    system.execute("db-1", *psql, "-c", statement)
 
 
 def place(system: System, where: str) -> str:
