@@ -24,6 +24,7 @@ from portway.contract.metrics import (
 from portway.errors import PortwayError
 from portway.model.clients import Client
 from portway.model.settings import Settings
+from portway.run.local_files import replace_file
 
 
 def fields(
@@ -127,7 +128,7 @@ def command(file: Path, as_json: bool) -> None:
     before = file.read_text(encoding="utf-8")
     after = updated(before)
     if after != before:
-        file.write_text(after, encoding="utf-8")
+        replace_file(file, after)
     if as_json:
         print_json({"file": str(file), "changed": after != before})
     else:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from portway.cli.output import data_option, json_option, print_json
-from portway.errors import PortwayError
 
 if TYPE_CHECKING:
     from portway.run.nodes import Nodes
@@ -89,24 +88,14 @@ def _show(
         found = _report(nodes, inventory)
     if html is not None:
         from portway.cli.status_page import page
+        from portway.run.local_files import SHARED, replace_file
 
-        write_page(html, page(found))
+        replace_file(html, page(found), SHARED)
     if as_json:
         print_json(as_values(found))
     elif html is None:
         show(found)
     sys.exit(found.exit_status)
-
-
-def write_page(file: Path, text: str) -> None:
-    """Write a page at once, so that no web server shows half of it."""
-    new = file.with_name(f".{file.name}.new")
-    try:
-        new.write_text(text, encoding="utf-8")
-        new.replace(file)
-    except OSError as error:
-        new.unlink(missing_ok=True)
-        raise PortwayError(f"{file} cannot be written ({error.strerror})") from error
 
 
 def _report(nodes: "Nodes", inventory: str) -> "Report":

@@ -75,23 +75,8 @@ def is_revoked(node: Host, kind: str, data: str) -> bool:
 def read_file(path: Path) -> str:
     """The text of a known_hosts file; empty if there is none."""
     try:
-        return path.read_text(errors="surrogateescape")
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
         return ""
     except OSError as error:
         raise PortwayError(f"{path} cannot be read ({error.strerror})") from None
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write a known_hosts file whole, so that no reader sees half of it."""
-    target = path.resolve()  # it may be a link
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
-        fresh.write_text(text, errors="surrogateescape")
-        fresh.chmod(mode)
-        fresh.replace(target)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise PortwayError(f"{path} cannot be written ({error.strerror})") from None

@@ -4,13 +4,14 @@ It has no secrets. Nothing that changes a node uses it.
 """
 
 import os
-import tempfile
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from portway.errors import PortwayError
 from portway.model.saved import stack_from_json, stack_to_json
 from portway.model.stack import Stack
+from portway.run.local_files import replace_file
 
 
 def folder() -> Path:
@@ -22,12 +23,8 @@ def folder() -> Path:
 def remember(stack: Stack, asked: tuple[str, str]) -> None:
     """Keep a stack; a full or read-only disk must not stop anybody from looking."""
     path = _path(asked)
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            new = Path(folder) / path.name
-            new.write_text(stack_to_json(stack))
-            new.replace(path)
+    with suppress(PortwayError):
+        replace_file(path, stack_to_json(stack))
 
 
 def recall(asked: tuple[str, str]) -> tuple[Stack, datetime] | None:

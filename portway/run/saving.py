@@ -9,10 +9,10 @@ from portway.aws.discovery import Need
 from portway.errors import PortwayError
 from portway.model.saved import Saved, to_json
 from portway.model.settings import settings_from
-from portway.ops.known_hosts import replace_file
 from portway.ops.pyinfra_errors import RunStopped
 from portway.run.group_data import EVERYONE, read_group_data
 from portway.run.inventory import nodes_of
+from portway.run.local_files import replace_file
 
 
 def read_through(

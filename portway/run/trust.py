@@ -30,9 +30,9 @@ from portway.ops.known_hosts import (
     known_hosts,
     read_all,
     read_file,
-    replace_file,
 )
 from portway.ops.way import INSTANCE
+from portway.run.local_files import replace_file
 
 Say = Callable[[str], None]
 MOST_SHOWN = 3

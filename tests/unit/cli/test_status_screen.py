@@ -1,15 +1,12 @@
 """The screen and the page show the report, whatever its size."""
 
 from io import StringIO
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from portway.cli.status import write_page
 from portway.cli.status_page import page
 from portway.cli.status_screen import WIDTH, screen
-from portway.errors import PortwayError
 from portway.run.status.report import Report, report
 from tests.unit.run.status.systems import but, but_status, system
 
@@ -75,13 +72,3 @@ def test_page_of_ten_thousand_clients_lists_who_is_not_served(many: Report) -> N
     assert "client-10007" in text
     assert "client-10008" not in text
     assert "9,999 more are served" in text
-
-
-def test_page_is_whole_or_not_there(tmp_path: Path) -> None:
-    page = tmp_path / "status.html"
-    write_page(page, "old")
-    write_page(page, "new")
-    assert page.read_text() == "new"
-    assert [path.name for path in tmp_path.iterdir()] == ["status.html"]
-    with pytest.raises(PortwayError, match="cannot be written"):
-        write_page(tmp_path / "none" / "status.html", "new")

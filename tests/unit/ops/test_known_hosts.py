@@ -8,7 +8,7 @@ from pyinfra.api import Inventory
 from pyinfra.api.host import Host
 from pyinfra.connectors.sshuserclient import SSHClient
 
-from portway.ops.known_hosts import KnownHosts, host_keys, known_hosts, replace_file
+from portway.ops.known_hosts import KnownHosts, host_keys, known_hosts
 from tests.unit.model.test_host_keys import key
 
 ADDRESS = "10.60.0.11"
@@ -90,15 +90,3 @@ def test_key_that_any_file_revokes_is_in_none(tmp_path: Path) -> None:
     keys = host_keys((str(first), str(second)))
     assert list(keys.lookup("a") or ()) == ["ssh-rsa"]
     assert keys.lookup("b") is None
-
-
-def test_file_behind_a_link_keeps_its_mode_and_the_link(tmp_path: Path) -> None:
-    real, link = tmp_path / "real", tmp_path / "link"
-    real.write_text("old\n")
-    real.chmod(0o640)
-    link.symlink_to(real)
-    replace_file(link, "new\n")
-    assert link.is_symlink()
-    assert real.read_text() == "new\n"
-    assert real.stat().st_mode & 0o777 == 0o640
-    assert sorted(tmp_path.iterdir()) == [link, real]
