@@ -2,11 +2,11 @@
 
 import logging
 import sys
-from pathlib import Path
 
 import click
 
-from portway.cli.output import FAILED, FOUND
+from portway.cli.inventory import load_config, loader
+from portway.cli.output import FAILED, FOUND, data_option, kept_for_answer
 
 
 def _print_schema(
@@ -25,7 +25,7 @@ def _print_schema(
 @click.command("drift")
 @click.argument("inventory")
 @click.argument("deploys", nargs=-1)
-@click.option("--data", multiple=True, help="KEY=VALUE, as for pyinfra.")
+@data_option
 @click.option("--json", "form", flag_value="json", help="Print JSON, for programs.")
 @click.option("--junit", "form", flag_value="junit", help="Print JUnit's XML, for CI.")
 @click.option(
@@ -70,30 +70,20 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
     found out; the rest is told all the same.
     """  # noqa: D301 - click's mark for a paragraph that is not wrapped
     # Before anything that makes connections: it changes the standard library.
-    from pyinfra_cli.inventory import make_inventory
-    from pyinfra_cli.util import exec_file, parse_cli_arg
+    load = loader(inventory, data)
+    from pyinfra_cli.util import exec_file
 
     from portway.cli import drift_report
     from portway.run.look import Loaders, look
 
     _show_warnings()
-    sys.path.append(str(Path.cwd()))
-    pairs = (word.partition("=") for word in data)
 
-    def load_config() -> None:
-        if Path("config.py").exists():
-            exec_file("config.py")
+    def deploy(file: str) -> None:
+        with kept_for_answer():
+            exec_file(file)
 
     found = look(
-        Loaders(
-            config=load_config,
-            inventory=lambda: make_inventory(
-                inventory,
-                cwd=str(Path.cwd()),
-                override_data={key: parse_cli_arg(value) for key, _, value in pairs},
-            ),
-            deploy=exec_file,
-        ),
+        Loaders(config=load_config, inventory=load, deploy=deploy),
         deploys or ("deploys/site.py",),
         seconds,
     )

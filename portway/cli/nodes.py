@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from portway.cli.inventory import load_config, loader
 from portway.errors import PortwayError
 
 if TYPE_CHECKING:
@@ -18,14 +19,12 @@ def nodes_to_look_at(inventory: str, data: Sequence[str] = ()) -> Iterator["Node
     ``data`` are settings as pyinfra's ``--data`` gives them.
     """
     # Before anything that makes connections: it changes the standard library.
-    from pyinfra_cli.inventory import make_inventory
-    from pyinfra_cli.util import exec_file, parse_cli_arg
+    load = loader(inventory, data)
 
     from portway.ops.pyinfra_errors import RunStopped
     from portway.run.nodes import nodes_of_inventory
 
     from pyinfra.api.config import Config  # isort: skip
-    from pyinfra.api.inventory import Inventory  # isort: skip
     from pyinfra.api.state import State  # isort: skip
     from pyinfra.context import ctx_config, ctx_state  # isort: skip
 
@@ -34,19 +33,10 @@ def nodes_to_look_at(inventory: str, data: Sequence[str] = ()) -> Iterator["Node
             f"{inventory}: there is no such inventory",
             do="run it in Portway's folder: portway status inventories/prod.py",
         )
-    pairs = (word.partition("=") for word in data)
-    settings = {key: parse_cli_arg(value) for key, _, value in pairs}
     config = Config()  # type: ignore[no-untyped-call]
     with ctx_state.use(State()), ctx_config.use(config):
-        if Path("config.py").exists():
-            exec_file("config.py")
+        load_config()
     try:
-        here = str(Path.cwd())
-
-        def load() -> Inventory:
-            found: Inventory = make_inventory(inventory, settings, cwd=here)
-            return found
-
         with nodes_of_inventory(load, config) as nodes:
             yield nodes
     except RunStopped as error:

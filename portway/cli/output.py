@@ -1,7 +1,9 @@
 """What verbs print: for people with rich, for programs as JSON."""
 
 import json
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, TypeVar
 
 import click
@@ -34,6 +36,16 @@ def data_option(verb: F) -> F:
         "--data", multiple=True, help="KEY=VALUE, a setting, as for pyinfra."
     )(verb)
     return decorated
+
+
+@contextmanager
+def kept_for_answer() -> Iterator[None]:
+    """Keep standard output for a verb's answer while files of the project's run.
+
+    What they print goes to standard error.
+    """
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def print_json(value: object) -> None:

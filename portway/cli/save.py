@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from portway.cli.inventory import loader
+from portway.cli.inventory import loader, show_progress
 from portway.cli.output import json_option, print_json
 
 
@@ -21,6 +21,7 @@ def command(inventory: str, file: Path, as_json: bool) -> None:
     as inventories/prod.py.
     """
     load = loader(inventory)  # before what makes connections is imported
+    show_progress()
     from portway.aws.discovery import Need
     from portway.run.saving import read_through, write_saved
 

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from portway.cli.inventory import loader
+from portway.cli.inventory import loader, show_progress
 from portway.cli.output import FAILED, json_option, print_json
 from portway.errors import PortwayError
 
@@ -24,6 +24,7 @@ def command(inventory: str, dry: bool, as_json: bool) -> None:
     afterwards.
     """
     load = loader(inventory)  # before what makes connections is imported
+    show_progress()
     from portway.ops.pyinfra_errors import RunStopped
     from portway.run.inventory import nodes_of
     from portway.run.trust import trust
