@@ -1,7 +1,7 @@
 """The error for what users can fix, and how its text is put together."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 GROUP_DATA = "group_data"
@@ -34,6 +34,12 @@ class Problem:
     """The file, or the place in AWS, that has the entry."""
     entry: str
     text: str
+    guarded: str = field(default="", compare=False, repr=False)
+    """The text without the value, where it shows one."""
+
+    def without_value(self) -> "Problem":
+        """The same for readers who may not see what the entry has."""
+        return replace(self, text=self.guarded or self.text)
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.source, self.entry, self.text) if part)

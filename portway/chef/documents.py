@@ -54,8 +54,11 @@ def read(text: str, source: str) -> Document:
     """The export in a text. PortwayError if it is none."""
     try:
         body = json.loads(
-            without_comments(text), object_pairs_hook=object_without_repeats
+            without_comments(text),
+            object_pairs_hook=object_without_repeats,
+            parse_constant=_refuse_constant,
         )
+        json.dumps(body, ensure_ascii=False).encode()  # halves of a character cannot
     except (ValueError, RecursionError) as error:
         if source.endswith(".rb"):
             raise PortwayError(
@@ -78,6 +81,10 @@ def read(text: str, source: str) -> Document:
     name = body.get("id" if kind is Kind.ITEM else "name", "")
     named = kind is not Kind.ATTRIBUTES and isinstance(name, str)
     return Document(source, kind, name if named else "", body)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON's")
 
 
 def _kind(body: Attributes) -> Kind:

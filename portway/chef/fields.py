@@ -5,12 +5,13 @@ Every cookbook chose its own. Those here are guesses: each that is used is named
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from portway.chef.units import seconds
-from portway.errors import Problem, shown
+from portway.chef.units import lacks_unit, seconds, unit_at
+from portway.errors import Problem
 from portway.model.chef import ADDRESS_KEYS, whole_number
+from portway.model.fields import HAPROXY_NAME
 
 Entry = dict[str, Any]
 CLIENT_WORDS: Mapping[str, tuple[str, ...]] = {
@@ -41,7 +42,8 @@ NODE_WORDS: Mapping[str, tuple[str, ...]] = {
     "app_node_name": ("name", "hostname", "host"),
     "app_node_ip": ("ip", "ipaddress", "ip_address", "address"),
 }
-NUMBERS = ("client_port", "app_port", "max_connections", "retire_after")
+NUMBERS = ("client_port", "app_port", "max_connections")
+TIMES = ("idle_timeout", "retire_after")
 TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 HOST = r"(?=.*[A-Za-z])[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?"
 
@@ -52,6 +54,7 @@ class Translated:
 
     entries: list[Entry] = field(default_factory=list)
     guesses: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
@@ -74,11 +77,15 @@ def has_word(entry: Entry, field_: str) -> bool:
     return bool(entry.keys() & {field_, *words})
 
 
-def clients(values: list[Entry], path: str) -> Translated:
-    """The entries of ``clients``, with what cannot be taken over."""
-    found = _translated(values, path, CLIENT_WORDS)
+def clients(values: list[Entry], path: str, unit: str = "") -> Translated:
+    """The entries of ``clients``, with what cannot be taken over.
+
+    ``unit`` is that of times that have none; without it they are not taken over.
+    """
+    unit = unit or unit_at(path)
+    found = _translated(values, path, CLIENT_WORDS, unit)
     for entry in found.entries:
-        label = str(entry.get("client_name", "a client"))
+        label = _label(entry, "client_name", "a client")
         for name in NUMBERS:
             if name in entry:
                 entry[name] = whole_number(entry[name])
@@ -89,8 +96,9 @@ def clients(values: list[Entry], path: str) -> Translated:
         for name in ("mode", "balance"):
             if isinstance(entry.get(name), str):
                 entry[name] = entry[name].lower()
-        if "idle_timeout" in entry:
-            _take_timeout(entry, label, path, found)
+        for name in TIMES:
+            if name in entry:
+                _take_time(entry, name, unit, Problem(path, label, ""), found)
         if "allow" in entry:
             entry["allow"] = list(_allow(entry["allow"], label, path, found))
     return found
@@ -98,17 +106,18 @@ def clients(values: list[Entry], path: str) -> Translated:
 
 def nodes(values: list[Entry], path: str) -> Translated:
     """The entries of ``app_nodes``, those with a DNS name for an address left out."""
-    found = _translated(values, path, NODE_WORDS)
+    found = _translated(values, path, NODE_WORDS, "")
     kept = []
     for entry in found.entries:
         ip = entry.get("app_node_ip")
         if isinstance(ip, str) and re.fullmatch(HOST, ip):
             text = (
-                f'app_node_ip "{ip}" is a DNS name, and HAProxy would not notice when '
-                f"its address changes; write its IPv4 address (getent ahostsv4 {ip}), "
-                "or use the nodes that AWS has: --without-app-nodes"
+                "app_node_ip is a DNS name, and HAProxy would not notice when its "
+                "address changes; write its IPv4 address (getent ahostsv4 NAME), or "
+                "use the nodes that AWS has: --without-app-nodes"
             )
-            found.problems.append(Problem(path, str(entry.get("app_node_name")), text))
+            label = _label(entry, "app_node_name", "a node")
+            found.problems.append(Problem(path, label, text))
         else:
             kept.append(entry)
     found.entries = kept
@@ -116,32 +125,52 @@ def nodes(values: list[Entry], path: str) -> Translated:
 
 
 def _translated(
-    values: list[Entry], path: str, words: Mapping[str, tuple[str, ...]]
+    values: list[Entry], path: str, words: Mapping[str, tuple[str, ...]], unit: str
 ) -> Translated:
     found = Translated()
-    for value in values:
+    for given in values:
         entry: Entry = {}
-        left = dict(value)
+        left = dict(given)
         for name, others in words.items():
             taken = [word for word in (name, *others) if word in left][:1]
             for word in taken:
-                entry[name] = left.pop(word)
+                place = f"{path}[].{word}"
+                if name in TIMES and lacks_unit(left[word]) and not unit:
+                    found.notes.append(
+                        f"{name} may be {place}, which has no unit: say "
+                        "--timeouts-in s, or ms"
+                    )
+                    continue
+                value = left.pop(word)
+                if value is None:  # nil: nobody has set it
+                    continue
+                entry[name] = value
                 if word != name:
-                    found.guesses.append(f"{name} is {path}[].{word}; a guess")
+                    found.guesses.append(f"{name} is {place}; a guess")
         found.entries.append(entry)
         found.unread += [f"{path}[].{key}" for key in left]
     found.guesses = list(dict.fromkeys(found.guesses))
+    found.notes = list(dict.fromkeys(found.notes))
     found.unread = list(dict.fromkeys(found.unread))
     return found
 
 
-def _take_timeout(entry: Entry, label: str, path: str, found: Translated) -> None:
-    value = seconds(entry.pop("idle_timeout"), "s")
+def _take_time(
+    entry: Entry, name: str, unit: str, where: Problem, found: Translated
+) -> None:
+    value = seconds(entry.pop(name), unit)
     if value is not None and value == int(value):
-        entry["idle_timeout"] = int(value)
+        entry[name] = int(value)
         return
-    text = "its timeout is no whole number of seconds; write one such as 3600"
-    found.problems.append(Problem(path, label, text))
+    text = f"its {name} is no whole number of seconds; write one such as 3600s"
+    found.problems.append(replace(where, text=text))
+
+
+def _label(entry: Entry, key: str, otherwise: str) -> str:
+    """What an entry is called; what can be no name may be anything, and is not told."""
+    name = entry.get(key)
+    fits = isinstance(name, str) and re.fullmatch(HAPROXY_NAME, name)
+    return str(name) if fits else otherwise
 
 
 def _allow(value: object, label: str, path: str, found: Translated) -> Iterator[object]:
@@ -150,7 +179,8 @@ def _allow(value: object, label: str, path: str, found: Translated) -> Iterator[
         value = value.replace(",", " ").split()
     if isinstance(value, dict):
         value = [{"name": name, "network": net} for name, net in value.items()]
-    for item in value if isinstance(value, list) else [value]:
+    items = value if isinstance(value, list) else [value]
+    for number, item in enumerate(items, 1):
         networks = (
             [item[key] for key in ADDRESS_KEYS if key in item]
             if isinstance(item, dict)
@@ -159,7 +189,7 @@ def _allow(value: object, label: str, path: str, found: Translated) -> Iterator[
         names = [n for n in networks if isinstance(n, str) and re.fullmatch(HOST, n)]
         if names:
             text = (
-                f"allow has the DNS name {shown(names[0])}, and HAProxy compares "
+                f"allow has a DNS name, in place {number}, and HAProxy compares "
                 "addresses; write the network that its connections come from"
             )
             found.problems.append(Problem(path, label, text))

@@ -7,7 +7,7 @@ environment for override (Chef::Node::Attribute, merge_all and COMPONENTS).
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,13 +72,14 @@ def resolve(
     documents: Iterable[Document],
     *,
     environment: str | None = None,
-    without_roles: Iterable[str] = (),
+    without_roles: Collection[str] = (),
 ) -> tuple[Resolved, ...]:
     """What each node has; of other files, what a node with all of them would have.
 
     PortwayError if a role or an environment is missing that decides about it.
     """
     found = list(documents)
+    _refuse_unknown(without_roles, found)
     given = [d for d in found if d.kind is Kind.ATTRIBUTES]
     nodes = [d for d in found if d.kind is Kind.NODE]
     roles = {d.name: d for d in found if d.kind is Kind.ROLE}
@@ -87,6 +88,20 @@ def resolve(
     if not nodes:
         return (known.resolve(None, given),)
     return tuple(known.resolve(node, given) for node in nodes)
+
+
+def _refuse_unknown(left_out: Iterable[str], documents: Iterable[Document]) -> None:
+    """A role that nobody has is misspelt, and another one would count."""
+    known = set()
+    for document in documents:
+        known |= {document.name} if document.kind is Kind.ROLE else set()
+        of_environments = document.body.get("env_run_lists")
+        lists = of_environments if isinstance(of_environments, dict) else {}
+        for items in (document.body.get("run_list"), *lists.values()):
+            known |= set(_run_list(items))
+    for name in left_out:
+        if name not in known:
+            raise PortwayError(f"--without-role {name}: no run list names it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +160,8 @@ class _Known:
                 do="say which one counts: --environment NAME",
             )
         name = name or next(iter(self.environments), "_default")
-        if name not in self.environments and name != "_default" and not complete:
+        is_needed = bool(self.chosen) or (name != "_default" and not complete)
+        if name not in self.environments and is_needed:
             raise PortwayError(
                 f"environment {name} is in none of the files",
                 why="its attributes may go before those of others",

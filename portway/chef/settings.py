@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from portway.chef.precedence import Resolved, value_at
-from portway.chef.units import seconds
+from portway.chef.units import lacks_unit, seconds, unit_at
 from portway.errors import PortwayError, unknown_key
 from portway.model.chef import whole_number
 from portway.model.settings import Settings, settings_from
@@ -44,10 +44,14 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "threads": ("nbthread",),
     "virtual_router_id": ("router_id", "vrid"),
 }
-TIMES = ("connect_timeout", "health_interval", "http_timeout", "idle_timeout")
-IN_MILLISECONDS = "haproxy"
-"""Where the public cookbooks' attributes are, which go into HAProxy's file as they
-are."""
+IN_SECONDS = ("advert_interval", "address_check_interval")
+"""Times that are in seconds wherever they have no unit, as in keepalived's file."""
+TIMES = tuple(
+    name
+    for name in Settings.model_fields
+    if name.endswith(("_timeout", "_interval", "_after", "_wait", "_expiry"))
+    and name not in IN_SECONDS
+)
 CONCERNED = re.compile("artifactory|haproxy|keepalived")
 """Cookbooks whose attributes are looked at, besides the one that has the clients."""
 
@@ -84,13 +88,15 @@ def settings(
                 f"--setting {name}={place}: there is no such attribute",
                 do="write its path, such as lb.idle, and :s or :ms if it has no unit",
             )
-        converted = _converted(name, value, unit)
-        if converted is None:
+        if value is None:
+            raise PortwayError(f"--setting {name}={place}: {path} is null")
+        if name in TIMES and lacks_unit(value) and not unit:
             raise PortwayError(
                 f"--setting {name}={place}: {path} has no unit",
                 do=f"--setting {name}={path}:s, or :ms",
             )
-        found.values[name], found.paths[path] = converted, name
+        found.values[name] = _converted(name, value, unit)
+        found.paths[path] = name
     for name in Settings.model_fields:
         places = list(_candidates(name, left))
         if places and name not in told and name != "clients_file":
@@ -118,17 +124,24 @@ def _candidates(name: str, paths: Iterable[str]) -> Iterator[str]:
 
 def _guess(found: Found, name: str, paths: list[str], resolved: Resolved) -> None:
     """Take the attributes over that have a setting's name, if they agree."""
+    given = {path: value_at(resolved.attributes, path) for path in paths}
     values: dict[str, object] = {}
-    for path in paths:
-        unit = "ms" if path.startswith(f"{IN_MILLISECONDS}.") else ""
-        value = _converted(name, value_at(resolved.attributes, path), unit)
-        if value is None:
+    for path, value in given.items():
+        if value is None:  # nil: nobody has set it
+            continue
+        unit = unit_at(path)
+        if name in TIMES and lacks_unit(value) and not unit:
             found.notes.append(
                 f"{name} may be {path}, which has no unit: say "
                 f"--setting {name}={path}:s, or :ms"
             )
             return
-        values[path] = value
+        values[path] = _converted(name, value, unit)
+    if not values:
+        found.notes.append(
+            f"{name} may be {' or '.join(given)}, which is null: nothing is taken over"
+        )
+        return
     if len({repr(value) for value in values.values()}) > 1:
         found.notes.append(
             f"{name} may be {' or '.join(values)}, which differ: say which with "
@@ -155,12 +168,13 @@ def _is_taken(name: str, value: object) -> bool:
 
 
 def _converted(name: str, value: Any, unit: str) -> object:
-    """A value as the setting has it; None if it is a time without a unit."""
+    """A value as the setting has it; as it is if it cannot be one."""
     if name in TIMES:
         time = seconds(value, unit)
-        is_whole = time is not None and time == int(time) and name != "connect_timeout"
-        return int(time) if is_whole and time is not None else time
-    if name in ("advert_interval", "address_check_interval"):
+        if time is None:
+            return value
+        return int(time) if time == int(time) and name != "connect_timeout" else time
+    if name in IN_SECONDS:
         return seconds(value, "s") or value
     if name == "balance" and isinstance(value, str):
         return value.lower()

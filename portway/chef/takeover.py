@@ -10,6 +10,7 @@ from portway.chef.documents import Attributes, Document, Kind
 from portway.chef.precedence import Resolved, resolve, value_at
 from portway.chef.settings import Found, concerns, cookbook, settings
 from portway.errors import PortwayError, Problem
+from portway.model.build import problems_in_any_stack
 from portway.model.clients import parse_clients
 from portway.model.settings import settings_from
 
@@ -31,6 +32,8 @@ class Wanted:
     """Paths of attributes by setting."""
     environment: str | None = None
     without_roles: tuple[str, ...] = ()
+    timeout_unit: str = ""
+    """Of clients' times that have none: ``s`` or ``ms``; empty to leave them out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class TakenOver:
     unread: tuple[str, ...]
     """The attributes that were not understood: their paths, never their values."""
     problems: tuple[Problem, ...]
+    """What a run would refuse, and what cannot be taken over. Without values: Chef may
+    have a secret where something else is looked for."""
 
 
 def take_over(documents: Iterable[Document], wanted: Wanted) -> TakenOver:
@@ -59,6 +64,11 @@ def take_over(documents: Iterable[Document], wanted: Wanted) -> TakenOver:
     )
     results = [(_one(resolved, bag, wanted), resolved) for resolved in every]
     having = [(result, resolved) for result, resolved in results if result]
+    if not having and wanted.clients_path:
+        raise PortwayError(
+            f"--clients-path {wanted.clients_path}: there is no list of clients there",
+            why="it is a list of objects, or an object of objects by name",
+        )
     if not having:
         raise PortwayError(
             "no list of clients was found",
@@ -102,7 +112,7 @@ def _one(resolved: Resolved, bag: Attributes, wanted: Wanted) -> TakenOver | Non
     path, entries = _clients_at(both.attributes, wanted)
     if entries is None:
         return None
-    made = fields.clients(entries, path)
+    made = fields.clients(entries, path, wanted.timeout_unit)
     taken = [f"clients are {path}{_by(both, path)}"]
     node_path, nodes, notes = _nodes_at(both, wanted, cookbook(path))
     read = [path, *([node_path] if node_path else [])]
@@ -117,8 +127,7 @@ def _one(resolved: Resolved, bag: Attributes, wanted: Wanted) -> TakenOver | Non
         document["app_nodes"] = nodes.entries
     problems = [*made.problems, *(nodes.problems if nodes else ())]
     text = _text(document)
-    problems += parse_clients(text, "clients.json").problems
-    problems += _refused(found.values)
+    problems += [p.without_value() for p in _refused(text, found.values)]
     unread = [leaf for leaf in leaves if leaf not in found.paths]
     return TakenOver(
         clients=text,
@@ -130,7 +139,7 @@ def _one(resolved: Resolved, bag: Attributes, wanted: Wanted) -> TakenOver | Non
             *(nodes.guesses if nodes else ()),
             *_said(both, found),
         ),
-        notes=(*resolved.notes, *notes, *found.notes),
+        notes=(*resolved.notes, *made.notes, *notes, *found.notes),
         unread=(*made.unread, *(nodes.unread if nodes else ()), *unread),
         problems=tuple(problems),
     )
@@ -163,14 +172,14 @@ def _by(resolved: Resolved, path: str) -> str:
     return f" ({origin})" if origin else ""
 
 
-def _refused(values: Mapping[str, Any]) -> list[Problem]:
+def _refused(text: str, values: Mapping[str, Any]) -> list[Problem]:
+    """What a run would refuse of clients and settings, whatever the stack is."""
+    clients = parse_clients(text, "clients.json")
     try:
-        settings_from({"clients_file": "clients.json", **values})
+        settings = settings_from({"clients_file": "clients.json", **values})
     except PortwayError as error:
-        lines = error.message.splitlines()
-        texts = lines if len(lines) == 1 else lines[1:]
-        return [Problem("", "", text.strip()) for text in texts]
-    return []
+        return [*clients.problems, *error.problems]
+    return problems_in_any_stack(settings, clients)
 
 
 def _clients_at(

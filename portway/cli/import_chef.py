@@ -38,6 +38,12 @@ def _told(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> obj
     "--without-app-nodes", is_flag=True, help="Use the nodes that AWS has instead."
 )
 @click.option(
+    "--timeouts-in",
+    "timeout_unit",
+    type=click.Choice(["s", "ms"]),
+    help="Unit of clients' timeouts that have none.",
+)
+@click.option(
     "--setting",
     "told",
     multiple=True,
@@ -58,6 +64,7 @@ def command(  # noqa: PLR0913 - an option each
     clients_path: str | None,
     app_nodes_path: str | None,
     without_app_nodes: bool,
+    timeout_unit: str | None,
     told: dict[str, str],
     environment: str | None,
     without_roles: tuple[str, ...],
@@ -84,9 +91,10 @@ def command(  # noqa: PLR0913 - an option each
         told,
         environment,
         without_roles,
+        timeout_unit or "",
     )
     found = take_over(map(_document, files), wanted)
-    texts = _texts(found, folder)
+    texts = {CLIENTS: found.clients, SETTINGS: _settings(found)}
     written = _write(texts, folder, force) if folder and not found.problems else []
     if as_json:
         print_json(_as_json(found, written))
@@ -104,27 +112,26 @@ def _document(path: Path) -> "Document":
         raise PortwayError(f"{path} cannot be read: {error}") from error
 
 
-def _texts(found: "TakenOver", folder: Path | None) -> dict[str, str]:
-    """The files, by name."""
-    place = (folder or Path("group_data/clients")) / CLIENTS
-    lines = ['"""Settings taken over from Chef."""', "", f'clients_file = "{place}"']
-    for name, value in found.settings.items():
-        shown = f'"{value}"' if isinstance(value, str) else repr(value)
-        lines.append(f"{name} = {shown}  # {found.origins[name]}")
-    return {CLIENTS: found.clients, SETTINGS: "\n".join(lines) + "\n"}
+def _settings(found: "TakenOver") -> str:
+    from portway.chef.settings_file import settings_file
+
+    return settings_file(found.settings, found.origins)
 
 
 def _write(texts: dict[str, str], folder: Path, force: bool) -> list[str]:
+    from portway.run.local_files import SHARED, replace_files
+
     paths = {folder / name: text for name, text in texts.items()}
-    there = [str(path) for path in paths if path.exists()]
+    try:
+        there = [str(path) for path in paths if path.exists()]
+    except OSError as error:
+        raise PortwayError(f"{folder}: {error.strerror}") from error
     if there and not force:
         raise PortwayError(
             f"{' and '.join(there)} exist already; nothing was written",
             do="name another folder, or overwrite them with --force",
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, text in paths.items():
-        path.write_text(text, encoding="utf-8")
+    replace_files(paths, SHARED)
     return [str(path) for path in paths]
 
 
@@ -144,12 +151,14 @@ def _as_json(found: "TakenOver", written: list[str]) -> dict[str, Any]:
 
 
 def _show(found: "TakenOver", texts: dict[str, str], written: list[str]) -> None:
+    from portway.chef.settings_file import on_one_line
+
     if not written and not found.problems:
         for name, text in texts.items():
             click.echo(f"# {name}\n{text}")
     for title, lines in (
         ("Taken over", found.taken),
-        ("To know", found.notes),
+        ("Notes", found.notes),
         ("Not understood", found.unread),
         ("Wrong; nothing was written", [str(p) for p in found.problems]),
         ("Written", written),
@@ -157,4 +166,4 @@ def _show(found: "TakenOver", texts: dict[str, str], written: list[str]) -> None
         if lines:
             click.echo(f"{title}:")
             for line in lines:
-                click.echo(f"  {line}")
+                click.echo(f"  {on_one_line(line)}")

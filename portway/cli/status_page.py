@@ -70,7 +70,7 @@ def page(found: Report) -> str:
 def _findings(found: Report) -> Iterator[str]:
     if not found.findings:
         return
-    yield "<h2>To know</h2>\n<ul>"
+    yield "<h2>Notes</h2>\n<ul>"
     for each in found.findings:
         do = f"<code>{escape(each.do)}</code>" if each.do else ""
         yield f'<li class="{CLASSES[each.kind]}">{escape(each.text)}{do}</li>\n'

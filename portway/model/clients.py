@@ -251,6 +251,7 @@ def _repeats(
             what = field.rsplit("_", maxsplit=1)[-1]
             user = first[content] if first[content] != label else "an earlier entry"
             text = f"is already used by {user}; give one of them another {what}"
-            problems.append(Problem(source, label, f"{what} {content} {text}"))
+            guarded = "" if isinstance(content, int) else f"its {what} {text}"
+            problems.append(Problem(source, label, f"{what} {content} {text}", guarded))
         first.setdefault(content, label)
     return problems

@@ -21,7 +21,7 @@ def model_problems(
     """
     found = []
     for detail in error.errors():
-        field = ".".join(str(part) for part in detail["loc"])
+        field, guarded = ".".join(str(part) for part in detail["loc"]), ""
         if detail["type"] == "too_short" and detail["input"]:
             continue  # the list is not empty; its items were refused one by one
         if detail["type"] == "extra_forbidden":
@@ -29,11 +29,15 @@ def model_problems(
         elif detail["type"] == "missing":
             text = f'"{field}" is missing; add it'
         else:
-            text = f"{field}: {_reason(detail)}"
+            text = f"{field}: {_reason(detail, shown(detail['input']))}"
+            guarded = f"{field}: {_guarded_reason(detail)}"
         place = (places or {}).get(field.split(".")[0], source)
-        found.append(Problem(place, entry, text))
+        found.append(Problem(place, entry, text, guarded))
     return found
 
+
+SHORT = 3
+"""Characters of a value that says nothing, and that any text has."""
 
 _REASONS = {
     "int_type": "must be a whole number without quotes, not {given}",
@@ -53,8 +57,19 @@ _REASONS = {
 """By pydantic's error type."""
 
 
-def _reason(detail: ErrorDetails) -> str:
+def _reason(detail: ErrorDetails, given: str) -> str:
     wording = _REASONS.get(detail["type"])
     if wording is None:
         return detail["msg"].removeprefix("Value error, ")
-    return wording.format(given=shown(detail["input"]), **detail.get("ctx", {}))
+    return wording.format(given=given, **detail.get("ctx", {}))
+
+
+def _guarded_reason(detail: ErrorDetails) -> str:
+    """The reason without the value that was given, whatever it is."""
+    value = detail["input"]
+    text = _reason(detail, "what is there")
+    for written in (shown(value), f'"{value}"'):  # how the checks of fields show it
+        text = text.replace(written, "what is there")
+    if len(str(value)) > SHORT and str(value) in text:
+        return "what is there is not what it takes"
+    return text

@@ -13,6 +13,7 @@ from portway.chef.takeover import TakenOver, Wanted, take_over
 from portway.errors import PortwayError
 from portway.model.chef import without_comments
 from portway.model.clients import parse_clients
+from portway.model.settings import Settings
 
 DATA = Path(__file__).parent / "data"
 
@@ -136,12 +137,11 @@ def test_names_for_addresses_are_refused_with_what_to_do() -> None:
     found = taken_over("solo/solo.json")
     texts = [str(problem) for problem in found.problems]
     assert texts == [
-        'acme_lb.customers: one: allow has the DNS name "office.example.com", and '
-        "HAProxy compares addresses; write the network that its connections come from",
-        'acme_lb.app_servers: app1: app_node_ip "app1.internal" is a DNS name, and '
-        "HAProxy would not notice when its address changes; write its IPv4 address "
-        "(getent ahostsv4 app1.internal), or use the nodes that AWS has: "
-        "--without-app-nodes",
+        "acme_lb.customers: one: allow has a DNS name, in place 1, and HAProxy "
+        "compares addresses; write the network that its connections come from",
+        "acme_lb.app_servers: app1: app_node_ip is a DNS name, and HAProxy would not "
+        "notice when its address changes; write its IPv4 address (getent ahostsv4 "
+        "NAME), or use the nodes that AWS has: --without-app-nodes",
     ]
     assert clients(found)[1] == {
         "client_name": "two",
@@ -168,7 +168,125 @@ def test_what_a_run_would_refuse_is_refused() -> None:
     text = "\n".join(map(str, found.problems))
     assert "cannot be a name in HAProxy" in text
     assert "port 1 is already used by" in text
-    assert "health_fall: 99 is too large" in text
+    assert "health_fall: what is there is too large; the most is 20" in text
+
+
+def test_what_only_all_clients_and_settings_show_is_refused() -> None:
+    """Not by the clients file alone, but by each run with it."""
+    entries = [{"client_name": "a", "client_port": 22, "max_connections": 9000}]
+    lb = {"clients": entries, "max_connections": 500}
+    found = take_over([read(json.dumps({"lb": lb}), "a.json")], Wanted())
+    port, most = found.problems
+    assert str(port).startswith("clients.json: a: client_port 22 is used by SSH")
+    assert "above what a load balancer serves in all, 500" in str(most)
+
+
+SECRET = "hunter2"
+WRONG_ENTRIES: list[dict[str, Any]] = [
+    {"owner": [SECRET]},
+    {"mode": SECRET},
+    {"timeout": SECRET},
+    {"timeout": {"a": SECRET}},
+    {"balance": f"x {SECRET}"},
+    {"port": SECRET},
+    {"app_port": f"{SECRET}\n"},
+    {"allow": [SECRET]},
+    {"allow": [f"{SECRET}!"]},
+    {"allow": [{"cidr": "10.0.0.0/8", "password": SECRET}]},
+    {"allow": {"office": f"{SECRET}.example.com"}},
+    {"nodes": f"app {SECRET}"},
+    {"nodes": [f"app {SECRET}"]},
+    {"ordered": SECRET},
+    {"name": f"one {SECRET}", "timeout": "x"},
+    {"name": {"a": SECRET}, "timeout": "x"},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG_ENTRIES)
+def test_what_is_wrong_is_told_without_its_value(wrong: dict[str, Any]) -> None:
+    entries = [{"name": "one", "port": 9001} | wrong, {"name": "two", "port": 9002}]
+    text = json.dumps({"lb": {"clients": [*entries, entries[0]]}})
+    found = take_over([read(text, "a.json")], Wanted())
+    assert found.problems
+    told = "\n".join(map(str, found.problems))
+    assert SECRET not in told
+    assert "clients.json: " in told or "lb.clients: " in told
+
+
+@pytest.mark.parametrize(
+    "value", [SECRET, f"{SECRET} {{x}}\n", [SECRET], {"a": SECRET}]
+)
+def test_setting_that_is_wrong_is_told_without_its_value(value: object) -> None:
+    lb = {"clients": [{"name": "one", "port": 9001}], "attribute": value}
+    names = Settings.model_fields.keys() - {"clients_file"}
+    wanted = Wanted(settings=dict.fromkeys(names, "lb.attribute"))
+    found = take_over([read(json.dumps({"lb": lb}), "a.json")], wanted)
+    told = "\n".join(map(str, found.problems))
+    assert "threads: " in told
+    assert SECRET not in told
+
+
+def test_times_of_clients_without_a_unit_are_left_out_and_told() -> None:
+    entries = [
+        {"name": "one", "port": 9001, "timeout": 60000, "retire_after": "90"},
+        {"name": "two", "port": 9002, "timeout": "45m", "retire_after": 0},
+    ]
+    documents = [read(json.dumps({"lb": {"clients": entries}}), "a.json")]
+    found = take_over(documents, Wanted())
+    assert found.problems == ()
+    assert [c.get("idle_timeout") for c in clients(found)] == [None, 2700]
+    assert [c.get("retire_after") for c in clients(found)] == [None, 0]
+    assert (
+        "idle_timeout may be lb.clients[].timeout, which has no unit: say "
+        "--timeouts-in s, or ms"
+    ) in found.notes
+    assert found.unread == ("lb.clients[].timeout", "lb.clients[].retire_after")
+
+    told = clients(take_over(documents, Wanted(timeout_unit="ms")))
+    assert [c["idle_timeout"] for c in told] == [60, 2700]
+    documents = [read(json.dumps({"haproxy": {"clients": entries[:1]}}), "a.json")]
+    told = clients(take_over(documents, Wanted()))
+    assert told[0]["idle_timeout"] == 60, "HAProxy's own unit, where its cookbooks are"
+
+
+@pytest.mark.parametrize("digits", ["9" * 400, "1" + "0" * 308 + "h"])
+def test_time_that_no_number_can_hold_is_refused_in_words(digits: str) -> None:
+    lb = {"clients": [{"name": "a", "port": 9001, "timeout": digits}], "advert_int": 1}
+    documents = [read(json.dumps({"lb": lb | {"advert_int": digits}}), "a.json")]
+    (problem,) = take_over(documents, Wanted(timeout_unit="s")).problems
+    assert "is no whole number of seconds" in str(problem)
+
+
+def test_attribute_that_is_null_is_one_that_nobody_has_set() -> None:
+    entry = {"name": "a", "port": 9001, "timeout": None, "description": None}
+    lb = {"clients": [entry], "virtual_router_id": None, "health_path": None}
+    documents = [read(json.dumps({"lb": lb}), "a.json")]
+    found = take_over(documents, Wanted())
+    assert (found.problems, found.settings) == ((), {})
+    assert clients(found) == [{"client_name": "a", "client_port": 9001}]
+    assert (
+        "virtual_router_id may be lb.virtual_router_id, which is null: nothing is "
+        "taken over"
+    ) in found.notes
+    told = Wanted(settings={"virtual_router_id": "lb.virtual_router_id"})
+    with pytest.raises(PortwayError, match=r"lb\.virtual_router_id is null"):
+        take_over(documents, told)
+
+
+def test_setting_that_is_no_time_is_not_told_to_need_a_unit() -> None:
+    lb = {"clients": [{"name": "a", "port": 9001}], "idle_timeout": "soon"}
+    documents = [read(json.dumps({"lb": lb}), "a.json")]
+    (note,) = (n for n in take_over(documents, Wanted()).notes if "idle" in n)
+    assert "whose value it does not take" in note
+    wanted = Wanted(settings={"idle_timeout": "lb.idle_timeout"})
+    assert "idle_timeout: " in str(take_over(documents, wanted).problems[0])
+
+
+def test_every_time_among_the_settings_needs_a_unit() -> None:
+    lb = {"clients": [{"name": "a", "port": 9001}], "drain_timeout": 30000}
+    found = take_over([read(json.dumps({"lb": lb}), "a.json")], Wanted())
+    assert found.settings == {}
+    assert any("--setting drain_timeout=lb.drain_timeout:s" in n for n in found.notes)
 
 
 def test_attributes_without_a_cookbook_are_read() -> None:
@@ -207,7 +325,18 @@ def test_only_cookbooks_for_load_balancers_are_searched() -> None:
         (("server/node.json", *SERVER[:2]), {}, "environment prod is in none"),
         (("server/node.json", SERVER[0], SERVER[2]), {}, "role base is in a run list"),
         (BAGS[:1], {}, "no list of clients was found"),
-        (SERVER, {"clients_path": "lb.nothing"}, "no list of clients was found"),
+        (
+            SERVER,
+            {"clients_path": "lb.nothing"},
+            "--clients-path lb.nothing: there is no list of clients there",
+        ),
+        (SERVER, {"environment": "pord"}, "environment pord is in none of the files"),
+        (
+            ("server/node_long.json",),
+            {"environment": "pord"},
+            "environment pord is in none of the files",
+        ),
+        (SERVER, {"without_roles": ("bsae",)}, "--without-role bsae: no run list"),
         (SERVER, {"app_nodes_path": "lb.nothing"}, "there is no list of nodes there"),
         (SERVER, {"settings": {"idle_timeout": "lb.x"}}, "there is no such attribute"),
         (SERVER, {"settings": {"idletimeout": "ntp"}}, 'did you mean "idle_timeout"'),
@@ -259,6 +388,8 @@ def test_kind_of_a_file_is_found(name: str, kind: Kind) -> None:
         ("{", "lb.json", "not valid JSON"),
         ('{"a": 1, "a": 2}', "lb.json", "appears twice"),
         ("3", "lb.json", "no export of Chef's"),
+        ('{"port": NaN}', "lb.json", "NaN is no number of JSON's"),
+        ('{"name": "a\\ud800"}', "lb.json", "not valid JSON"),
     ],
 )
 def test_files_that_are_no_export_are_refused(text: str, name: str, said: str) -> None:

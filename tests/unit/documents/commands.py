@@ -359,6 +359,8 @@ def anything(words: Words) -> None:
 Check = Callable[[Words], None]
 HERE: dict[str, Check] = {
     ".": check_activate,
+    "cat": anything,
+    "mv": anything,
     ".venv/bin/pip": check_pip,
     ".venv/bin/portway": check_portway,
     ".venv/bin/pytest": check_pytest,
