@@ -18,9 +18,8 @@ from portway.aws.instances import (
     node_of,
     tags_of,
 )
-from portway.model.stack import Node
+from portway.model.stack import HOST_NAME, Node
 
-HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 SLOT_TAG = "portway:slot"
 USUAL_NAME = "app"
 """What nodes are called whose Name tag cannot be part of a host name."""

@@ -10,7 +10,9 @@ from portway.cli.output import FOUND, json_option, print_json
 
 
 @click.command("check", epilog="Example: portway check inventories/prod.py")
-@click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.argument(
+    "files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
 @click.option(
     "--from",
     "saved_file",

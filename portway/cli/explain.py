@@ -45,11 +45,14 @@ def command(
 
     NAME is a setting (drain_timeout), a client (client_one), a field of one
     (client_one.app_port), or a value of the stack (stack.ports.health). FILE is a
-    clients file, a file in group_data/, or a file on a node, with its whole path; what
-    decides one of its lines is found by rendering it with other values. For a file on a
-    node and for the stack, name an inventory, to ask AWS now, or a file with --from.
+    clients file, a file in group_data/, or with --node a file on a node, with its whole
+    path; what decides one of its lines is found by rendering it with other values. For
+    a file on a node and for the stack, name an inventory, to ask AWS now, or a file
+    with --from.
     """
     on_node = re.fullmatch(r"(/.+):(\d+)", what)
+    if on_node and node is None and _is_here(Path(on_node[1])):
+        on_node = None
     if on_node is None and not what.startswith(STACK):
         from portway.run.explaining import explain, scopes_of
 
@@ -72,6 +75,11 @@ def command(
         return
     for explanation, where in found.items():
         _print(explanation, where if len(found) > 1 or on_node else [])
+
+
+def _is_here(file: Path) -> bool:
+    """Whether a whole path is one of this machine: of a file that people write."""
+    return file.suffix in {".json", ".py"} and file.is_file()
 
 
 def _print(explanation: "Explanation", where: list[str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from portway.errors import PortwayError, Problem
-from portway.model.stack import Stack
+from portway.model.stack import HOST_NAME, Stack
 from portway.model.validation import model_problems
 
 FORMAT = "portway stack 1"
@@ -95,6 +95,8 @@ def _contradictions(saved: Saved) -> Iterator[Problem]:
             yield Problem("", f"{place}.address", str(error))
         if names.index(node.name) != number:
             yield Problem("", f"{place}.name", f"{node.name} is there twice")
+        if not HOST_NAME.fullmatch(node.name):  # it is a folder's name, too
+            yield Problem("", f"{place}.name", "no node can be called that")
         if node.name not in saved.groups:
             yield Problem("", "groups", f"{node.name} is missing")
 

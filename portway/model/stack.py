@@ -1,5 +1,6 @@
 """What AWS says about one deployment, as plain immutable values without secrets."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -7,6 +8,8 @@ from enum import StrEnum
 from portway.contract.address import AddressKind, AddressObject
 from portway.errors import PortwayError
 
+HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
+"""What a node may be called."""
 GRANTED_WITHIN = timedelta(seconds=120)
 """After a change of the stack, when the rights that it grants must be in force."""
 

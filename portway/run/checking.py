@@ -18,6 +18,7 @@ from portway.model.settings import Settings
 from portway.run.group_data import (
     EVERYONE,
     GroupData,
+    existing,
     inventory_groups,
     read_group_data,
 )
@@ -41,9 +42,13 @@ def check_inventories(inventories: Sequence[Path]) -> Checked:
 
 
 def check_saved(saved: Saved) -> Checked:
-    """What is wrong with all that runs read, in the Stack that was saved."""
+    """What is wrong with all that runs read, in the Stack that was saved.
+
+    PortwayError if the inventory is not here that it was saved through.
+    """
+    inventory = existing(Path(saved.inventory))
     chains = dict.fromkeys(saved.groups[node.name] for node in saved.stack.nodes)
-    return _check(Path(saved.inventory), chains, saved)
+    return _check(inventory, chains, saved)
 
 
 def check_clients(file: Path) -> Checked:

@@ -126,14 +126,15 @@ def _in_scope(target: str, wishes: Wishes) -> Iterator[Explanation]:
 
 
 def _at_line(file: str, line: int, wishes: Wishes) -> Iterator[Explanation]:
+    wanted = Path(file).resolve()
     for name, assigned in wishes.assigned.items():
         if name in Settings.model_fields and any(
-            (one.file, one.line) == (file, line) for one in assigned
+            (Path(one.file).resolve(), one.line) == (wanted, line) for one in assigned
         ):
             yield _setting(name, wishes)
     path = wishes.settings.clients_path
-    is_named = not Path(file).exists() and file == path.name
-    if Path(file).resolve() != path.resolve() and not is_named:
+    is_named = not wanted.exists() and file == path.name
+    if wanted != path.resolve() and not is_named:
         return
     at = [p for p in _places(wishes) if p.first <= line <= p.last]
     fields: defaultdict[str, list[str]] = defaultdict(list)

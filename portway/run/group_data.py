@@ -5,14 +5,16 @@ can be told where a setting comes from.
 """
 
 import ast
+import sys
 import traceback
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from portway.errors import GROUP_DATA, Problem, refuse_if_any
+from portway.errors import GROUP_DATA, PortwayError, Problem, refuse_if_any
 from portway.model.settings import Settings, settings_from
 
 EVERYONE = "all"
@@ -102,6 +104,16 @@ def read_group_data(inventory: Path, project: Path | None = None) -> GroupData:
     return GroupData(dict(found))
 
 
+def existing(inventory: Path) -> Path:
+    """The same; PortwayError if there is no such file."""
+    if not inventory.is_file():
+        raise PortwayError(
+            f"{inventory}: there is no such inventory",
+            do="call it in the folder of your checkout",
+        )
+    return inventory
+
+
 def inventory_groups(inventory: Path) -> tuple[tuple[str, ...], ...]:
     """The groups of each kind of host in an inventory, as far as its text tells.
 
@@ -141,7 +153,8 @@ def _evaluated(file: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"__file__": str(file)}
     try:
         text = file.read_text(encoding="utf-8")
-        exec(compile(text, str(file), "exec"), found)  # noqa: S102 - as pyinfra does
+        with redirect_stdout(sys.stderr):  # a verb's answer has standard output
+            exec(compile(text, str(file), "exec"), found)  # noqa: S102 - as pyinfra
     except SyntaxError as error:
         raise _Unreadable(error.lineno, f"is not valid Python: {error.msg}") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -149,14 +162,23 @@ def _evaluated(file: Path) -> dict[str, Any]:
     except (Exception, SystemExit) as error:
         text = f"raises {type(error).__name__}: {error}; correct it: every run reads it"
         raise _Unreadable(_line_in(file, error), text) from error
-    exported = found.get("__all__")
-    imported = set(_borrowed(ast.parse(text)))
+    exported = _exported(file, text, found)
     return {
         key: value
         for key, value in found.items()
-        if not key.startswith("__")
-        and (key in exported if exported is not None else key not in imported)
+        if key in exported and not key.startswith("__")
     }
+
+
+def _exported(file: Path, text: str, found: Mapping[str, Any]) -> Collection[str]:
+    """The names that a file gives to hosts."""
+    if "__all__" not in found:
+        return found.keys() - set(_borrowed(ast.parse(text)))
+    names = found["__all__"]
+    if isinstance(names, list | tuple | set) and all(isinstance(n, str) for n in names):
+        return names
+    line = _lines(file).get("__all__")
+    raise _Unreadable(line, "__all__ is no list of names; correct it")
 
 
 def _line_in(file: Path, error: BaseException) -> int | None:

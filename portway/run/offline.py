@@ -14,7 +14,7 @@ from portway.model.cluster import Cluster
 from portway.model.saved import Saved
 from portway.model.settings import Settings
 from portway.render.node import NodeFiles, node_files
-from portway.run.group_data import Assigned, read_group_data
+from portway.run.group_data import Assigned, existing, read_group_data
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Wishes:
 
 def read_wishes(inventory: str, groups: Sequence[str]) -> Wishes:
     """What people decided about the hosts of an inventory that are in these groups."""
-    data = read_group_data(Path(inventory))
+    data = read_group_data(existing(Path(inventory)))
     settings = data.settings(groups)
     clients = read_clients(settings.clients_path)
     return Wishes(data.assigned(groups), settings, clients)

@@ -111,6 +111,31 @@ def test_settings_that_nothing_reads_are_a_warning(project: Path) -> None:
     assert warning.startswith("group_data/prdo.py: no inventory has a group prdo")
 
 
+def test_inventory_that_a_saved_stack_names_and_is_gone_is_told(project: Path) -> None:
+    (project / "inventories" / "prod.py").rename(project / "inventories" / "live.py")
+    for words in (["check"], ["render", "--node", "lb-1"]):
+        result = call(*words, "--from", "saved.json")
+        assert result.exit_code == 1
+        assert "inventories/prod.py: there is no such inventory" in str(
+            result.exception
+        )
+
+
+@pytest.mark.parametrize("name", ["clients.d.json", "inventories"])
+def test_folder_instead_of_a_file_cannot_be_found_out(name: str, project: Path) -> None:
+    (project / name).mkdir(exist_ok=True)
+    result = python("-m", "portway.cli.main", "check", name)
+    assert result.returncode == 1
+    assert f"File '{name}' is a directory" in result.stderr
+
+
+def test_what_files_print_is_beside_the_answer(project: Path) -> None:
+    make(project, group_data_all_py='print("hello")\n')
+    result = call("check", "--json")
+    assert json.loads(result.stdout) == {"problems": [], "warnings": []}
+    assert result.stderr == "hello\n"
+
+
 def test_missing_saved_stack_cannot_be_found_out() -> None:
     result = python("-m", "portway.cli.main", "check", "--from", "no.json", "--json")
     assert result.returncode == 1

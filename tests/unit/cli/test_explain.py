@@ -87,6 +87,18 @@ def test_line_of_a_file_is_explained(place: str, expected: str) -> None:
     assert explained(place)[0] == expected
 
 
+@pytest.mark.parametrize("start", [".", "group_data/..", "{here}"])
+def test_file_is_known_by_any_path_that_leads_to_it(start: str, project: Path) -> None:
+    start = start.format(here=project)
+    assert explained(f"{start}/group_data/prod.py:2")[0] == "threads = 6"
+    assert explained(f"{start}/clients.json:3")[0] == "client one"
+
+
+def test_file_here_that_has_nothing_to_explain_is_told(project: Path) -> None:
+    result = call("explain", f"{project}/inventories/prod.py:1")
+    assert "no setting and no client is on that line" in str(result.exception)
+
+
 def test_clients_file_is_known_by_its_name_alone(project: Path) -> None:
     (project / "elsewhere").mkdir()
     (project / "clients.json").rename(project / "elsewhere" / "clients.json")

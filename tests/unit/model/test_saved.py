@@ -26,7 +26,7 @@ TIMES = st.datetimes(timezones=st.just(UTC))
 NODES = st.builds(
     Node,
     instance_id=TEXT,
-    name=TEXT,
+    name=st.from_regex(r"[A-Za-z0-9]{1,8}(-[0-9])?", fullmatch=True),
     role=st.sampled_from(Role),
     address=st.ip_addresses(v=4).map(str),
     launched_at=TIMES,
@@ -98,6 +98,13 @@ def edited(change: Callable[[dict[str, Any]], object]) -> str:
             "stack.nodes.3.name: app-1 is there twice",
         ),
         (edited(lambda d: d["groups"].pop("lb-2")), "groups: lb-2 is missing"),
+        *(
+            (
+                edited(lambda d, n=name: d["stack"]["nodes"][1].update(name=n)),  # type: ignore[misc]
+                "stack.nodes.1.name: no node can be called that",
+            )
+            for name in ("../../evil", "/etc", "..", "", "a b")
+        ),
     ],
 )
 def test_file_that_is_none_is_refused_with_the_reason(text: str, expected: str) -> None:

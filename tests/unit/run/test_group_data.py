@@ -96,6 +96,9 @@ def test_each_value_is_known_with_its_place_and_those_it_hides(project: Path) ->
         ("threads =", "group_data/nobody.py: line 1: is not valid Python"),
         ("\nthreads = 1 / 0", "line 2: raises ZeroDivisionError: division by zero"),
         ("\nexit(3)", "line 2: raises SystemExit: 3"),
+        ("\n__all__ = 5", "line 2: __all__ is no list of names"),
+        ("__all__ = [5]", "line 1: __all__ is no list of names"),
+        ('__all__ = "threads"', "line 1: __all__ is no list of names"),
     ],
 )
 def test_file_that_python_refuses_is_named_with_its_line(
@@ -107,3 +110,11 @@ def test_file_that_python_refuses_is_named_with_its_line(
         read_group_data(Path("inventories/prod.py"))
     assert expected in refused.value.message
     assert "all.py: line 1: raises NameError" in refused.value.message
+
+
+def test_what_files_print_is_beside_the_answer(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (project / "group_data" / "nobody.py").write_text('print("hello")')
+    read_group_data(Path("inventories/prod.py"))
+    assert capfd.readouterr() == ("", "hello\n")
