@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from portway.cli.monitoring.metric_names import address, haproxy, reloads, streams
 
-RUNBOOK = "docs/runbook.md#"
+RUNBOOK = "docs/runbook.md"
+"""Where it is in a checkout; whoever publishes it has a URL."""
 OLDER = 50
 """How many older HAProxy processes on a node are worth a look."""
 
@@ -29,9 +30,6 @@ class Alert:
 def alerts() -> tuple[Alert, ...]:
     """Every rule, those that wake people first."""
     master = address("vrrp_master")
-    sessions = f"increase({haproxy('frontend_sessions_total')}[5m])"
-    denied = f"increase({haproxy('frontend_requests_denied_total')}[5m])"
-    answered = f"increase({haproxy('frontend_bytes_out_total')}[5m])"
     return (
         Alert(
             "PortwayAddressDisagrees",
@@ -60,18 +58,20 @@ def alerts() -> tuple[Alert, ...]:
         ),
         Alert(
             "PortwayNoServer",
-            f"max by (proxy) ({haproxy('backend_active_servers')}) == 0",
+            f"{haproxy('backend_active_servers')} == 0",
             "1m",
             "page",
-            "No application node is healthy for the clients of {{ $labels.proxy }}.",
+            "{{ $labels.instance }} sees no healthy application node for the clients "
+            "of {{ $labels.proxy }}.",
             "an-application-node-is-broken",
         ),
         Alert(
             "PortwayClientUnanswered",
-            f"{sessions} - {denied} > 2 and {answered} == 0",
+            _unanswered(),
             "2m",
             "page",
-            "{{ $labels.proxy }} connects, and nobody answers it.",
+            "{{ $labels.proxy }} sends through {{ $labels.instance }}, and nobody "
+            "answers it.",
             "messages-are-not-acknowledged",
         ),
         Alert(
@@ -135,12 +135,31 @@ def alerts() -> tuple[Alert, ...]:
     )
 
 
-def rules() -> str:
+def _unanswered() -> str:
+    """That connections of a client end, and none that ended was answered.
+
+    HAProxy counts the bytes of a stream when it ends; ``option contstats`` would cost
+    all streams CPU for this alert alone. So streams that are open may be busy: it takes
+    more than twice as many new ones in five minutes. Streams in the process before a
+    reload are in none of its numbers, hence the five minutes.
+    """
+    began = f"increase({haproxy('frontend_sessions_total')}[5m])"
+    denied = f"increase({haproxy('frontend_requests_denied_total')}[5m])"
+    still_open = haproxy("frontend_current_sessions")
+    sent = f"increase({haproxy('frontend_bytes_in_total')}[5m])"
+    answered = f"increase({haproxy('frontend_bytes_out_total')}[5m])"
+    return (
+        f"{began} - {denied} > 2 + 2 * {still_open} and {sent} > 0 and {answered} == 0 "
+        f"and on (instance) {haproxy('process_uptime_seconds')} > 300"
+    )
+
+
+def rules(runbook: str = RUNBOOK) -> str:
     """The rules as Prometheus reads them; JSON's strings are YAML's."""
-    return "".join(_rule_lines())
+    return "".join(_rule_lines(runbook))
 
 
-def _rule_lines() -> Iterator[str]:
+def _rule_lines(runbook: str) -> Iterator[str]:
     yield "# Made by: python -m portway.cli.monitoring monitoring\n"
     yield "groups:\n  - name: portway\n    rules:\n"
     for alert in alerts():
@@ -150,4 +169,5 @@ def _rule_lines() -> Iterator[str]:
         yield f"        labels:\n          severity: {alert.severity}\n"
         yield "        annotations:\n"
         yield f"          summary: {json.dumps(alert.summary)}\n"
-        yield f"          runbook_url: {json.dumps(RUNBOOK + alert.runbook)}\n"
+        url = json.dumps(f"{runbook}#{alert.runbook}")
+        yield f"          runbook_url: {url}\n"

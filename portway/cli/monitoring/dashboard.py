@@ -9,7 +9,8 @@ def panels() -> tuple[tuple[str, str, str, str], ...]:
     """Title, expression, legend and unit of each panel of the dashboard."""
     new = f"rate({haproxy('frontend_sessions_total')}[5m])"
     received = f"rate({haproxy('frontend_bytes_in_total')}[5m])"
-    client = "{{proxy}}"
+    failed = f"increase({haproxy('server_check_failures_total')}[5m])"
+    client = "{{stack}} {{proxy}}"
     node = "{{instance}}"
     return (
         ("VRRP master", address("vrrp_master"), node, "short"),
@@ -29,47 +30,47 @@ def panels() -> tuple[tuple[str, str, str, str], ...]:
         ),
         (
             "Streams, by client",
-            f"topk(20, sum by (proxy) ({haproxy('frontend_current_sessions')}))",
+            f"topk(20, sum by (stack, proxy) ({haproxy('frontend_current_sessions')}))",
             client,
             "short",
         ),
         (
             "New connections a second",
-            f"topk(20, sum by (proxy) ({new}))",
+            f"topk(20, sum by (stack, proxy) ({new}))",
             client,
             "short",
         ),
         (
-            "From clients",
-            f"topk(20, sum by (proxy) ({received}))",
+            "From clients, as their streams end",
+            f"topk(20, sum by (stack, proxy) ({received}))",
             client,
             "Bps",
         ),
         (
             "Turned away by allow lists",
-            "topk(20, sum by (proxy) "
+            "topk(20, sum by (stack, proxy) "
             f"(increase({haproxy('frontend_requests_denied_total')}[1h])))",
             client,
             "short",
         ),
         (
             "Healthy servers, by backend",
-            f"min by (proxy) ({haproxy('backend_active_servers')})",
+            f"min by (stack, proxy) ({haproxy('backend_active_servers')})",
             client,
             "short",
         ),
         (
             "Failed checks",
-            f"sum by (server) (increase({haproxy('server_check_failures_total')}[5m]))",
-            "{{server}}",
+            f"sum by (stack, server) ({failed})",
+            "{{stack}} {{server}}",
             "short",
         ),
         ("Older HAProxy processes", streams("older_workers"), node, "short"),
         ("Streams in them", streams("older_streams"), node, "short"),
         (
             "Reloads, by reason",
-            f"sum by (reason) (increase({reloads('reloads_total')}[1h]))",
-            "{{reason}}",
+            f"sum by (stack, reason) (increase({reloads('reloads_total')}[1h]))",
+            "{{stack}} {{reason}}",
             "short",
         ),
     )

@@ -20,6 +20,7 @@ HAPROXY = frozenset(
         "haproxy_frontend_requests_denied_total",
         "haproxy_frontend_sessions_total",
         "haproxy_process_dropped_logs_total",
+        "haproxy_process_uptime_seconds",
         "haproxy_server_check_failures_total",
     )
 )

@@ -98,6 +98,18 @@ class Site:
         where = ("127.0.0.1", self.ports[name])
         return socket.create_connection(where, 5, source_address=(source, 0))
 
+    def metrics(self) -> str:
+        where = ("127.0.0.1", self.stats)
+        with socket.create_connection(where, 5, source_address=(INSIDE, 0)) as client:
+            client.sendall(
+                b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            )
+            return b"".join(iter(lambda: client.recv(65536), b"")).decode()
+
+    def total(self, what: str, name: str) -> int:
+        metric = f'haproxy_frontend_{what}_total{{proxy="{name}"}} '
+        return int(self.metrics().partition(metric)[2].split()[0])
+
     def line(self, name: str, number: int = 0) -> dict[str, str]:
         """A line of the log about a client."""
         wait_until(lambda: len(self.balancer.lines(name)) > number)
@@ -194,21 +206,27 @@ def test_metrics_name_the_client_that_nobody_serves(site: Site) -> None:
     assert site.line(NOWHERE)["end"] == "SC"
     for name in (PLAIN, LISTED):  # what is counted when a connection ends, is
         site.line(name)
-    with socket.create_connection(("127.0.0.1", site.stats), 5, (INSIDE, 0)) as client:
-        client.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        text = b"".join(iter(lambda: client.recv(65536), b"")).decode()
-
-    def total(what: str, name: str) -> int:
-        metric = f'haproxy_frontend_{what}_total{{proxy="{name}"}} '
-        return int(text.partition(metric)[2].split()[0])
-
+    text = site.metrics()
     assert {name for name in HAPROXY if f"\n# TYPE {name} " not in text} == set(), (
         "what the alerts name, HAProxy tells"
     )
     for name, answered in ((NOWHERE, False), (PLAIN, True), (LISTED, False)):
-        assert total("sessions", name) == 1
-        assert (total("bytes_out", name) > 0) is answered
-        assert total("requests_denied", name) == (name == LISTED)
+        assert site.total("sessions", name) == 1
+        assert (site.total("bytes_in", name) > 0) is (name != LISTED)
+        assert (site.total("bytes_out", name) > 0) is answered
+        assert site.total("requests_denied", name) == (name == LISTED)
+
+
+def test_bytes_of_a_stream_are_told_when_it_ends(site: Site) -> None:
+    """The alert about clients that nobody answers takes this into account."""
+    with site.connect(PLAIN) as client:
+        for _ in range(20):
+            client.sendall(b"hello")
+            assert client.recv(4096)
+        assert site.total("sessions", PLAIN) == 1
+        assert site.total("bytes_out", PLAIN) == 0
+    site.line(PLAIN)
+    assert site.total("bytes_out", PLAIN) > 0
 
 
 @pytest.mark.parametrize(

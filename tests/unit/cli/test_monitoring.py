@@ -2,12 +2,13 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from portway.cli.monitoring.__main__ import FILES
+from portway.cli.monitoring.__main__ import files
 from portway.cli.monitoring.alerts import RUNBOOK, Alert, alerts
 from portway.cli.monitoring.dashboard import dashboard, panels
 from portway.cli.monitoring.metric_names import address, haproxy
@@ -28,12 +29,27 @@ def of(metric: str, *values: str, **labels: str) -> dict[str, str]:
     return found
 
 
-def proxy(name: str, **metrics: str) -> dict[str, str]:
+def proxy(name: str, at: str = "lb-1", **metrics: str) -> dict[str, str]:
     """HAProxy's metrics of one client or backend at one load balancer."""
     return {
-        f'haproxy_{metric}{{instance="lb-1:8404", proxy="{name}"}}': values
+        f'haproxy_{metric}{{instance="{at}:8404", proxy="{name}"}}': values
         for metric, values in metrics.items()
     }
+
+
+def unanswered(name: str = "client_one", **changed: str) -> dict[str, str]:
+    """A client whose connections get no answer from the tenth minute on."""
+    plain = {
+        "frontend_sessions_total": "0+5x40",
+        "frontend_requests_denied_total": "0x40",
+        "frontend_current_sessions": "1x40",
+        "frontend_bytes_in_total": "0+9x40",
+        "frontend_bytes_out_total": "0+9x10 90x30",
+    }
+    return proxy(name, **plain | changed)
+
+
+UPTIME = {'haproxy_process_uptime_seconds{instance="lb-1:8404"}': "600+60x40"}
 
 
 MASTER = "portway_address_vrrp_master"
@@ -55,18 +71,16 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
     ),
     "PortwayNoMaster": (of(MASTER, "1x10 0x20", "0x30"), "13m", {"stack": "prod"}, "0"),
     "PortwayNoServer": (
-        proxy("tcp_leastconn", backend_active_servers="2x10 0x20"),
+        {  # the standby sees some, and does not serve
+            **proxy("tcp_leastconn", backend_active_servers="2x10 0x20"),
+            **proxy("tcp_leastconn", "lb-2", backend_active_servers="2x30"),
+        },
         "13m",
-        {"proxy": "tcp_leastconn"},
+        {"instance": "lb-1:8404", "proxy": "tcp_leastconn"},
         "0",
     ),
     "PortwayClientUnanswered": (
-        proxy(
-            "client_one",
-            frontend_sessions_total="0+5x40",
-            frontend_requests_denied_total="0x40",
-            frontend_bytes_out_total="0+9x10 90x30",
-        ),
+        {**unanswered(), **UPTIME},
         "20m",
         {"instance": "lb-1:8404", "proxy": "client_one"},
         "25",
@@ -127,7 +141,7 @@ def expected(alert: Alert, labels: dict[str, str], value: str) -> dict[str, Any]
         "exp_labels": labels | {"severity": alert.severity},
         "exp_annotations": {
             "summary": summary,
-            "runbook_url": RUNBOOK + alert.runbook,
+            "runbook_url": f"{RUNBOOK}#{alert.runbook}",
         },
     }
 
@@ -137,12 +151,17 @@ def test_alert_fires_when_it_should_and_not_before(
     alert: Alert, tmp_path: Path
 ) -> None:
     series, when, labels, value = CASES[alert.name]
-    quiet = {"eval_time": "9m", "alertname": alert.name, "exp_alerts": []}
-    fires = {
-        "eval_time": when,
-        "alertname": alert.name,
-        "exp_alerts": [expected(alert, labels, value)],
-    }
+    fires = [expected(alert, labels, value)]
+    promise(tmp_path, alert.name, series, {"9m": [], when: fires})
+
+
+def promise(
+    folder: Path,
+    alert: str,
+    series: dict[str, str],
+    expectations: dict[str, list[dict[str, Any]]],
+) -> None:
+    """Have promtool hold an alert to what is expected of it by the time."""
     test = {
         "rule_files": [str(FOLDER / "alerts.yaml")],
         "tests": [
@@ -152,11 +171,14 @@ def test_alert_fires_when_it_should_and_not_before(
                     {"series": name, "values": values}
                     for name, values in series.items()
                 ],
-                "alert_rule_test": [quiet, fires],
+                "alert_rule_test": [
+                    {"eval_time": when, "alertname": alert, "exp_alerts": alerts}
+                    for when, alerts in expectations.items()
+                ],
             }
         ],
     }
-    path = tmp_path / "test.yaml"
+    path = folder / "test.yaml"
     path.write_text(json.dumps(test))  # which is YAML
     result = subprocess.run(
         ["promtool", "test", "rules", str(path)],
@@ -167,13 +189,70 @@ def test_alert_fires_when_it_should_and_not_before(
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param(
+            {
+                "frontend_sessions_total": "0x10 200x30",
+                "frontend_current_sessions": "0x10 200x30",
+                "frontend_bytes_out_total": "0x40",
+            },
+            id="long streams that all began at once",
+        ),
+        pytest.param(
+            {
+                "frontend_sessions_total": "0+6x40",
+                "frontend_current_sessions": "30x40",
+            },
+            id="new streams beside many that are busy",
+        ),
+        pytest.param({"frontend_bytes_in_total": "0x40"}, id="connects to look only"),
+        pytest.param({"frontend_requests_denied_total": "0+5x40"}, id="not allowed"),
+        pytest.param({"frontend_bytes_out_total": "0+1x40"}, id="answered at times"),
+    ],
+)
+def test_client_that_may_be_served_wakes_nobody(
+    changed: dict[str, str], tmp_path: Path
+) -> None:
+    """HAProxy tells the bytes of a stream when it ends, so of those that last none."""
+    series = {**UPTIME, **unanswered(**changed), **unanswered("two")}
+    labels = {"instance": "lb-1:8404", "proxy": "two"}
+    (alert,) = (a for a in alerts() if a.name == "PortwayClientUnanswered")
+    fires = [expected(alert, labels, "25")]
+    promise(tmp_path, alert.name, series, {"14m": [], "20m": fires, "25m": fires})
+
+
+def test_streams_in_the_process_before_a_reload_wake_nobody(tmp_path: Path) -> None:
+    """They began in the last minutes, and the new process knows nothing of them."""
+    uptime = dict.fromkeys(UPTIME, "600+60x10 0+60x30")
+    began = {
+        "frontend_sessions_total": "0x9 200 0x30",
+        "frontend_current_sessions": "0x9 200 0x30",
+        "frontend_bytes_out_total": "0x40",
+    }
+    series = {**uptime, **unanswered(**began)}
+    quiet: dict[str, list[dict[str, Any]]] = {f"{n}m": [] for n in range(9, 16)}
+    promise(tmp_path, "PortwayClientUnanswered", series, quiet)
+
+
+def test_links_lead_to_where_the_runbook_is_published(tmp_path: Path) -> None:
+    url = "https://wiki.example.com/portway/runbook"
+    words = ["-m", "portway.cli.monitoring", str(tmp_path), f"--runbook={url}"]
+    subprocess.run([sys.executable, *words], check=True, cwd=PROJECT)
+    text = (tmp_path / "alerts.yaml").read_text()
+    links = [line for line in text.splitlines() if "runbook_url" in line]
+    assert len(links) == len(alerts())
+    assert all(f'runbook_url: "{url}#' in line for line in links)
+
+
 def test_every_alert_has_a_case() -> None:
     assert [alert.name for alert in alerts()] == list(CASES)
 
 
 def test_files_are_current() -> None:
-    for name, made in FILES.items():
-        assert (FOLDER / name).read_text() == made(), (
+    for name, made in files().items():
+        assert (FOLDER / name).read_text() == made, (
             "run: python -m portway.cli.monitoring monitoring"
         )
 
