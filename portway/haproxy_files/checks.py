@@ -1,6 +1,9 @@
 """How a section's servers are checked, in one line."""
 
+from hashlib import sha256
+
 from portway.haproxy_files.durations import milliseconds
+from portway.haproxy_files.lines import Line
 from portway.haproxy_files.sections import Section
 
 OTHER = (
@@ -12,19 +15,21 @@ OTHER = (
     "ssl-hello-chk",
     "tcp-check",
 )
-DEFAULTS = {"inter": "2000", "fall": "3"}
+DEFAULTS = {"inter": "2000", "fall": "3", "rise": "2"}
+STEPS = ("connect", "expect", "send", "send-binary", "send-binary-lf", "send-lf")
+"""What is done in a check of several steps; all else is about logs and states."""
 
 
 def health_check(section: Section, options: dict[str, str]) -> str:
-    """What is asked, on which port, and when a server is taken out."""
+    """What is asked, on which port, and when a server is taken out and put back."""
     if "check" not in options:
         return "none"
     port = options.get("port")
     where = f" on port {port}" if port else ""
     every = milliseconds(options.get("inter", DEFAULTS["inter"]))
-    fall = options.get("fall", DEFAULTS["fall"])
+    fall, rise = (options.get(word, DEFAULTS[word]) for word in ("fall", "rise"))
     often = f"every {every / 1000:g} s" if every is not None else "at times"
-    return f"{_question(section)}{where}, {often}, down after {fall}"
+    return f"{_question(section)}{where}, {often}, down after {fall}, up after {rise}"
 
 
 def _question(section: Section) -> str:
@@ -32,11 +37,18 @@ def _question(section: Section) -> str:
     on = [line for line in lines if line and section.has_option(line.words[1])]
     if not on:
         return "connects"
-    kind = max(on, key=lambda line: line.number).words[1]
+    line = max(on, key=lambda line: line.number)
+    kind = line.words[1]
+    if kind == "tcp-check":
+        return ", ".join((kind, *map(_said, _steps(section, kind))))
     if kind != "httpchk":
         return kind
-    line, sent = section.last("option", "httpchk"), section.last("http-check", "send")
-    words = list(line.words[2:]) if line else []
+    steps = _steps(section, "http-check")
+    done = {step.words[1]: step for step in steps}
+    if "connect" in done or len(done) < len(steps):
+        return ", ".join(("HTTP", *map(_said, steps)))
+    sent, expected = done.get("send"), done.get("expect")
+    words = line.words[2:]
     method, path = "OPTIONS", "/"
     if len(words) == 1:
         path = words[0]
@@ -45,6 +57,25 @@ def _question(section: Section) -> str:
     if sent:
         pairs = dict(zip(sent.words[2:], sent.words[3:], strict=False))
         method, path = pairs.get("meth", method), pairs.get("uri", path)
-    expected = section.last("http-check", "expect")
+    path, mark, query = path.partition("?")
     status = " ".join(expected.words[2:]) if expected else "status 200-399"
-    return f"HTTP {method} {path}, {status}"
+    return f"HTTP {method} {path}{mark and mark + _secret(query)}, {status}"
+
+
+def _steps(section: Section, kind: str) -> list[Line]:
+    """What a check does one after another; a section's own replace its defaults'."""
+    own = [line for line in section.own if line.starts(kind)]
+    lines = own or section.starting(kind)
+    return [line for line in lines if line.words[1:2] and line.words[1] in STEPS]
+
+
+def _said(step: Line) -> str:
+    """A step in words. What it sends may be secret."""
+    what, *more = step.words[1:]
+    text = " ".join(more)
+    return f"{what} {_secret(text) if what.startswith('send') else text}"
+
+
+def _secret(text: str) -> str:
+    """A mark that two texts share if they are the same, and that tells neither."""
+    return f"#{sha256(text.encode(errors='replace')).hexdigest()[:4]}"

@@ -10,9 +10,11 @@ from enum import StrEnum
 from ipaddress import IPv4Address, summarize_address_range
 
 from portway.haproxy_files.conditions import Connection, networks
+from portway.haproxy_files.lines import Reason
 from portway.haproxy_files.listeners import Listening, is_address, listening
-from portway.haproxy_files.routes import NOBODY, Route, is_statistics, reachable, route
-from portway.haproxy_files.sections import File
+from portway.haproxy_files.routes import NOBODY, Route, reachable, route
+from portway.haproxy_files.rules import is_statistics
+from portway.haproxy_files.sections import PROCESS, File
 
 LAST = int(IPv4Address("255.255.255.255"))
 Arrival = IPv4Address | None
@@ -69,6 +71,8 @@ class Comparison:
     ports: tuple[PortReport, ...]
     unread: tuple[str, ...]
     """What neither file's ports could be judged by."""
+    process: tuple[Difference, ...] = ()
+    """What the sections ``global`` do not have in common, for all ports."""
 
     def count(self, verdict: Verdict) -> int:
         return sum(report.verdict is verdict for report in self.ports)
@@ -112,7 +116,23 @@ def compare(
     reports = [_port(*sides, port, arriving_at, routes_only) for port in ports]
     unread = [*old.unread, *new.unread]
     unread += [*sides[0].listening.unread, *sides[1].listening.unread]
-    return Comparison(tuple(filter(None, reports)), tuple(unread))
+    process = () if routes_only else tuple(_of_process(*sides))
+    return Comparison(tuple(filter(None, reports)), tuple(unread), process)
+
+
+def _of_process(old: _Side, new: _Side) -> Iterator[Difference]:
+    """How the sections ``global`` differ, in what clients notice of them."""
+    listeners = [
+        found
+        for side in (old, new)
+        for at in side.listening.ports.values()
+        for found in at
+    ]
+    for word in PROCESS if any(found.tls for found in listeners) else PROCESS[:1]:
+        lines = [side.file.process.last(word) for side in (old, new)]
+        said = [" ".join(line.words[1:]) if line else "none" for line in lines]
+        if said[0] != said[1]:
+            yield Difference(f"{word} of global", *said, routes=False)
 
 
 def _port(
@@ -136,8 +156,8 @@ def _port(
     elif arriving_at and all(_nobody(case) for case in cases):
         return None
     sides = [(str(c.old), str(c.new)) for c in cases if not _nobody(c)]
-    unknown = [f"{old.file.source}: {text}" for c in cases for text in c.old.unknown]
-    unknown += [f"{new.file.source}: {text}" for c in cases for text in c.new.unknown]
+    unknown = [why.of(old.file.source) for case in cases for why in case.old.unknown]
+    unknown += [why.of(new.file.source) for case in cases for why in case.new.unknown]
     return PortReport(
         port,
         verdict,
@@ -195,7 +215,8 @@ def _names(found: Route) -> set[str]:
 
 def _with_unknown(found: Route, names: set[str]) -> Route:
     reasons = tuple(
-        f"server {name}: which address that is" for name in _names(found) & names
+        Reason(f"server {name}: which address that is")
+        for name in sorted(_names(found) & names)
     )
     return replace(found, unknown=(*found.unknown, *reasons))
 
@@ -222,7 +243,7 @@ def _differences(cases: list[_Case]) -> Iterator[Difference]:
 def _between(old: Route, new: Route) -> Iterator[Difference]:
     if old.seen != new.seen:
         yield Difference("route", str(old), str(new), routes=True)
-    if old.refused or new.refused:
+    if bool(old.refused) != bool(new.refused):
         return
     if old.standby != new.standby:
         names = [", ".join(map(str, side.standby)) or "none" for side in (old, new)]

@@ -5,10 +5,14 @@ is None.
 """
 
 import operator
+from bisect import bisect
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, collapse_addresses
 
+from portway.haproxy_files.durations import number
 from portway.haproxy_files.sections import Line, Section
 
 Words = tuple[str, ...]
@@ -69,25 +73,41 @@ def networks(section: Section) -> Iterator[IPv4Network]:
 
 
 def _any_of(words: Words, section: Section, connection: Connection) -> bool | None:
-    groups: list[list[bool | None]] = [[]]
+    return _one(
+        [
+            _all([_is(*term, section, connection) for term in group])
+            for group in _groups(words)
+        ]
+    )
+
+
+def _is(
+    is_negated: bool, term: Words, section: Section, connection: Connection
+) -> bool | None:
+    if term[0] == "{":
+        found = _criterion(term[1:-1], connection)
+    else:
+        found = _named(term[0], section, connection)
+    return found if found is None or not is_negated else not found
+
+
+@lru_cache(maxsize=4096)
+def _groups(words: Words) -> tuple[tuple[tuple[bool, Words], ...], ...]:
+    """The terms of a condition, of which all those of one group must be true."""
+    groups: list[list[tuple[bool, Words]]] = [[]]
     for is_negated, term in _terms(words):
         if term in (("||",), ("or",)):
             groups.append([])
-            continue
-        found = (
-            _criterion(term[1:-1], connection)
-            if term[0] == "{"
-            else _named(term[0], section, connection)
-        )
-        groups[-1].append(found if found is None or not is_negated else not found)
-    return _one([_all(group) for group in groups])
+        else:
+            groups[-1].append((is_negated, term))
+    return tuple(tuple(group) for group in groups)
 
 
 def _terms(words: Words) -> Iterator[tuple[bool, Words]]:
     """The names and ``{ … }`` of a condition, each with whether it is negated."""
-    left, is_negated = list(words), False
+    left, is_negated = deque(words), False
     while left:
-        word = left.pop(0)
+        word = left.popleft()
         if word == "!":
             is_negated = not is_negated
             continue
@@ -96,7 +116,7 @@ def _terms(words: Words) -> Iterator[tuple[bool, Words]]:
         term = [word]
         if word == "{":
             while left and term[-1] != "}":
-                term.append(left.pop(0))
+                term.append(left.popleft())
         yield is_negated, tuple(term)
         is_negated = False
 
@@ -110,17 +130,17 @@ def _one(found: list[bool | None]) -> bool | None:
 
 
 def _named(name: str, section: Section, connection: Connection) -> bool | None:
-    own = [line.words[2:] for line in section.lines if line.starts("acl", name)]
-    if not own:
-        own = [PREDEFINED[name]] if name in PREDEFINED else []
+    own = section.acls.get(name, ())
+    if not own and name in PREDEFINED:
+        own = (PREDEFINED[name],)
     return _one([_criterion(words, connection) for words in own]) if own else None
 
 
 def _criterion(words: Words, connection: Connection) -> bool | None:
-    what, *values = words or ("",)
-    if values[:2] == ["-m", "ip"]:
+    what, values = (words or ("",))[0], words[1:]
+    if values[:2] == ("-m", "ip"):
         values = values[2:]
-    if values[:1] == ["--"]:
+    if values[:1] == ("--",):
         values = values[1:]
     if what == "always_true":
         return True
@@ -129,38 +149,56 @@ def _criterion(words: Words, connection: Connection) -> bool | None:
     if what in ("dst_port", "fc_dst_port"):
         return _is_port(values, connection.port)
     if what == "src":
-        return _is_in(values, connection.source)
+        return _named_by(values).has(connection.source)
     if what == "dst" and connection.address:
-        return _is_in(values, connection.address)
+        return _named_by(values).has(connection.address)
     return None
 
 
-def _is_in(values: list[str], address: IPv4Address) -> bool | None:
-    """Whether an address is in one of the networks; names and files cannot be told."""
-    found: list[bool | None] = []
-    for value in values:
-        network = _network(value)
-        if network:
-            found.append(address in network)
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """What the values of a condition say of addresses."""
+
+    edges: tuple[int, ...]
+    """Where it becomes true, false, true … from the lowest address on."""
+    otherwise: bool | None
+    """What it is elsewhere: names and files cannot be told."""
+
+    def has(self, address: IPv4Address) -> bool | None:
+        return bool(bisect(self.edges, int(address)) % 2) or self.otherwise
+
+
+@lru_cache(maxsize=4096)
+def _named_by(values: Words) -> _Sources:
+    found = [(value, _network(value)) for value in values]
+    edges: list[int] = []
+    for network in collapse_addresses(net for _, net in found if net):
+        first, last = int(network.network_address), int(network.broadcast_address)
+        if edges and edges[-1] == first:
+            edges[-1] = last + 1
         else:
-            found.append(False if _is_v6(value) else None)
-    return _one(found)
+            edges += first, last + 1
+    strange = any(not net and not _is_v6(value) for value, net in found)
+    return _Sources(tuple(edges), None if strange else False)
 
 
-def _is_port(values: list[str], port: int) -> bool | None:
+def _is_port(values: Words, port: int) -> bool | None:
     how = COMPARED["eq"]
     found = []
     for value in values:
         if value in COMPARED:
             how = COMPARED[value]
             continue
-        first, _, last = value.partition(":")
-        if not (first.isdigit() and (last or first).isdigit()):
+        first, colon, last = value.partition(":")
+        least = number(first)
+        most = number(last) if colon else least
+        if least is None or most is None:
             return None
-        found.append(int(first) <= port <= int(last) if last else how(port, int(first)))
+        found.append(least <= port <= most if colon else how(port, least))
     return any(found)
 
 
+@lru_cache(maxsize=65_536)
 def _network(text: str) -> IPv4Network | None:
     try:
         return IPv4Network(text, strict=False)
@@ -168,6 +206,7 @@ def _network(text: str) -> IPv4Network | None:
         return None
 
 
+@lru_cache(maxsize=65_536)
 def _is_v6(text: str) -> bool:
     try:
         return bool(IPv6Network(text, strict=False))

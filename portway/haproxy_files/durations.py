@@ -1,4 +1,4 @@
-"""Timeouts of HAProxy files."""
+"""Numbers and times of HAProxy files."""
 
 import re
 
@@ -16,16 +16,21 @@ UNITS = {
 """In milliseconds, which a number without a unit is, too."""
 
 
+def number(text: str) -> int | None:
+    """A whole number that HAProxy may have; None for all else."""
+    return int(text) if re.fullmatch(r"[0-9]{1,12}", text) else None
+
+
 def milliseconds(text: str) -> float | None:
     """How long a text of HAProxy's is; None if it is no time."""
-    match = re.fullmatch(r"([0-9]+)(us|ms|s|m|h|d|)", text)
+    match = re.fullmatch(r"([0-9]{1,12})(us|ms|s|m|h|d|)", text)
     return int(match[1]) * UNITS[match[2]] if match else None
 
 
 def shown_time(section: Section, kind: str, older: str) -> str:
     """A timeout of a section in seconds, whichever of its names gives it."""
     lines = [section.last("timeout", kind), section.last(older)]
-    found = [line for line in lines if line]
+    found = [line for line in lines if line and len(line.words) > 1]
     if not found:
         return "none"
     words = max(found, key=lambda line: line.number).words

@@ -1,18 +1,19 @@
 """Where the sections of an HAProxy file listen."""
 
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from portway.haproxy_files.sections import File, Line, Section
+from portway.haproxy_files.durations import number
+from portway.haproxy_files.lines import Line, Reason
+from portway.haproxy_files.sections import File, Section
 
 ANY = ("", "*", "0.0.0.0")  # noqa: S104 - what a file may say
 ANY_V6 = ("::", "[::]")
 HARMLESS = {
-    "alpn": 1,
     "backlog": 1,
-    "crt": 1,
     "defer-accept": 0,
     "id": 1,
     "level": 1,
@@ -28,6 +29,8 @@ HARMLESS = {
 }
 """Words after an address that do not change where a connection goes, and how many
 words follow each."""
+GREETING = ("alpn", "crt", "crt-list", "npn")
+"""Words of what clients with TLS are shown; files are known by their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,10 @@ class Listener:
     port: int
     address: IPv4Address | None
     """None for every IPv4 address."""
-    tls: bool = False
+    tls: tuple[str, ...] = ()
+    """How clients are greeted, if with TLS."""
     expects_proxy: bool = False
-    unknown: tuple[str, ...] = ()
+    unknown: tuple[Reason, ...] = ()
     """Words of its ``bind`` that cannot be judged."""
 
 
@@ -64,26 +68,25 @@ class Listening:
 def listening(file: File) -> Listening:
     """Where a file's sections listen."""
     found: dict[int, list[Listener]] = {}
-    unread: list[str] = []
+    unread: list[Reason] = []
     for section in file.sections:
-        if section.kind == "backend" or section.last("disabled"):
+        if section.kind == "backend" or section.is_disabled:
             continue
-        for line in section.lines:
-            if line.starts("bind") and len(line.words) > 1:
-                for listener in _bound(section, line, unread, file.source):
-                    found.setdefault(listener.port, []).append(listener)
+        for line in section.starting("bind"):
+            for listener in _bound(section, line, unread):
+                found.setdefault(listener.port, []).append(listener)
     return Listening(
-        {port: tuple(those) for port, those in found.items()}, tuple(unread)
+        {port: tuple(those) for port, those in found.items()},
+        tuple(reason.of(file.source) for reason in unread),
     )
 
 
-def _bound(
-    section: Section, line: Line, unread: list[str], source: str
-) -> Iterator[Listener]:
+def _bound(section: Section, line: Line, unread: list[Reason]) -> Iterator[Listener]:
     options = list(line.words[2:])
-    tls, proxy = "ssl" in options, "accept-proxy" in options
-    both = "v4v6" in options
-    unknown = tuple(_unknown(options))
+    greeting, strange = _options(options)
+    tls = greeting if "ssl" in options else ()
+    proxy, both = "accept-proxy" in options, "v4v6" in options
+    unknown = (line.because(strange[0]),) if strange else ()
     for place in line.words[1].split(","):
         match = re.fullmatch(
             r"(?:ipv4@|ipv6@)?(.*?):([0-9]+)(?:-([0-9]+))?", place, re.ASCII
@@ -91,29 +94,34 @@ def _bound(
         address = match[1] if match else ""
         is_v6 = ":" in address
         if is_v6 and address in ANY_V6 and both:
-            unread.append(f"{source}:{line.number}: {place} also listens on IPv6")
+            unread.append(Reason(f"{place} also listens on IPv6", line.number))
             address, is_v6 = "", False
         if not match or is_v6 or not (address in ANY or is_address(address)):
             why = "on IPv6" if is_v6 else "on what is no IPv4 address and port"
-            unread.append(f"{source}:{line.number}: {place} listens {why}")
+            unread.append(Reason(f"{place} listens {why}", line.number))
             continue
-        first, last = int(match[2]), int(match[3] or match[2])
-        if not 0 < first <= last < 65_536:
-            unread.append(f"{source}:{line.number}: {place} has no ports")
+        first, last = number(match[2]), number(match[3] or match[2])
+        if first is None or last is None or not 0 < first <= last < 65_536:
+            unread.append(Reason(f"{place} has no ports", line.number))
             continue
         own = None if address in ANY else IPv4Address(address)
         for port in range(first, last + 1):
             yield Listener(section, port, own, tls, proxy, unknown)
 
 
-def _unknown(options: list[str]) -> Iterator[str]:
-    left = [*options]
+def _options(words: list[str]) -> tuple[tuple[str, ...], list[str]]:
+    """How TLS greets clients, and the words that cannot be judged."""
+    greeting, unknown, left = ["TLS"], [], deque(words)
     while left:
-        word = left.pop(0)
-        if word in HARMLESS:
-            del left[: HARMLESS[word]]
+        word = left.popleft()
+        if word in GREETING and left:
+            greeting.append(f"{word} {left.popleft()}")
+        elif word in HARMLESS:
+            for _ in range(min(HARMLESS[word], len(left))):
+                left.popleft()
         elif word not in ("ssl", "accept-proxy", "v4v6", "transparent"):
-            yield word
+            unknown.append(word)
+    return tuple(greeting), unknown
 
 
 def is_address(text: str) -> bool:

@@ -1,11 +1,14 @@
 """The servers of a section, as one of its connections meets them while all are well."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from portway.haproxy_files.checks import health_check
-from portway.haproxy_files.durations import shown_time
-from portway.haproxy_files.sections import Line, Section
+from portway.haproxy_files.durations import number, shown_time
+from portway.haproxy_files.lines import Reason
+from portway.haproxy_files.sections import Section
 
 Words = tuple[str, ...]
 COMPARED = {
@@ -62,9 +65,9 @@ class Pool:
     """In the order in which they take over."""
     behaviour: tuple[tuple[str, str], ...]
     """What is not seen while all is well and quiet: timeouts, balance, checks."""
-    names: tuple[tuple[str, Server], ...]
-    """Those that ``use-server`` may choose, by name."""
-    unknown: tuple[str, ...]
+    names: tuple[tuple[str, Server | None], ...]
+    """Those that ``use-server`` may choose, by name; None for one that is disabled."""
+    unknown: tuple[Reason, ...]
     """What cannot be judged."""
 
 
@@ -78,6 +81,7 @@ class _Entry:
     options: dict[str, str]
 
 
+@lru_cache(maxsize=1024)
 def pool(section: Section, port: int) -> Pool:
     """A section's servers, for connections that came in on a port."""
     entries, unknown = _entries(section, port)
@@ -87,18 +91,17 @@ def pool(section: Section, port: int) -> Pool:
     if section.value("balance") == "first":  # the others only once it is full
         serving, standby = serving[:1], [*serving[1:], *standby]
         odd = {"id", "maxconn"} & {word for entry in used for word in entry.options}
-        unknown += [f"balance first with {word}" for word in sorted(odd)]
+        unknown += [Reason(f"balance first with {word}") for word in sorted(odd)]
     if not serving:
         count = len(standby) if section.has_option("allbackups") else 1
         serving, standby = standby[:count], standby[count:]
     return Pool(
         serving=frozenset(entry.server for entry in serving),
         standby=tuple(entry.server for entry in standby),
-        behaviour=tuple(_behaviour(section, used, serving)),
+        behaviour=tuple(_behaviour(section, used, serving, standby)),
         names=tuple(
-            (entry.name, entry.server)
+            (entry.name, None if "disabled" in entry.options else entry.server)
             for entry in entries
-            if "disabled" not in entry.options
         ),
         unknown=tuple(unknown),
     )
@@ -112,48 +115,48 @@ def is_ordered(section: Section) -> bool:
     )
 
 
-def _entries(section: Section, port: int) -> tuple[list[_Entry], list[str]]:
+def _entries(section: Section, port: int) -> tuple[list[_Entry], list[Reason]]:
     usual: Words = ()
     entries: list[_Entry] = []
-    unknown: list[str] = []
+    unknown: list[Reason] = []
     for line in section.lines:
         if line.starts("default-server"):
             usual = (*usual, *line.words[1:])
-        elif line.starts("server") and len(line.words) > 2:
+        elif line.starts("server"):
             options, left = _options((*usual, *line.words[3:]))
-            unknown += [f"server {line.words[1]}: {word}" for word in left]
-            address, own_port = _place(line, port)
-            if own_port is None:
-                unknown.append(f"server {line.words[1]} at {line.words[2]}")
-                continue
-            proxy = "v2" if "send-proxy-v2" in options else ""
-            proxy = proxy or ("v1" if "send-proxy" in options else "")
-            weight = options.get("weight", "1")
-            entries.append(
-                _Entry(
-                    line.words[1],
-                    Server(address, own_port, proxy, "ssl" in options),
-                    "backup" in options,
-                    "disabled" not in options and weight != "0",
-                    int(weight) if weight.isdigit() else 1,
-                    options,
-                )
-            )
+            name, place = line.words[1:3]
+            server = _server(place, port, options)
+            weight = number(options.get("weight", "1"))
+            if left:
+                unknown.append(Reason(f"server {name}: {left[0]}", line.number))
+            if server is None:
+                unknown.append(Reason(f"server {name} at {place}", line.number))
+            elif weight is None:
+                unknown.append(Reason(f"server {name}: weight", line.number))
+            else:
+                used = "disabled" not in options and weight > 0
+                standby = "backup" in options
+                entries.append(_Entry(name, server, standby, used, weight, options))
         elif line.starts("server-template"):
-            unknown.append("server-template")
+            unknown.append(line.because())
     return entries, unknown
 
 
-def _place(line: Line, port: int) -> tuple[str, int | None]:
-    """A server's address and port; None for what is no address and port."""
-    address, _, given = line.words[2].partition(":")
-    if ":" in given or "@" in address or "/" in address or not address:
-        return address, None
-    if not given or given == "0":
-        return address, port
-    if not given.lstrip("+-").isdigit():
-        return address, None
-    return address, port + int(given) if given[0] in "+-" else int(given)
+def _server(place: str, port: int, options: dict[str, str]) -> Server | None:
+    """Where a server is, for connections to a port; None for no address and port."""
+    match = re.fullmatch(r"([^:@/]+)(?::(?:([+-]?)([0-9]{1,5}))?)?", place)
+    if not match:
+        return None
+    address, sign, given = match[1], match[2], int(match[3] or 0)
+    if sign:
+        given = port + given if sign == "+" else port - given
+    elif not given:
+        given = port
+    if not 0 < given < 65_536:
+        return None
+    proxy = "v2" if "send-proxy-v2" in options else ""
+    proxy = proxy or ("v1" if "send-proxy" in options else "")
+    return Server(address, given, proxy, "ssl" in options)
 
 
 def _options(words: Words) -> tuple[dict[str, str], list[str]]:
@@ -175,7 +178,10 @@ def _options(words: Words) -> tuple[dict[str, str], list[str]]:
 
 
 def _behaviour(
-    section: Section, used: list[_Entry], serving: list[_Entry]
+    section: Section,
+    used: list[_Entry],
+    serving: list[_Entry],
+    standby: list[_Entry],
 ) -> Iterator[tuple[str, str]]:
     yield "timeout connect", shown_time(section, "connect", "contimeout")
     if len(used) > 1:
@@ -198,6 +204,13 @@ def _behaviour(
     marked = {e.options.get("on-marked-down", "") for e in used}
     cuts = marked == {"shutdown-sessions"} or is_ordered(section)
     yield "streams of a server that fails", "closed" if cuts else "left open"
+    if standby:
+        back = {e.options.get("on-marked-up", "") for e in serving}
+        closes = back == {"shutdown-backup-sessions"}
+        yield (
+            "streams of standby servers once another is well",
+            ("closed" if closes else "left open"),
+        )
 
 
 def _balance(section: Section, serving: list[_Entry]) -> str:

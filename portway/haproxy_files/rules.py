@@ -1,7 +1,8 @@
 """Which lines of a section decide where a connection goes, and which never do."""
 
-from collections.abc import Iterator
+from functools import lru_cache
 
+from portway.haproxy_files.lines import Line, Reason
 from portway.haproxy_files.pools import is_ordered
 from portway.haproxy_files.sections import Section
 
@@ -11,18 +12,23 @@ READ = {
     ("balance",),
     ("bind",),
     ("block",),
+    ("clitcpka-cnt",),
+    ("clitcpka-idle",),
+    ("clitcpka-intvl",),
     ("clitimeout",),
     ("contimeout",),
     ("default-server",),
     ("default_backend",),
     ("disabled",),
     ("enabled",),
+    ("errorfile",),
     ("hash-type",),
     ("http-check",),
     ("http-reuse",),
     ("maxconn",),
     ("mode",),
     ("option", "allbackups"),
+    ("option", "clitcpka"),
     ("option", "forceclose"),
     ("option", "forwardfor"),
     ("option", "http-keep-alive"),
@@ -35,11 +41,16 @@ READ = {
     ("option", "redis-check"),
     ("option", "redispatch"),
     ("option", "smtpchk"),
+    ("option", "srvtcpka"),
     ("option", "ssl-hello-chk"),
     ("option", "tcp-check"),
+    ("option", "tcpka"),
     ("retries",),
     ("server",),
     ("server-template",),
+    ("srvtcpka-cnt",),
+    ("srvtcpka-idle",),
+    ("srvtcpka-intvl",),
     ("srvtimeout",),
     ("stats",),
     ("tcp-check",),
@@ -55,13 +66,9 @@ READ = {
 HARMLESS = {
     ("backlog",),
     ("capture",),
-    ("clitcpka-cnt",),
-    ("clitcpka-idle",),
-    ("clitcpka-intvl",),
     ("declare",),
     ("description",),
     ("email-alert",),
-    ("errorfile",),
     ("fullconn",),
     ("grace",),
     ("guid",),
@@ -72,7 +79,6 @@ HARMLESS = {
     ("log-format-sd",),
     ("log-tag",),
     ("option", "abortonclose"),
-    ("option", "clitcpka"),
     ("option", "contstats"),
     ("option", "dontlog-normal"),
     ("option", "dontlognull"),
@@ -84,17 +90,12 @@ HARMLESS = {
     ("option", "splice-auto"),
     ("option", "splice-request"),
     ("option", "splice-response"),
-    ("option", "srvtcpka"),
     ("option", "tcp-smart-accept"),
     ("option", "tcp-smart-connect"),
-    ("option", "tcpka"),
     ("option", "tcplog"),
-    ("srvtcpka-cnt",),
-    ("srvtcpka-idle",),
-    ("srvtcpka-intvl",),
     ("unique-id-format",),
 }
-"""What is about logs, names and dead peers."""
+"""What is about logs and names."""
 ONLY_HTTP = {
     ("http-after-response",),
     ("http-response",),
@@ -117,14 +118,32 @@ QUIET = {
     "unset-var",
 }
 """Actions of rules that are judged, or leave a connection and a request as they are."""
+SERVES = ("default_backend", "server", "server-template", "use_backend")
+SHOWS = ("enable", "uri")
+"""What of ``stats`` says that a section is there for them."""
+UNANSWERED = ("add-", "auth", "del-", "replace-", "set-")
+"""How actions begin that leave an answer to the statistics, or protect them."""
+ANSWERS = (
+    "errorfiles",
+    "errorloc",
+    "errorloc302",
+    "errorloc303",
+    "filter",
+    "http-error",
+    "monitor-net",
+    "monitor-uri",
+)
+"""What may answer a request before a rule refuses it, or in its place."""
 KEPT = ("http-keep-alive", "http-server-close", "httpclose", "forceclose")
 """The first is usual."""
 FORWARDED = ("http-request", "set-header", "X-Forwarded-For", "%[src]")
 
 
-def strange(section: Section, *, http: bool) -> Iterator[str]:
+@lru_cache(maxsize=1024)
+def strange(section: Section, *, http: bool) -> tuple[Line, ...]:
     """The lines that may decide where a connection goes, and are not understood."""
     kinds = READ | HARMLESS if http else READ | HARMLESS | ONLY_HTTP
+    found = []
     for line in section.lines:
         words = line.words[1:] if line.words[0] == "no" else line.words
         if is_ordered(section) and words[0] in ("stick-table", "stick"):
@@ -133,7 +152,32 @@ def strange(section: Section, *, http: bool) -> Iterator[str]:
         if http or words[0] != "http-request":
             is_known = is_known and _is_quiet(words)
         if not is_known and line.words != FORWARDED:
-            yield line.text
+            found.append(line)
+    return tuple(found)
+
+
+def answering(section: Section) -> tuple[Reason, ...]:
+    """What may answer a request that a rule refuses."""
+    lines = strange(section, http=True)
+    return tuple(line.because() for line in lines if line.words[0] in ANSWERS)
+
+
+def is_statistics(section: Section) -> bool:
+    """Whether all that a section does is to show HAProxy's statistics."""
+    return (
+        section.is_http
+        and any(line.starts("stats", word) for line in section.own for word in SHOWS)
+        and not any(any(section.starting(word)) for word in SERVES)
+        and all(_leaves_answers(line.words) for line in strange(section, http=True))
+    )
+
+
+def _leaves_answers(words: tuple[str, ...]) -> bool:
+    """Whether a line that is not understood does not answer requests itself."""
+    if words[0] == "http-request" and len(words) > 1:
+        its_own = ("use-service", "prometheus-exporter")
+        return words[1].startswith(UNANSWERED) or words[1:3] == its_own
+    return words[:1] in ONLY_HTTP
 
 
 def _is_quiet(words: tuple[str, ...]) -> bool:
@@ -152,6 +196,21 @@ def forwarded_for(section: Section) -> str:
     if not line or not section.has_option("forwardfor"):
         return ""
     return " ".join(("added", *line.words[2:]))
+
+
+def kept_open(section: Section, side: str) -> str:
+    """How peers that died unseen are found: ``side`` is ``cli`` or ``srv``."""
+    if not (section.has_option(f"{side}tcpka") or section.has_option("tcpka")):
+        return "none"
+    given = [(w, section.value(f"{side}tcpka-{w}")) for w in ("idle", "intvl", "cnt")]
+    said = ", ".join(f"{word} {value}" for word, value in given if value)
+    return said or "as the system sends them"
+
+
+def error_pages(frontend: Section, backend: Section) -> dict[str, str]:
+    """The file that each status of HTTP is answered with; the backend's go first."""
+    lines = (*frontend.starting("errorfile"), *backend.starting("errorfile"))
+    return {line.words[1]: line.words[2] for line in lines if len(line.words) > 2}
 
 
 def kept_alive(section: Section) -> str:

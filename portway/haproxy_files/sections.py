@@ -1,11 +1,10 @@
-"""An HAProxy file as sections, each with the lines that it has from its defaults.
-
-Words are split as HAProxy splits them: quotes, backslashes and comments.
-"""
+"""An HAProxy file as sections, each with the lines that it has from its defaults."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+
+from portway.haproxy_files.lines import Line, Reason, lines_of
 
 PROXIES = ("frontend", "backend", "listen")
 KINDS = (
@@ -28,39 +27,18 @@ KINDS = (
     "userlist",
 )
 """The words that begin a section."""
-LEAST = {
-    "acl": 3,
-    "bind": 2,
-    "default_backend": 2,
-    "http-request": 2,
-    "mode": 2,
-    "no": 2,
-    "option": 2,
-    "server": 3,
-    "tcp-request": 3,
-    "timeout": 3,
-    "use-server": 2,
-    "use_backend": 2,
-}
-"""How many words a line has at least, itself included."""
+PROCESS = (
+    "maxconn",
+    "crt-base",
+    "ssl-default-bind-ciphers",
+    "ssl-default-bind-ciphersuites",
+    "ssl-default-bind-options",
+)
+"""What clients notice of ``global``; all but the first only where there is TLS."""
+SWITCHES = ("disabled", "enabled")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """The words of one line, and where it is."""
-
-    number: int
-    words: tuple[str, ...]
-
-    def starts(self, *words: str) -> bool:
-        return self.words[: len(words)] == words
-
-    @property
-    def text(self) -> str:
-        return " ".join(self.words)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Section:
     """A frontend, backend or listen section, with what its defaults give it."""
 
@@ -68,6 +46,8 @@ class Section:
     name: str
     lines: tuple[Line, ...]
     """Those of its defaults first: of two that say the same, the last one counts."""
+    own: tuple[Line, ...]
+    """Those that are not of its defaults."""
 
     @property
     def title(self) -> str:
@@ -104,6 +84,29 @@ class Section:
     def is_http(self) -> bool:
         return self.value("mode") == "http"
 
+    @property
+    def is_disabled(self) -> bool:
+        said = [line.words[0] for line in self.lines if line.words[0] in SWITCHES]
+        return said[-1:] == ["disabled"]
+
+    @cached_property
+    def acls(self) -> Mapping[str, tuple[tuple[str, ...], ...]]:
+        """What each name of a condition stands for: any of these.
+
+        Lines that add sources to a name are one, so that many are not slow.
+        """
+        found: dict[str, dict[tuple[str, ...], list[str]]] = {}
+        for line in self.starting("acl"):
+            what, *values = line.words[2:]
+            adds = what in ("src", "dst") and not any(v[:1] == "-" for v in values)
+            key = (what,) if adds else line.words[2:]
+            more = found.setdefault(line.words[1], {}).setdefault(key, [])
+            more += values if adds else ()
+        return {
+            name: tuple((*key, *values) for key, values in alike.items())
+            for name, alike in found.items()
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class File:
@@ -111,6 +114,8 @@ class File:
 
     source: str
     sections: tuple[Section, ...]
+    process: Section
+    """What ``global`` says."""
     unread: tuple[str, ...] = ()
     """What the file has that decides about others lines, and is not understood."""
 
@@ -125,78 +130,67 @@ class File:
 def read(text: str, source: str) -> File:
     """The proxies in a text; ``source`` names it in what is said."""
     sections: list[Section] = []
+    process: list[Line] = []
     defaults: dict[str, tuple[Line, ...]] = {}
     usual: tuple[Line, ...] = ()
-    unread: list[str] = []
-    for head, lines in _parts(text, unread, source):
+    unread: list[Reason] = []
+    for head, lines in _parts(text, unread):
         kind, *rest = head.words
         origin = rest[rest.index("from") + 1 :] if "from" in rest else []
         inherited = usual
-        if origin and origin[0] not in defaults:
-            unread.append(f"{source}:{head.number}: no defaults {origin[0]}")
+        if "from" in rest and not (origin and origin[0] in defaults):
+            unread.append(Reason(f"no defaults {' '.join(origin[:1])}", head.number))
         elif origin:
             inherited = defaults[origin[0]]
         if kind == "defaults":
             usual = (*(inherited if origin else ()), *lines)
             if rest and rest[0] != "from":
                 defaults[rest[0]] = usual
+        elif kind == "global":
+            process += lines
         elif kind in PROXIES:
             name = rest[0] if rest else ""
             own = lines
             if kind != "backend" and len(rest) > 1 and rest[1] != "from":
                 bind = Line(head.number, ("bind", *rest[1:]))  # as before HAProxy 1.5
                 own = (bind, *lines)
-            sections.append(Section(kind, name, (*inherited, *own)))
+            sections.append(Section(kind, name, (*inherited, *own), own))
     backends = {s.name: s for s in reversed(sections) if s.kind != "frontend"}
-    return File(source, tuple(sections), tuple(unread), backends)
+    return File(
+        source,
+        tuple(sections),
+        Section("global", "", tuple(process), tuple(process)),
+        tuple(reason.of(source) for reason in unread),
+        backends,
+    )
 
 
-def _parts(
-    text: str, unread: list[str], source: str
-) -> Iterator[tuple[Line, tuple[Line, ...]]]:
-    """Each section's first line, and the others."""
+def _parts(text: str, unread: list[Reason]) -> Iterator[tuple[Line, tuple[Line, ...]]]:
+    """Each section's first line, and those of its others that count."""
     head: Line | None = None
     lines: list[Line] = []
-    for number, raw in enumerate(text.splitlines(), start=1):
-        words = tuple(split(raw))
-        if not words:
-            continue
-        if words[0].startswith(".") or any("$" in word for word in words):
-            unread.append(
-                f"{source}:{number}: {words[0]} depends on the environment of HAProxy"
-            )
-        if words[0] in KINDS:
+    for line, changes in lines_of(text):
+        is_head = line.words[0] in KINDS
+        if is_head:
             if head:
                 yield head, tuple(lines)
-            head, lines = Line(number, words), []
-        elif len(words) < LEAST.get(words[0], 1):
-            unread.append(f"{source}:{number}: {' '.join(words)} is not complete")
-        elif not words[0].startswith("."):
-            lines.append(Line(number, words))
+            head, lines = line, []
+        is_directive = line.words[0].startswith(".")
+        counts = is_directive or (head is not None and _counts(head, line))
+        if counts and changes:
+            unread.append(line.because("depends on the environment of HAProxy"))
+        if is_directive or is_head or not counts:
+            continue
+        if line.is_whole:
+            lines.append(line)
+        else:
+            unread.append(line.because("is not complete"))
     if head:
         yield head, tuple(lines)
 
 
-def split(line: str) -> Iterator[str]:
-    """The words of a line."""
-    word, quote, started = "", "", False
-    characters = iter(line)
-    for character in characters:
-        if character == "\\" and quote != "'":
-            word, started = word + next(characters, ""), True
-        elif quote:
-            quote, word = (
-                ("", word) if character == quote else (quote, word + character)
-            )
-        elif character in "\"'":
-            quote, started = character, True
-        elif character == "#":
-            break
-        elif character.isspace():
-            if started:
-                yield word
-            word, started = "", False
-        else:
-            word, started = word + character, True
-    if started:
-        yield word
+def _counts(head: Line, line: Line) -> bool:
+    """Whether a line of the section with this head says anything of connections."""
+    if head.words[0] == "global":
+        return line.words[0] in PROCESS
+    return head.words[0] in (*PROXIES, "defaults")

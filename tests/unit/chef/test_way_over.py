@@ -62,7 +62,12 @@ def test_what_is_taken_over_routes_as_it_did() -> None:
     ]
     differing = {d.what for report in found.ports for d in report.differences}
     # The wish of this project, not the old file's.
-    assert differing == {"health check", "streams of a server that fails"}
+    assert differing == {
+        "health check",
+        "keepalives to clients",
+        "keepalives to servers",
+        "streams of a server that fails",
+    }
 
 
 def test_client_that_the_export_does_not_have_is_found() -> None:

@@ -1,40 +1,18 @@
 """What two HAProxy files are said to do with connections."""
 
-import random
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
-from portway.haproxy_files.comparison import (
-    Comparison,
-    PortReport,
-    Verdict,
-    compare,
-    networks_of,
-)
-from portway.haproxy_files.sections import read, split
+from portway.haproxy_files.comparison import PortReport, Verdict, networks_of
+from portway.haproxy_files.lines import split
 from portway.render.load_balancer import load_balancer
+from tests.unit.haproxy_files.said import PLAIN, compared, differing, only
 from tests.unit.samples import cluster
 
 DATA = Path(__file__).parent / "data"
 CLIENTS_ADDRESS = IPv4Address("10.0.0.5")
-PLAIN = "listen one\n bind :9001\n server a 10.0.0.1:80\n"
-
-
-def compared(old: str, new: str = PLAIN, **how: object) -> Comparison:
-    return compare(read(old, "old"), read(new, "new"), **how)  # type: ignore[arg-type]
-
-
-def only(old: str, new: str = PLAIN, **how: object) -> PortReport:
-    found = compared(old, new, **how)
-    assert found.unread == ()
-    (report,) = found.ports
-    return report
-
-
-def differing(report: PortReport) -> dict[str, tuple[str, str]]:
-    return {found.what: (found.old, found.new) for found in report.differences}
 
 
 def style(name: str, **how: object) -> dict[int, PortReport]:
@@ -59,8 +37,8 @@ def test_file_of_the_cookbooks_resources_is_understood_but_for_what_is_sent() ->
     )
     assert reports[9004].verdict is Verdict.NOT_JUDGED
     assert reports[9004].unknown == (
-        "old: use_backend tiles if kml_request",
-        "new: use_backend tiles if kml_request",
+        "old:45: use_backend tiles …",
+        "new:45: use_backend tiles …",
     )
 
 
@@ -108,6 +86,34 @@ def test_sources_are_written_as_people_write_them() -> None:
         ("contimeout 5000", "timeout connect", "5 s", "none"),
         ("timeout tunnel 1h", "timeout client", "3,600 s", "none"),
         ("maxconn 20", "most connections", "20", "none"),
+        (
+            "option clitcpka",
+            "keepalives to clients",
+            "as the system sends them",
+            "none",
+        ),
+        (
+            "option tcpka\n srvtcpka-idle 30s\n srvtcpka-cnt 3",
+            "keepalives to servers",
+            "idle 30s, cnt 3",
+            "none",
+        ),
+        (
+            "option tcp-check\n tcp-check connect port 81\n tcp-check send PING\n"
+            " tcp-check expect string PONG\n default-server check",
+            "health check",
+            "tcp-check, connect port 81, send #9060, expect string PONG, every 2 s, "
+            "down after 3, up after 2",
+            "none",
+        ),
+        (
+            "option httpchk\n http-check connect port 81\n"
+            " http-check expect status 200\n default-server check rise 5",
+            "health check",
+            "HTTP, connect port 81, expect status 200, every 2 s, down after 3, "
+            "up after 5",
+            "none",
+        ),
         ("server b 10.0.0.2:80 backup", "standby", "10.0.0.2:80", "none"),
         (
             "default-server on-marked-down shutdown-sessions",
@@ -118,13 +124,14 @@ def test_sources_are_written_as_people_write_them() -> None:
         (
             "default-server check inter 5s",
             "health check",
-            "connects, every 5 s, down after 3",
+            "connects, every 5 s, down after 3, up after 2",
             "none",
         ),
         (
             "option httpchk HEAD /up\n default-server check port 81",
             "health check",
-            "HTTP HEAD /up, status 200-399 on port 81, every 2 s, down after 3",
+            "HTTP HEAD /up, status 200-399 on port 81, every 2 s, down after 3, "
+            "up after 2",
             "none",
         ),
     ],
@@ -157,6 +164,9 @@ def test_what_nobody_notices_while_all_is_well_is_told_apart(
         PLAIN + " tcp-request connection silent-drop if { src 192.0.2.0/24 }\n",
         PLAIN + " tcp-request content reject if { dst_port 9000:9001 }\n",
         PLAIN + " disabled\n",
+        PLAIN + " enabled\n disabled\n",
+        "defaults\n disabled\n" + PLAIN,
+        PLAIN.replace(":9001", ":9001 ssl crt a.pem alpn h2"),
         "defaults\n default_backend b\nfrontend one\n bind :9001\nbackend b\n",
         PLAIN + " use-server b if { src 192.0.2.0/24 }\n server b 10.0.0.2:80 backup\n",
     ],
@@ -182,6 +192,16 @@ def test_what_clients_notice_at_once_differs(old: str) -> None:
         "defaults\n mode http\n" + PLAIN + " mode tcp\n http-request deny\n",
         "defaults one\n mode http\ndefaults two\n retries 3\n" + PLAIN,
         PLAIN + " server b 10.0.0.9:80 disabled\n balance source\n",
+        PLAIN + " tcp-request content accept if { payload(0,3) -m reg ^foo$ }\n",
+        PLAIN + " acl end path_reg '^/foo$'\n",
+        PLAIN + ' description "$HOST"\n log "$LOGS" local0\n',
+        PLAIN + ' acl cost path_beg "/\\$5"\n',
+        PLAIN + 'userlist u\n user a password "$6$salt$hash"\n',
+        'global\n log "${LOGS}:514" local0\n' + PLAIN,
+        "peers mates\n server lb1\n bind :10000\n" + PLAIN,
+        PLAIN.replace(" bind", " # a\u2028 server b 10.0.0.9:80\n bind"),
+        "defaults\n disabled\n" + PLAIN + " enabled\n",
+        PLAIN + " disabled\n enabled\n",
     ],
 )
 def test_what_is_written_otherwise_is_the_same(old: str) -> None:
@@ -191,11 +211,15 @@ def test_what_is_written_otherwise_is_the_same(old: str) -> None:
 @pytest.mark.parametrize(
     ("old", "reason"),
     [
-        (PLAIN + " tcp-request content reject if { req.len 0 }\n", "req.len 0"),
-        (PLAIN + " tcp-request connection reject if { src -f deny.lst }\n", "deny.lst"),
+        (PLAIN + " tcp-request content reject if { req.len 0 }\n",
+         ":4: tcp-request content reject"),
+        (PLAIN + " tcp-request connection reject if { src -f deny.lst }\n",
+         ":4: tcp-request connection reject"),
         (PLAIN + " acl us src office.example.com\n"
-         " tcp-request connection reject unless us\n", "unless us"),
-        (PLAIN + " tcp-request connection reject if nothing_known\n", "nothing_known"),
+         " tcp-request connection reject unless us\n",
+         ":5: tcp-request connection reject"),
+        (PLAIN + " tcp-request connection reject if nothing_known\n",
+         ":4: tcp-request connection reject"),
         (PLAIN + " use_backend %[src,map(m)]\n", "which backend"),
         (PLAIN + " cookie SERVERID insert\n", "cookie SERVERID"),
         (PLAIN + " mode http\n"
@@ -204,6 +228,16 @@ def test_what_is_written_otherwise_is_the_same(old: str) -> None:
         (PLAIN + " stick on src\n stick-table type ip size 1k\n", "stick on src"),
         (PLAIN + " tcp-request content set-dst int(1)\n", "set-dst"),
         (PLAIN + " mode http\n http-request redirect location /\n", "redirect"),
+        (PLAIN + " mode http\n http-request deny deny_status if TRUE\n", "deny …"),
+        (PLAIN + " mode http\n http-request deny string x\n", "deny …"),
+        (PLAIN + " mode http\n monitor-uri /up\n http-request deny\n", "monitor-uri"),
+        (PLAIN + " mode http\n errorloc 403 /\n http-request deny\n", "errorloc"),
+        (PLAIN + " use-server gone\n", "use-server gone"),
+        (PLAIN.replace("10.0.0.1:80", "10.0.0.1:+-5"), "server a at"),
+        (PLAIN.replace("10.0.0.1:80", "10.0.0.1:99999"), "server a at"),
+        (PLAIN.replace("10.0.0.1:80", "10.0.0.1:-9001"), "server a at"),
+        (PLAIN.replace("10.0.0.1:80", "10.0.0.1:80 weight ²"), "server a: weight"),
+        (PLAIN + " tcp-request connection reject if { dst_port ² }\n", ":4: tcp-req"),
         (PLAIN + " server-template s 1-3 x.example.com:80\n", "server-template"),
         (PLAIN + " a-word-of-2031 on\n", "a-word-of-2031"),
         (PLAIN.replace("10.0.0.1:80", "10.0.0.1:80 agent-check"), "agent-check"),
@@ -222,7 +256,10 @@ def test_what_is_not_understood_is_never_called_the_same(old: str, reason: str) 
 @pytest.mark.parametrize(
     "old",
     [
-        PLAIN.replace("10.0.0.1", "${APP}"),
+        PLAIN.replace("10.0.0.1", "${APP}"),  # addresses need no quotes
+        PLAIN.replace(":9001", "$HERE:9001"),
+        PLAIN + ' balance "$HOW"\n',
+        'global\n maxconn "$MOST"\n' + PLAIN,
         ".if defined(X)\n" + PLAIN + ".endif\n",
         PLAIN.replace(":9001", ":::9001 v4v6"),
         PLAIN + " bind /run/one.sock\n",
@@ -286,6 +323,47 @@ def test_listener_at_an_address_goes_before_one_at_all() -> None:
     assert difference.old == "tcp to 10.0.0.2:80"
 
 
+def test_rule_for_a_server_that_is_disabled_is_passed_over() -> None:
+    rule = " use-server b if TRUE\n server b 10.0.0.2:80 disabled\n"
+    assert only(PLAIN + rule).verdict is Verdict.SAME
+    next_one = " use-server c if TRUE\n server c 10.0.0.3:80 backup\n"
+    assert only(PLAIN + rule + next_one).old == "tcp to 10.0.0.3:80"
+
+
+def test_standby_servers_streams_that_are_closed_are_told_apart() -> None:
+    spare = PLAIN + " server b 10.0.0.2:80 backup\n"
+    report = only(
+        spare.replace("1:80", "1:80 on-marked-up shutdown-backup-sessions"), spare
+    )
+    (difference,) = report.differences
+    assert (difference.old, difference.new) == ("closed", "left open")
+
+
+def test_limit_of_the_whole_process_is_compared() -> None:
+    limited = "global\n maxconn 5\n" + PLAIN
+    (difference,) = compared(limited).process
+    assert (difference.what, difference.old, difference.new) == (
+        "maxconn of global",
+        "5",
+        "none",
+    )
+    assert compared(limited, limited).process == ()
+    assert compared(limited, routes_only=True).process == ()
+
+
+def test_what_tls_offers_is_compared_where_there_is_tls() -> None:
+    weak = "global\n ssl-default-bind-options no-tlsv13\n"
+    assert compared(weak + PLAIN).process == ()
+    web = PLAIN.replace(":9001", ":9001 ssl crt a.pem")
+    (difference,) = compared(weak + web, web).process
+    assert difference.what == "ssl-default-bind-options of global"
+    report = only(web, web.replace("a.pem", "b.pem"))
+    assert differing(report)["route"] == (
+        "tcp to 10.0.0.1:80, TLS from clients (crt a.pem)",
+        "tcp to 10.0.0.1:80, TLS from clients (crt b.pem)",
+    )
+
+
 def test_statistics_alone_are_no_difference() -> None:
     reports = compared(PLAIN + "listen admin\n bind :22002\n mode http\n stats uri /\n")
     assert [report.verdict for report in reports.ports] == ["same", "statistics"]
@@ -311,18 +389,3 @@ def test_ordered_client_is_served_as_by_a_server_with_others_as_backup() -> None
 def test_words_are_split_as_haproxy_splits_them() -> None:
     line = r"""acl "a b" path 'x # \y' c\ d # a comment "with" quotes"""
     assert list(split(line)) == ["acl", "a b", "path", r"x # \y", "c d"]
-
-
-@pytest.mark.parametrize("name", ["app_lb.cfg", "resources.cfg", "template.cfg"])
-def test_no_file_is_too_broken_to_be_read(name: str) -> None:
-    text = (DATA / name).read_text()
-    dice = random.Random(name)
-    for _ in range(30):
-        lines = [line.split(" ") for line in text.splitlines()]
-        for _ in range(3):
-            words = dice.choice(lines)
-            del words[dice.randrange(len(words) + 1) :]
-            dice.choice(lines).append(dice.choice(dice.choice(lines) or [""]))
-        broken = "\n".join(" ".join(words) for words in lines)
-        compared(text, broken)
-        compared(broken, broken)
