@@ -69,13 +69,14 @@ def test_json_has_every_difference(run: Runner) -> None:
                         "new": "86,400 s",
                         "routes": False,
                         "sources": "all",
-                        "addresses": "all",
+                        "addresses": ["all"],
                     }
                 ],
                 "unknown": [],
             }
         ],
         "unread": [],
+        "global": [],
     }
 
 
@@ -92,3 +93,60 @@ def test_what_cannot_be_compared_is_said(
     run: Runner, old: str, new: str, options: tuple[str, ...], said: str
 ) -> None:
     assert said in str(run(old, new, *options).exception)
+
+
+def test_several_files_or_a_folder_are_refused_with_the_command_that_joins_them(
+    run: Runner, tmp_path: Path
+) -> None:
+    run(OLD, NEW)
+    words = [str(run.old), str(run.new), "--with", str(run.new)]
+    said = str(CliRunner().invoke(command, words).exception)
+    assert said.startswith("2 files are named")
+    assert said.endswith(f"\n  cat {run.old} {run.new} > one.cfg")
+    words = [str(run.old), "--with", str(run.new), "--with", str(run.new)]
+    assert "2 files are named" in str(CliRunner().invoke(command, words).exception)
+    said = str(CliRunner().invoke(command, [str(tmp_path), *words[1:3]]).exception)
+    assert said.startswith(f"{tmp_path} is a folder")
+    assert said.endswith(f"\n  cat {tmp_path}/*.cfg > one.cfg")
+
+
+def test_file_that_cannot_be_read_is_said_with_what_to_do(run: Runner) -> None:
+    run(OLD, NEW)
+    words = ["/nowhere/old.cfg", "--with", str(run.new)]
+    said = str(CliRunner().invoke(command, words).exception)
+    assert "there is no file /nowhere/old.cfg\n  copy it from the load" in said
+    words = ["/proc/self/mem", "--with", str(run.new)]  # not even by root
+    said = str(CliRunner().invoke(command, words).exception)
+    assert said.startswith("/proc/self/mem cannot be read: Input/output error\n")
+    assert said.endswith("sudo cat /proc/self/mem > copy.cfg")
+
+
+@pytest.mark.parametrize(
+    "before", ["# gr\xfc\xdfe\n".encode("latin-1"), b"\xef\xbb\xbf"]
+)
+def test_comments_in_latin_1_and_a_mark_of_byte_order_are_no_obstacle(
+    run: Runner, before: bytes
+) -> None:
+    run(OLD, OLD)
+    run.old.write_bytes(before + b"defaults\n timeout client 50s\n" + OLD.encode())
+    run.new.write_bytes(b"defaults\n timeout client 50s\n" + OLD.encode())
+    words = [str(run.old), "--with", str(run.new)]
+    assert CliRunner().invoke(command, words).exit_code == 0
+
+
+def test_limit_of_the_whole_process_is_shown(run: Runner) -> None:
+    found = run("global\n maxconn 5\n" + OLD, OLD)
+    assert found.exit_code == 2
+    assert "global differs\n    maxconn of global\n        old: 5\n" in found.output
+    found = run("global\n maxconn 5\n" + OLD, OLD, "--json")
+    (difference,) = json.loads(found.output)["global"]
+    assert (difference["what"], difference["old"]) == ("maxconn of global", "5")
+
+
+def test_addresses_are_a_list_whether_some_or_all(run: Runner) -> None:
+    def addresses(old: str, new: str) -> list[object]:
+        (port,) = json.loads(run(old, new, "--json").output)["ports"]
+        return [one["addresses"] for one in port["differences"]]
+
+    assert addresses(OLD, NEW) == [["any other"], ["10.0.0.5"]]
+    assert addresses(NEW, NEW.replace("1d", "2d")) == [["all"]]
