@@ -21,6 +21,13 @@ NETWORKS = (
 )
 SERVERS = ("127.0.9.1", "127.0.9.2", "127.0.9.3")
 SOURCES = ("127.0.1.1", "127.0.2.1", "127.0.2.9", "127.0.3.1")
+ANSWERS = {
+    "nothing": (),
+    "dispatch": (f"dispatch {SERVERS[-1]}:{{port}}",),
+    "monitor": ("monitor-uri /",),
+    "redirect": ("redirect location http://elsewhere.example/",),
+}
+"""What a section may have where others have servers."""
 GLOBAL = "global\n    nbthread 1\n"
 TIMEOUTS = "    timeout connect 2s\n    timeout client 1m\n    timeout server 1m\n"
 
@@ -40,22 +47,32 @@ class Service:
     """Sources that get the last of the servers only."""
     backup: bool = False
     """Whether the last of the servers is on standby."""
+    answer: str = ""
+    """What its section has in the place of servers."""
+
+    @property
+    def is_judged(self) -> bool:
+        return self.answer in ("", "nothing")
 
 
 def services(dice: random.Random, ports: list[int], app_port: int) -> list[Service]:
+    answers = [
+        dice.choice([*ANSWERS, "nothing"]) if dice.random() < 0.2 else "" for _ in ports
+    ]
     return [
         Service(
             port,
-            http=dice.random() < 0.4,
+            http=answer in ("monitor", "redirect") or dice.random() < 0.4,
             servers=SERVERS[: dice.randint(1, 3)],
             app_port=dice.choice([None, app_port]),
             allow=dice.choice([(), *NETWORKS]),
             proxy=dice.choice(["", "", "v2", "v1"]),
             bound_to=dice.choice(["", "", "", "127.0.0.1"]),
-            split=dice.choice([(), (), (), *NETWORKS]),
+            split=() if answer else dice.choice([(), (), (), *NETWORKS]),
             backup=dice.random() < 0.2,
+            answer=answer,
         )
-        for port in ports
+        for port, answer in zip(ports, answers, strict=True)
     ]
 
 
@@ -70,7 +87,11 @@ def changed(dice: random.Random, service: Service, app_port: int) -> Service | N
         {"allow": dice.choice([(), *NETWORKS])},
         {"proxy": dice.choice(["", "v2"])},
         {"split": ()},
+        {"answer": ""},
+        {"answer": "nothing"},
     ]
+    if not service.is_judged:
+        changes = [change for change in changes if "http" not in change]
     if dice.random() < 0.1:
         return None
     return replace(service, **dice.choice(changes))
@@ -79,16 +100,20 @@ def changed(dice: random.Random, service: Service, app_port: int) -> Service | N
 def written(dice: random.Random, wanted: list[Service]) -> str:
     """The services in a file as people write them."""
     usual = dice.choice(["tcp", "http"])
-    text = f"{GLOBAL}defaults\n    mode {usual}\n{TIMEOUTS}"
+    off, on = dice.choice([("", ""), ("    disabled\n", "    enabled\n")])
+    text = f"{GLOBAL}defaults\n    mode {usual}\n{TIMEOUTS}{off}"
     named = {"tcp": " from plain", "http": " from web"} if dice.random() < 0.4 else {}
     for mode, name in (("tcp", "plain"), ("http", "web")) if named else ():
-        text += f"defaults {name}\n    mode {mode}  # as usual\n{TIMEOUTS}"
+        text += f"defaults {name}\n    mode {mode}  # as usual\n{TIMEOUTS}{off}"
     for service in wanted:
         mode = "http" if service.http else "tcp"
         origin = named.get(mode, "")
         said = "" if origin or (not named and mode == usual) else f"    mode {mode}\n"
-        text += "\n".join(_sections(dice, service, origin, said)) + "\n"
-    return text
+        text += "\n".join(_sections(dice, service, origin, said + on)) + "\n"
+    # Nothing of this is served, though others have its port.
+    gone = f"    bind :{wanted[0].port}\n    server gone 127.0.9.9:9\n"
+    origin = dice.choice([*named.values(), ""])
+    return f"{text}listen gone{origin}\n{gone}" + (off or "    disabled\n")
 
 
 def _sections(
@@ -108,7 +133,7 @@ def _sections(
     yield from _servers(dice, service)
     if service.split:
         yield f"backend {name}_special{origin}\n{mode}"
-        alone = replace(service, servers=service.servers[-1:], backup=False)
+        alone = replace(service, servers=service.servers[-1:], backup=False, answer="")
         yield from _servers(dice, alone)
 
 
@@ -148,6 +173,10 @@ def _allow(dice: random.Random, service: Service) -> Iterator[str]:
 
 
 def _servers(dice: random.Random, service: Service) -> Iterator[str]:
+    if service.answer:
+        port = service.app_port or service.port
+        yield from ("    " + line.format(port=port) for line in ANSWERS[service.answer])
+        return
     yield f"    balance {dice.choice(['roundrobin', 'static-rr'])}"
     proxy = {"": "", "v1": "send-proxy", "v2": "send-proxy-v2"}[service.proxy]
     if dice.random() < 0.5:

@@ -29,7 +29,7 @@ from tests.integration.ports import free_ports
 PAIRS = 25
 HERE, ELSEWHERE = "127.0.0.1", "127.0.0.3"
 CONNECTIONS = [(source, HERE) for source in SOURCES] + [(SOURCES[0], ELSEWHERE)]
-REFUSALS = {"closed", "answered with 403", "nobody listens"}
+REFUSALS = {"closed", "answered with 403", "answered with 503", "nobody listens"}
 Seen = dict[tuple[str, str, int], frozenset[str]]
 """By source, address and port."""
 
@@ -83,6 +83,7 @@ def test_verdict_is_what_connections_see(ports: list[int], tmp_path: Path) -> No
     assert min(counted["same"], counted["differs"]) > 100
     for answer in REFUSALS:
         assert counted[answer] > 10
+    assert counted["not judged"] > 5
 
 
 def judged(dice: random.Random, ports: list[int], folder: Path) -> Counter[str]:
@@ -91,11 +92,14 @@ def judged(dice: random.Random, ports: list[int], folder: Path) -> Counter[str]:
     before = services(dice, public, app_port)
     after = [c for s in before if (c := changed(dice, s, app_port))]
     old = written(dice, before)
+    is_rendered = dice.random() < 0.6
     new = (
         rendered(after, Ports(1024, 65535, health=ports[6], stats=ports[7]))
-        if dice.random() < 0.6
+        if is_rendered
         else written(dice, after)
     )
+    sides = before if is_rendered else [*before, *after]
+    not_judged = {service.port for service in sides if not service.is_judged}
     said = compare(read(old, "old"), read(new, "new"))
     was = look(old, folder / "old.cfg", public)
     now = look(new, folder / "new.cfg", public)
@@ -106,7 +110,11 @@ def judged(dice: random.Random, ports: list[int], folder: Path) -> Counter[str]:
         if report.port == ports[7]:
             assert report.verdict is Verdict.STATISTICS
             continue
-        assert report.verdict is not Verdict.NOT_JUDGED, report.unknown
+        is_judged = report.verdict is not Verdict.NOT_JUDGED
+        assert is_judged == (report.port not in not_judged), report.unknown
+        if not is_judged:
+            counted["not judged"] += 1
+            continue
         for source, address in CONNECTIONS:
             key = source, address, report.port
             to = IPv4Address(address) if address == HERE else None
