@@ -132,7 +132,7 @@ def _of_process(old: _Side, new: _Side) -> Iterator[Difference]:
         lines = [side.file.process.last(word) for side in (old, new)]
         said = [" ".join(line.words[1:]) if line else "none" for line in lines]
         if said[0] != said[1]:
-            yield Difference(f"{word} of global", *said, routes=False)
+            yield Difference(f"{word} of global", said[0], said[1], routes=False)
 
 
 def _port(

@@ -111,7 +111,8 @@ def _bound(section: Section, line: Line, unread: list[Reason]) -> Iterator[Liste
 
 def _options(words: list[str]) -> tuple[tuple[str, ...], list[str]]:
     """How TLS greets clients, and the words that cannot be judged."""
-    greeting, unknown, left = ["TLS"], [], deque(words)
+    greeting, left = ["TLS"], deque(words)
+    unknown: list[str] = []
     while left:
         word = left.popleft()
         if word in GREETING and left:

@@ -23,7 +23,7 @@ from portway.haproxy_files.rules import (
 )
 from portway.haproxy_files.sections import File, Section
 
-CLOSED, NOBODY = "closed", "nobody listens"
+CLOSED, NOBODY, ANSWERED = "closed", "nobody listens", "answered with"
 STATISTICS = "the statistics page"
 ENDS = {
     "reject": CLOSED,
@@ -57,14 +57,18 @@ class Route:
         return replace(self, standby=(), behaviour=(), unknown=())
 
     def __str__(self) -> str:
-        if self.refused or not self.serving:
-            return self.refused or "cannot be told"
         names = ", ".join(map(str, sorted(self.serving)))
         mode = "http" if self.http else "tcp"
+        to = f"{mode} to {names}" if names else "cannot be told"
         more = ", TLS from clients" * bool(self.tls)
         more += f" ({', '.join(self.tls[1:])})" * bool(self.tls[1:])
         more += ", PROXY protocol from clients" * self.expects_proxy
-        return f"{mode} to {names}{more}"
+        return f"{self.refused or to}{more}"
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether clients are told that they are refused, in HTTP."""
+        return self.refused.startswith(ANSWERED)
 
 
 def route(file: File, at: tuple[Listener, ...], connection: Connection) -> Route:
@@ -77,12 +81,14 @@ def route(file: File, at: tuple[Listener, ...], connection: Connection) -> Route
     (listener,) = at
     found = list(dict.fromkeys(_routes(file, listener, connection)))
     unknown = [reason for end in found for reason in end.unknown]
+    if any(end.is_answer for end in found):
+        unknown += listener.unknown
     ways = {replace(end, unknown=()) for end in found}
     if len(ways) > 1:
         unknown += _undecided(file, listener, connection)
         unknown = unknown or [Reason("it depends on what the client sends")]
     end = replace(found[0], unknown=tuple(dict.fromkeys(unknown)))
-    if end.refused:
+    if end.refused and not end.is_answer:
         return end
     return replace(end, tls=listener.tls, expects_proxy=listener.expects_proxy)
 
@@ -189,10 +195,9 @@ def _phase(
 
 def _end(action: str, line: Line, frontend: Section, section: Section) -> Route | None:
     """How a rule ends a connection; None if it does not."""
-    others: tuple[Reason, ...] = ()
-    if not line.starts("tcp-request"):
-        both = (*answering(frontend), *answering(section))
-        others = tuple(dict.fromkeys(both))
+    http = not line.starts("tcp-request")
+    both = (*answering(frontend, http=http), *answering(section, http=http))
+    others = tuple(dict.fromkeys(both))
     if action in ENDS:
         return Route(refused=ENDS[action], unknown=others)
     if action in STATUSES:
@@ -208,7 +213,7 @@ def _end(action: str, line: Line, frontend: Section, section: Section) -> Route 
 
 def _answered(status: str, frontend: Section, backend: Section) -> str:
     page = error_pages(frontend, backend).get(status)
-    return f"answered with {status}" + (f" from {page}" if page else "")
+    return f"{ANSWERED} {status}" + (f" from {page}" if page else "")
 
 
 def _backends(

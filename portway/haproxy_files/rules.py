@@ -121,6 +121,19 @@ QUIET = {
 SERVES = ("default_backend", "server", "server-template", "use_backend")
 SHOWS = ("enable", "uri")
 """What of ``stats`` says that a section is there for them."""
+BESIDES = (
+    "compression",
+    "cookie",
+    "http-after-response",
+    "http-response",
+    "no",
+    "redispatch",
+    "reqadd",
+    "rspadd",
+    "stick",
+    "stick-table",
+)
+"""What no request is answered by."""
 UNANSWERED = ("add-", "auth", "del-", "replace-", "set-")
 """How actions begin that leave an answer to the statistics, or protect them."""
 ANSWERS = (
@@ -156,10 +169,14 @@ def strange(section: Section, *, http: bool) -> tuple[Line, ...]:
     return tuple(found)
 
 
-def answering(section: Section) -> tuple[Reason, ...]:
-    """What may answer a request that a rule refuses."""
-    lines = strange(section, http=True)
-    return tuple(line.because() for line in lines if line.words[0] in ANSWERS)
+@lru_cache(maxsize=1024)
+def answering(section: Section, *, http: bool) -> tuple[Reason, ...]:
+    """What may answer where a rule refuses: Lua, and for requests some lines."""
+    return tuple(
+        line.because()
+        for line in strange(section, http=http)
+        if _action(line.words).startswith("lua.") or (http and line.words[0] in ANSWERS)
+    )
 
 
 def is_statistics(section: Section) -> bool:
@@ -174,18 +191,26 @@ def is_statistics(section: Section) -> bool:
 
 def _leaves_answers(words: tuple[str, ...]) -> bool:
     """Whether a line that is not understood does not answer requests itself."""
-    if words[0] == "http-request" and len(words) > 1:
+    if words[0] == "http-request":
         its_own = ("use-service", "prometheus-exporter")
         return words[1].startswith(UNANSWERED) or words[1:3] == its_own
-    return words[:1] in ONLY_HTTP
+    if words[0] == "option":
+        return words[1] not in ("http_proxy", "transparent")
+    return words[0] in BESIDES
 
 
 def _is_quiet(words: tuple[str, ...]) -> bool:
     """Whether a line is no rule, or one that does no more than is judged."""
+    action = _action(words)
+    return not action or action in QUIET
+
+
+def _action(words: tuple[str, ...]) -> str:
+    """What a rule does; empty for what is no rule."""
     place = {"http-request": 1, "tcp-request": 2}.get(words[0])
     if place is None or words[1:2] == ("inspect-delay",) or len(words) <= place:
-        return True
-    return words[place].partition("(")[0] in QUIET
+        return ""
+    return words[place].partition("(")[0]
 
 
 def forwarded_for(section: Section) -> str:

@@ -232,6 +232,10 @@ def test_what_is_written_otherwise_is_the_same(old: str) -> None:
         (PLAIN + " mode http\n http-request deny string x\n", "deny …"),
         (PLAIN + " mode http\n monitor-uri /up\n http-request deny\n", "monitor-uri"),
         (PLAIN + " mode http\n errorloc 403 /\n http-request deny\n", "errorloc"),
+        (PLAIN + " mode http\n http-request lua.a\n http-request deny\n", "lua.a"),
+        (PLAIN + " tcp-request content lua.a\n tcp-request content reject\n", "lua.a"),
+        (PLAIN.replace(":9001", ":9001 ssl crt-ignore-err all")
+         + " mode http\n http-request deny\n", "crt-ignore-err"),
         (PLAIN + " use-server gone\n", "use-server gone"),
         (PLAIN.replace("10.0.0.1:80", "10.0.0.1:+-5"), "server a at"),
         (PLAIN.replace("10.0.0.1:80", "10.0.0.1:99999"), "server a at"),
@@ -357,6 +361,12 @@ def test_what_tls_offers_is_compared_where_there_is_tls() -> None:
     web = PLAIN.replace(":9001", ":9001 ssl crt a.pem")
     (difference,) = compared(weak + web, web).process
     assert difference.what == "ssl-default-bind-options of global"
+    denied = " mode http\n http-request deny\n"
+    report = only(PLAIN + denied, web + denied)
+    assert differing(report)["route"] == (
+        "answered with 403",
+        "answered with 403, TLS from clients (crt a.pem)",
+    )
     report = only(web, web.replace("a.pem", "b.pem"))
     assert differing(report)["route"] == (
         "tcp to 10.0.0.1:80, TLS from clients (crt a.pem)",

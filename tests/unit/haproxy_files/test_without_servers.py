@@ -100,6 +100,7 @@ def test_statistics_that_defaults_give_are_compared_where_nobody_else_answers() 
         "stats uri /\n http-request use-service prometheus-exporter if { path /m }",
         "stats enable\n http-response set-header X-Frame-Options DENY",
         "stats enable\n http-request set-path / if { path /old }",
+        "stats enable\n cookie SERVERID insert\n option nolinger",
     ],
 )
 def test_statistics_and_what_protects_them_are_no_clients(lines: str) -> None:
