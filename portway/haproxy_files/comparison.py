@@ -10,9 +10,10 @@ from enum import StrEnum
 from ipaddress import IPv4Address, summarize_address_range
 
 from portway.haproxy_files.conditions import Connection, networks
+from portway.haproxy_files.ends import NOBODY, Route
 from portway.haproxy_files.lines import Reason
 from portway.haproxy_files.listeners import Listening, is_address, listening
-from portway.haproxy_files.routes import NOBODY, Route, reachable, route
+from portway.haproxy_files.routes import reachable, route
 from portway.haproxy_files.rules import is_statistics
 from portway.haproxy_files.sections import PROCESS, File
 

@@ -128,8 +128,9 @@ def test_comments_in_latin_1_and_a_mark_of_byte_order_are_no_obstacle(
     run: Runner, before: bytes
 ) -> None:
     run(OLD, OLD)
-    run.old.write_bytes(before + b"defaults\n timeout client 50s\n" + OLD.encode())
-    run.new.write_bytes(b"defaults\n timeout client 50s\n" + OLD.encode())
+    usual = b"defaults\n timeout server 50s\n"
+    run.old.write_bytes(before + usual + OLD.encode())
+    run.new.write_bytes(usual + OLD.encode())
     words = [str(run.old), "--with", str(run.new)]
     assert CliRunner().invoke(command, words).exit_code == 0
 
