@@ -237,6 +237,7 @@ def test_what_is_written_otherwise_is_the_same(old: str) -> None:
         (PLAIN.replace(":9001", ":9001 ssl crt-ignore-err all")
          + " mode http\n http-request deny\n", "crt-ignore-err"),
         (PLAIN + " use-server gone\n", "use-server gone"),
+        (PLAIN + " use-server u\n server u unix@/run/u\n", "server u at"),
         (PLAIN.replace("10.0.0.1:80", "10.0.0.1:+-5"), "server a at"),
         (PLAIN.replace("10.0.0.1:80", "10.0.0.1:99999"), "server a at"),
         (PLAIN.replace("10.0.0.1:80", "10.0.0.1:-9001"), "server a at"),
