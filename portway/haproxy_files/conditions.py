@@ -13,7 +13,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, collapse_addresses
 
 from portway.haproxy_files.durations import number
-from portway.haproxy_files.sections import Line, Section
+from portway.haproxy_files.lines import Line
+from portway.haproxy_files.sections import Section
 
 Words = tuple[str, ...]
 PREDEFINED: dict[str, Words] = {

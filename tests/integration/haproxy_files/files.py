@@ -21,7 +21,7 @@ NETWORKS = (
 )
 SERVERS = ("127.0.9.1", "127.0.9.2", "127.0.9.3")
 SOURCES = ("127.0.1.1", "127.0.2.1", "127.0.2.9", "127.0.3.1")
-ANSWERS = {
+ANSWERS: dict[str, tuple[str, ...]] = {
     "nothing": (),
     "dispatch": (f"dispatch {SERVERS[-1]}:{{port}}",),
     "monitor": ("monitor-uri /",),

@@ -42,7 +42,7 @@ def test_secret_is_not_printed(old: str, tmp_path: Path) -> None:
     for path, text in zip(paths, (old, PLAIN), strict=True):
         path.write_text(text)
     words = [str(paths[0]), "--with", str(paths[1])]
-    for more in ([], ["--json"]):
+    for more in ((), ("--json",)):
         said = CliRunner().invoke(command, [*words, *more])
         assert isinstance(said.exception, SystemExit | None)
         assert SECRET not in said.output
