@@ -22,7 +22,7 @@ NOTHING = re.compile(
     "--> (Skipping change detection|Disconnecting from hosts...)"
 )
 STOPPED = re.compile(
-    r"--> [A-Za-z ]*error( in (?P<file>.*) line \d+)?: (?P<why>.*)", re.DOTALL
+    r"--> [A-Za-z ]*error( in (?P<file>.*?) line \d+)?: (?P<why>.*)", re.DOTALL
 )
 TOLD = re.compile(r"No hosts remaining!|Over [0-9.]+% of hosts failed.*")
 """What pyinfra raises when the reason has been told."""

@@ -112,6 +112,10 @@ def test_run_without_a_node_ends_with_1_and_says_so() -> None:
             "--> Stopped: no such stack",
         ),
         (
+            f"--> pyinfra error in {pyinfra_errors.__file__} line 71: a.j2: line 3: no",
+            "--> Stopped: a.j2: line 3: no",
+        ),
+        (
             "--> pyinfra error: Over 0% of hosts failed (50%)",
             "--> Stopped: the reason is above",
         ),
