@@ -121,9 +121,11 @@ def test_secret_that_is_leaked_on_purpose_is_found(
 def test_run_says_what_it_changes_and_how_it_ends(operator: Operator) -> None:
     first = operator.run("-y", quiet=True)
     user = operator.place.wanted.user
-    assert re.search(
-        rf"operation: Create the user {user}.*\n +\[app-1\] Success", first.stdout
+    made = (
+        rf"operation: Create the user {user} *\n +\[app-1\] database .*: to do: Create"
     )
+    assert re.search(made, first.stdout)
+    assert "[app-1] Success" in first.stdout
     end = r" +app-2  no changes\n +exit status 0, after [0-9.]+ s\n"
     assert re.search(rf"--> Done\n +app-1  [0-9]+ changes: .*\n{end}", first.stdout)
     again = operator.run("-y", quiet=True)
