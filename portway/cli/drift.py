@@ -77,16 +77,12 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
     from portway.run.look import Loaders, look
 
     _show_warnings()
-
-    def deploy(file: str) -> None:
-        with kept_for_answer():
-            exec_file(file)
-
-    found = look(
-        Loaders(config=load_config, inventory=load, deploy=deploy),
-        deploys or ("deploys/site.py",),
-        seconds,
-    )
+    with kept_for_answer():  # around it all: deploys are loaded side by side
+        found = look(
+            Loaders(config=load_config, inventory=load, deploy=exec_file),
+            deploys or ("deploys/site.py",),
+            seconds,
+        )
     drift_report.FORMS[form or "table"](found, diff)
     if found.unknown:
         sys.exit(FAILED)

@@ -42,7 +42,8 @@ def data_option(verb: F) -> F:
 def kept_for_answer() -> Iterator[None]:
     """Keep standard output for a verb's answer while files of the project's run.
 
-    What they print goes to standard error.
+    What they print goes to standard error. Not for one of several greenlets: each
+    would put back what another one has put there.
     """
     with redirect_stdout(sys.stderr):
         yield
