@@ -66,6 +66,15 @@ def alerts() -> tuple[Alert, ...]:
             "an-application-node-is-broken",
         ),
         Alert(
+            "PortwayConnectionsRefused",
+            f"increase({haproxy('backend_connection_errors_total')}[5m]) > 2",
+            "5m",
+            "page",
+            "{{ $labels.instance }} sees healthy application nodes for the clients of "
+            "{{ $labels.proxy }}, and none takes connections of some.",
+            "messages-are-not-acknowledged",
+        ),
+        Alert(
             "PortwayClientUnanswered",
             _unanswered(),
             "2m",
@@ -136,12 +145,14 @@ def alerts() -> tuple[Alert, ...]:
 
 
 def _unanswered() -> str:
-    """That connections of a client end, and none that ended was answered.
+    """That connections of a client sent something and ended, and no answer came.
 
     HAProxy counts the bytes of a stream when it ends; ``option contstats`` would cost
     all streams CPU for this alert alone. So streams that are open may be busy: it takes
     more than twice as many new ones in five minutes. Streams in the process before a
-    reload are in none of its numbers, hence the five minutes.
+    reload are in none of its numbers, hence the five minutes. Whoever only connects
+    to look sends nothing; nor is anything sent on where no node takes the connection,
+    which has an alert of its own.
     """
     began = f"increase({haproxy('frontend_sessions_total')}[5m])"
     denied = f"increase({haproxy('frontend_requests_denied_total')}[5m])"

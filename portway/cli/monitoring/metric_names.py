@@ -14,6 +14,7 @@ from portway.contract.metrics import (
 HAPROXY = frozenset(
     (
         "haproxy_backend_active_servers",
+        "haproxy_backend_connection_errors_total",
         "haproxy_frontend_bytes_in_total",
         "haproxy_frontend_bytes_out_total",
         "haproxy_frontend_current_sessions",

@@ -79,6 +79,15 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
         {"instance": "lb-1:8404", "proxy": "tcp_leastconn"},
         "0",
     ),
+    "PortwayConnectionsRefused": (
+        {  # the second has a node that failed, and others that took over
+            **proxy("tcp_leastconn", backend_connection_errors_total="0x10 0+3x30"),
+            **proxy("http", backend_connection_errors_total="0x10 90x30"),
+        },
+        "20m",
+        {"instance": "lb-1:8404", "proxy": "tcp_leastconn"},
+        "",
+    ),
     "PortwayClientUnanswered": (
         {**unanswered(), **UPTIME},
         "20m",
