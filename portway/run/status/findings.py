@@ -243,7 +243,8 @@ class _Judge:
                     f"ssh {seen.node.address} sudo journalctl -u haproxy -n 50",
                 )
             status = seen.balancer
-            if status is not None and status.keeper_problem:
+            answers = seen.traffic.runs and status is not None and status.frontends
+            if answers and status is not None and status.keeper_problem:
                 yield Finding(
                     Kind.WRONG,
                     f"{seen.node.name}: portway-streams: {status.keeper_problem}",
