@@ -263,7 +263,8 @@ def verify_pair(cluster: Cluster) -> Commands:
         yield failure("verification failed", problems)
     nodes = client_nodes(cluster, statuses)
     _warn(older_streams(statuses))
-    _warn(keeper_problems(statuses))
+    kept = keeper_problems(statuses).items()
+    _warn(f"{name}: portway-streams: {problem}" for name, problem in kept)
     _warn(down_servers(statuses))
     _warn(unserved_clients(cluster, nodes, ask_reachable(cluster, nodes)))
     for name, status in statuses.items():

@@ -13,6 +13,7 @@ from portway.load_balancers.verify import (
     client_nodes,
     dead_units,
     holder_problems,
+    keeper_problems,
     node_problems,
     older_streams,
     unserved,
@@ -50,10 +51,10 @@ def look_at_pair(cluster: Cluster) -> None:
         others = [s for n, s in statuses.items() if n != name]
         for text in node_problems(cluster, status, next(iter(others), None)):
             see(name, "service", "haproxy", text)
-        if status.keeper_problem:
-            see(name, "service", "portway-streams", status.keeper_problem)
         if status.handed_over:
             is_state(name, "has handed the address over on purpose")
+    for name, text in keeper_problems(statuses).items():
+        see(name, "service", "portway-streams", text)
     for text in older_streams(statuses):
         is_state("", text)
     for text in waiting(cluster, statuses):

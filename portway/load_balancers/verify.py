@@ -96,13 +96,16 @@ def older_streams(
 
 def keeper_problems(
     statuses: Mapping[str, LoadBalancerStatus | None],
-) -> tuple[str, ...]:
-    """What keeps the stream keepers from their work."""
-    return tuple(
-        f"{name}: portway-streams: {status.keeper_problem}"
+) -> dict[str, str]:
+    """What keeps stream keepers from their work, by node.
+
+    Where HAProxy itself does not answer, that is told, and not what follows from it.
+    """
+    return {
+        name: status.keeper_problem
         for name, status in statuses.items()
-        if status is not None and status.keeper_problem
-    )
+        if status is not None and status.frontends and status.keeper_problem
+    }
 
 
 def _reasons(backends: Collection[str], statuses: Iterable[LoadBalancerStatus]) -> str:

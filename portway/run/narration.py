@@ -18,7 +18,7 @@ from pyinfra.api.state import State
 BEGIN = "--> Starting operation: "
 RESULTS = "--> Results:"
 NOTHING = re.compile(
-    r" *\[.*\] +(No changes|Skipped|Connected|Ready: .*)|"
+    r" *\[.*\] +(No changes|Skipped|Connected( \(.*\))?|Ready: .*)|"
     "--> (Skipping change detection|Disconnecting from hosts...)"
 )
 STOPPED = re.compile(

@@ -9,6 +9,7 @@ from portway.load_balancers.status import LoadBalancerStatus
 from portway.load_balancers.verify import (
     SHOWN,
     down_servers,
+    keeper_problems,
     node_problems,
     pair_problems,
     waiting,
@@ -231,6 +232,9 @@ class _Judge:
             )
 
     def _older(self) -> Iterator[Finding]:
+        for name, problem in keeper_problems(self._statuses).items():
+            text = f"{name}: portway-streams: {problem}"
+            yield Finding(Kind.WRONG, text, f"{self._run}lb.py")
         for seen in self._system.balancers:
             older = seen.traffic.older
             streams = sum(old.connections for old in older)
@@ -241,14 +245,6 @@ class _Judge:
                     f"{seen.node.name}: HAProxy's older process {silent} does not "
                     "answer, and may have streams",
                     f"ssh {seen.node.address} sudo journalctl -u haproxy -n 50",
-                )
-            status = seen.balancer
-            answers = seen.traffic.runs and status is not None and status.frontends
-            if answers and status is not None and status.keeper_problem:
-                yield Finding(
-                    Kind.WRONG,
-                    f"{seen.node.name}: portway-streams: {status.keeper_problem}",
-                    f"{self._run}lb.py",
                 )
             if not streams:
                 continue

@@ -283,8 +283,9 @@ def test_older_streams_are_told_where_there_are_some() -> None:
     status = replace(MASTER, older=(2, 3), older_for="10d01h")
     hung = replace(GOOD, keeper_problem="HAProxy does not answer")
     assert older_streams({"lb-2": hung}) == ()
-    (text,) = keeper_problems({"lb-1": GOOD, "lb-2": hung, "lb-3": None})
-    assert text == "lb-2: portway-streams: HAProxy does not answer"
+    stopped = replace(hung, frontends=frozenset())
+    found = keeper_problems({"lb-1": GOOD, "lb-2": hung, "lb-3": None, "lb-4": stopped})
+    assert found == {"lb-2": "HAProxy does not answer"}
     texts = older_streams({"lb-1": status, "lb-2": GOOD, "lb-3": None})
     assert texts == (
         "lb-1: 3 streams are in 2 older HAProxy processes, the oldest of which was "

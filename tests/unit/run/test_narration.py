@@ -72,6 +72,7 @@ def test_operation_is_named_only_if_there_is_something_to_say_of_it() -> None:
         "--> Starting operation: Install packages ",
         "[lb-1] No changes",
         "[lb-2] Skipped",
+        "[app-1] Connected (to load fact: some.Facts (app=message-app))",
         "--> Starting operation: Write a file ",
         "[lb-1] No changes",
         "[lb-2] Success",
