@@ -8,7 +8,6 @@ import base64
 import gzip
 import shlex
 from contextlib import suppress
-from dataclasses import dataclass
 
 from pyinfra import host, logger
 
@@ -16,17 +15,15 @@ from portway.contract.paths import LEAVING_SERVERS, LOADED_FOLDER, RELOAD_REASON
 from portway.contract.reloads import Kind, Reason
 from portway.errors import PortwayError
 from portway.load_balancers.configuration import parse
+from portway.load_balancers.console import STATES_SCRIPT, Console, running_servers
 from portway.load_balancers.ports import refuse_taken_ports
 from portway.load_balancers.runtime import (
-    STATES_SCRIPT,
-    Console,
+    RunningHaproxy,
     change_servers,
     drain_strangers,
     give_traffic,
-    running_servers,
 )
 from portway.load_balancers.server_changes import (
-    RunningServer,
     ServerChange,
     how_to_load,
     staying,
@@ -60,17 +57,6 @@ from portway.render.files import WantedNode
 from portway.render.load_balancer import HAPROXY
 
 
-@dataclass(frozen=True, slots=True)
-class RunningHaproxy:
-    """What a running HAProxy has loaded, as far as that is known, and its servers."""
-
-    loaded: str | None = None
-    """The configuration, but for servers that are being changed; None if unknown."""
-    servers: tuple[RunningServer, ...] = ()
-    leaving: frozenset[str] = frozenset()
-    """Paths of the servers that an interrupted run was removing."""
-
-
 class RunningFacts(NodeFact[RunningHaproxy]):
     """What HAProxy runs. Its configuration is asked for only when it must change."""
 
@@ -86,6 +72,7 @@ class RunningFacts(NodeFact[RunningHaproxy]):
             loaded[0] if loaded else None,
             running_servers(output),
             frozenset(line[8:] for line in output if line.startswith("leaving ")),
+            "whole" not in output,
         )
 
     @staticmethod
@@ -99,6 +86,7 @@ copy={HAPROXY.copy} record={LOADED_FOLDER}/{HAPROXY.unit}
 # Without its hash the copy holds but for servers, which a run was changing.
 if [ -f $copy ] && {{ [ ! -f $record ] || sha256sum <$copy | cmp -s - $record; }}; then
     echo "loaded $(gzip -c <$copy | base64 -w 0)"
+    [ ! -f $record ] || echo whole
 fi
 [ ! -f {LEAVING_SERVERS} ] || sed 's/^/leaving /' {LEAVING_SERVERS}{STATES_SCRIPT}
 :"""
@@ -173,8 +161,7 @@ def load(
     wanted = parse(text)
     if isinstance(plan, ServerChange):
         try:
-            console.shell(_BEGIN_SCRIPT, _leaving(plan, running))
-            change_servers(console, wanted, plan, running.servers)
+            change_servers(console, wanted, plan, running)
             console.shell(_END_SCRIPT, "")
         except NotReached:
             raise
@@ -200,19 +187,9 @@ def load(
     return (plan,)
 
 
-_BEGIN_SCRIPT = f"rm -f {LOADED_FOLDER}/{HAPROXY.unit}\ncat >{LEAVING_SERVERS}"
 _END_SCRIPT = (
     f"{digest_script(HAPROXY)}\n{record_script(HAPROXY)} && rm -f {LEAVING_SERVERS}"
 )
-
-
-def _leaving(plan: ServerChange, running: RunningHaproxy) -> str:
-    """The servers that this run removes or an interrupted one was removing, in lines.
-
-    Those that stay after all are among them until they have been made ready.
-    """
-    paths = {server.path for server in plan.remove} | running.leaving
-    return "".join(f"{path}\n" for path in sorted(paths))
 
 
 def _note(reason: Reason) -> str:

@@ -7,7 +7,7 @@ from pyinfra import host, state
 
 from portway.errors import PortwayError, Problem
 from portway.load_balancers.configuration import Configuration, binds, parse
-from portway.load_balancers.runtime import Console
+from portway.load_balancers.console import Console
 from portway.model.cluster import STATS_FRONTEND, Cluster, LoadBalancer
 from portway.ops.differences import FoundNode, service_steps
 from portway.ops.operations import read_node

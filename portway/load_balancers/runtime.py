@@ -2,22 +2,26 @@
 
 A new node gets traffic after its first good check. One that goes gets no new
 connections, and its streams, those of every worker, get time to end.
-
-Everything is done by scripts that run on the load balancer.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 import gevent
 
-from portway.contract.paths import ADMIN_SOCKET
-from portway.contract.streams import HELD, STICK_TABLE_KEY
+from portway.contract.paths import LEAVING_SERVERS, LOADED_FOLDER
+from portway.contract.streams import STICK_TABLE_KEY
 from portway.errors import PortwayError
 from portway.load_balancers.configuration import Configuration, ServerLine
-from portway.load_balancers.haproxy import TAKEN_OUT, UP_STATES
+from portway.load_balancers.console import (
+    END,
+    STATES_SCRIPT,
+    Console,
+    in_lines,
+    running_servers,
+)
 from portway.load_balancers.server_changes import (
     RunningServer,
     ServerChange,
@@ -34,26 +38,12 @@ PAUSE = 0.2
 TRIES = 50
 """To delete a server, with a pause between two."""
 TELL_EVERY = 5.0
-LONGEST_LINE = 8_000
-"""Characters of commands in one line, which must fit HAProxy's buffer of 16 KiB."""
-LEAVE = round(0.8 * HELD, 2)
-"""Seconds that ``ordered`` clients get to leave a server; HAProxy holds new ones for
-longer. Commands wait for so long at an empty line."""
 PROBE = ".portway-probe"
 DOWN = "set server {} health down"
-CHECKED = 0x02 | 0x04
-"""CHK_ST_CONFIGURED and CHK_ST_ENABLED of srv_check_state."""
-SUCCESS = ("New server registered.", "Server deleted.", "IP changed from", "port ")
-"""How answers begin that are no refusals; most commands answer nothing."""
 
-STATES_SCRIPT = f"""
-echo "show servers state" | timeout 10 socat -t10 - UNIX-CONNECT:{ADMIN_SOCKET}
-"""
-_COMMANDS_SCRIPT = f"""
-while read -r line; do
-    [ -n "$line" ] || {{ sleep {LEAVE}; continue; }}
-    echo "$line" | timeout 10 socat -t10 - UNIX-CONNECT:{ADMIN_SOCKET} || exit 1
-done
+_BEGIN_SCRIPT = f"""
+rm -f {LOADED_FOLDER}/haproxy
+while read -r line && [ "$line" != {END} ]; do echo "$line"; done >{LEAVING_SERVERS}
 """
 _STREAMS_SCRIPT = f"""{ASKING}
 kept=$(tr '\\n' ' ')
@@ -78,84 +68,74 @@ done
 
 
 @dataclass(frozen=True, slots=True)
-class Console:
-    """How to work on one load balancer."""
+class RunningHaproxy:
+    """What a running HAProxy has loaded, as far as that is known, and its servers."""
 
-    shell: Callable[[str, str], list[str]]
-    """Runs a script with a standard input there; returns the lines it printed."""
-    tell: Callable[[str], None]
-    drain_timeout: float
-    """Seconds that the streams of nodes which go have to end."""
-    may_reload: Callable[[], None] = lambda: None
-    """PortwayError if a reload would do harm."""
-
-    def servers(self) -> tuple[RunningServer, ...]:
-        """What HAProxy's newest worker has now."""
-        return running_servers(self.shell(STATES_SCRIPT, ""))
-
-
-def running_servers(lines: Iterable[str]) -> tuple[RunningServer, ...]:
-    """The servers in an answer to "show servers state"."""
-    rows = (line.split(" ") for line in lines)
-    return tuple(
-        RunningServer(
-            backend=row[1],
-            name=row[3],
-            address=row[4],
-            port=int(row[18]),
-            weight=int(row[8]),
-            is_up=int(row[5]) in UP_STATES,
-            is_drained=bool(int(row[6]) & TAKEN_OUT),
-            passed=int(row[12]),
-            is_checked=int(row[13]) & CHECKED == CHECKED,
-        )
-        for row in rows
-        if len(row) > 18 and row[0].isdigit()
-    )
+    loaded: str | None = None
+    """The configuration, but for servers that are being changed; None if unknown."""
+    servers: tuple[RunningServer, ...] = ()
+    leaving: frozenset[str] = frozenset()
+    """Paths of the servers that an interrupted run was removing."""
+    is_interrupted: bool = True
+    """Whether a run was changing servers, and has not come to its end."""
 
 
 def change_servers(
     console: Console,
     wanted: Configuration,
     change: ServerChange,
-    before: Sequence[RunningServer],
+    running: RunningHaproxy,
 ) -> None:
     """Make a change in the running process, and look whether it was made.
 
-    ``before`` are the servers that it has. Raises PortwayError if HAProxy refuses a
-    step, or has other servers than wanted in the end.
+    From here on the node has no record of what is loaded. Raises PortwayError if
+    HAProxy refuses a step, or has other servers than wanted in the end.
     """
+    before = running.servers
     left_over = [server for server in before if server.name.endswith(PROBE)]
-    _command(console, (f"set server {s.path} state maint" for s in left_over))
-    _command(console, (f"del server {server.path}" for server in left_over))
-
-    _command(console, map(_ready, change.stay))
     probes = {line.path: _probe(line) for line in change.move}
     new = (*change.admit, *probes.values())
-    _command(
-        console,
-        chain(map(_addition, (*change.add, *probes.values())), _only_checked(new)),
+    steps = chain(
+        (f"set server {server.path} state maint" for server in left_over),
+        (f"del server {server.path}" for server in left_over),
+        map(_ready, change.stay),
+        map(_addition, (*change.add, *probes.values())),
+        _only_checked(new),
     )
-    passed = _first_checks(console, new)
+    passed = _first_checks(
+        console,
+        new,
+        console.command(
+            tuple(in_lines(steps)),
+            f"sleep {FIRST_PAUSE}{STATES_SCRIPT}" if new else "",
+            first=_BEGIN_SCRIPT,
+            given=sorted({s.path for s in change.remove} | running.leaving),
+        ),
+    )
     ordered = [line for line in change.move if wanted.is_ordered(line.backend)]
     others = [line for line in change.move if line not in ordered]
     sick = [line for line in change.move if probes[line.path].path not in passed]
-    _command(
-        console,
-        chain(
-            (_healthy(line) for line in change.admit if line.path in passed),
-            map(_ready, change.admit),
-            (f"set server {line.path} state drain" for line in others if line in sick),
-            map(_address, others),
-            (_healthy(line) for line in others if line not in sick),
-        ),
+    admissions = chain(
+        (_healthy(line) for line in change.admit if line.path in passed),
+        map(_ready, change.admit),
+        (f"set server {line.path} state drain" for line in others if line in sick),
+        map(_address, others),
+        (_healthy(line) for line in others if line not in sick),
     )
-    _move_ordered(console, ordered, sick)
-    _remove(console, wanted, before)
+    lines = (*in_lines(admissions), *_ordered_moves(ordered, sick))
+    kept = {line.path for line in wanted.servers}
+    left = {s.path: s.backend for s in before if s.path not in kept}
+    left = {path: left[path] for path in left if not path.endswith(PROBE)}
+    left |= {line.path: line.backend for line in probes.values()}
+    if left or running.is_interrupted:
+        servers = _remove(console, wanted, before, left, lines)
+    else:
+        servers = running_servers(console.command(lines, STATES_SCRIPT))
     # Not before: it closes the streams that the server has to its old address.
-    _command(console, (DOWN.format(line.path) for line in others if line in sick))
-    _command(console, map(_ready, others))
-    if problems := server_problems(wanted, console.servers(), change):
+    downs = in_lines(DOWN.format(line.path) for line in others if line in sick)
+    if last := (*downs, *in_lines(map(_ready, others))):
+        servers = running_servers(console.command(last, STATES_SCRIPT))
+    if problems := server_problems(wanted, servers, change):
         raise PortwayError(f"HAProxy has other servers than it should: {problems[0]}")
 
 
@@ -164,7 +144,7 @@ def give_traffic(console: Console, lines: Iterable[ServerLine]) -> None:
 
     HAProxy may not have got as far as to know them all.
     """
-    _answers(console, map(_ready, lines))
+    console.answers(tuple(in_lines(map(_ready, lines))))
 
 
 def _addition(line: ServerLine) -> str:
@@ -192,19 +172,20 @@ def _probe(line: ServerLine) -> ServerLine:
     return replace(line, name=f"{line.name}{PROBE}", options=line.part)
 
 
-def _move_ordered(
-    console: Console, lines: Sequence[ServerLine], sick: Sequence[ServerLine]
-) -> None:
+def _ordered_moves(
+    lines: Sequence[ServerLine], sick: Sequence[ServerLine]
+) -> tuple[str, ...]:
     """Give servers of ``ordered`` clients other addresses, without streams to the old.
 
     Drained, a server is left by its clients as long as there is another. Afterwards all
     are held until portway-streams has found no stream of theirs elsewhere, in older
     workers neither. One script does all: no interruption leaves a server drained.
     """
-    if lines:
-        drains = _lines(f"set server {line.path} state drain" for line in lines)
-        moves = _lines(_ordered_move(line, line in sick) for line in lines)
-        _obey(console, (*drains, "", *moves))
+    if not lines:
+        return ()
+    drains = in_lines(f"set server {line.path} state drain" for line in lines)
+    moves = in_lines(_ordered_move(line, line in sick) for line in lines)
+    return (*drains, "", *moves)
 
 
 def _ordered_move(line: ServerLine, is_sick: bool) -> str:
@@ -235,42 +216,52 @@ def _only_checked(new: Sequence[ServerLine]) -> Iterator[str]:
     return (word.format(path) for path in awaited for word in words)
 
 
-def _first_checks(console: Console, new: Sequence[ServerLine]) -> set[str]:
-    """Which new servers pass their first check."""
+def _first_checks(
+    console: Console, new: Sequence[ServerLine], states: Iterable[str]
+) -> set[str]:
+    """Which new servers pass their first check; ``states`` is what is found first."""
     awaited = {line.path for line in new if line.is_checked}
-    passed: set[str] = set()
+    passed = _passed(running_servers(states), awaited)
     deadline = time.monotonic() + FIRST_CHECK
     pause = FIRST_PAUSE
     while awaited - passed and time.monotonic() < deadline:
         gevent.sleep(pause)
         pause = min(2 * pause, PAUSE)
-        passed = {s.path for s in console.servers() if s.path in awaited and s.passed}
+        passed = _passed(console.servers(), awaited)
     return passed | {line.path for line in new if not line.is_checked}
 
 
+def _passed(servers: Iterable[RunningServer], awaited: set[str]) -> set[str]:
+    return {s.path for s in servers if s.path in awaited and s.passed}
+
+
 def drain_strangers(
-    console: Console, wanted: Configuration, before: Iterable[RunningServer]
+    console: Console,
+    wanted: Configuration,
+    before: Iterable[RunningServer],
+    listed: Sequence[str] | None = None,
 ) -> None:
     """Let the streams end that go to nodes which are no longer wanted; close the rest.
 
     ``before`` are the servers that the newest worker had when all were wanted. Streams
-    to a node that is down are closed at once: nobody answers on them.
+    to a node that is down are closed at once: nobody answers on them. ``listed`` is
+    what the script said that lists streams, if it has run already.
     """
-    kept = "\n".join({line.address for line in wanted.servers})
     dead = {s.address for s in before} - {s.address for s in before if s.is_up}
     started = time.monotonic()
     told = started
     while True:
-        found = [
-            line.split(" ") for line in console.shell(_STREAMS_SCRIPT, f"{kept}\n")
-        ]
+        if listed is None:
+            listed = console.shell(_STREAMS_SCRIPT, _kept(wanted))
+        found = [line.split(" ") for line in listed]
+        listed = None
         now = time.monotonic()
         over = now - started >= console.drain_timeout
         ending = [row for row in found if over or row[2] in dead]
         if ending:
             console.tell(f"closes {len(ending)} streams of nodes that are gone")
             ids = (f"@!{pid} shutdown session {stream}" for pid, stream, _ in ending)
-            console.shell(_CLOSE_SCRIPT, "\n".join(_lines(ids)) + "\n")
+            console.shell(_CLOSE_SCRIPT, "\n".join(in_lines(ids)) + "\n")
         if len(ending) == len(found):
             return
         if now - told >= TELL_EVERY:
@@ -282,60 +273,39 @@ def drain_strangers(
         gevent.sleep(1)
 
 
-def _remove(
-    console: Console, wanted: Configuration, before: Iterable[RunningServer]
-) -> None:
-    """Drain nodes that go and delete their servers.
+def _kept(wanted: Configuration) -> str:
+    """The addresses whose streams go on, as the script reads them that lists others."""
+    return "\n".join({line.address for line in wanted.servers}) + "\n"
 
-    HAProxy deletes no server with a connection: one that was just being made becomes a
-    stream, which gets its time, too, and idle ones to HTTP servers take a moment.
+
+def _remove(
+    console: Console,
+    wanted: Configuration,
+    before: Sequence[RunningServer],
+    left: Mapping[str, str],
+    lines: Sequence[str],
+) -> tuple[RunningServer, ...]:
+    """Drain nodes that go and delete their servers; returns those that there are then.
+
+    ``left`` are the servers to delete by their paths, each with its backend. ``lines``
+    are commands that come before. HAProxy deletes no server with a connection: one that
+    was just being made becomes a stream, which gets its time, too, and idle ones to
+    HTTP servers take a moment.
     """
     kept = {line.path for line in wanted.servers}
-    refused = [""]
     for _ in range(TRIES):
-        left = [s for s in console.servers() if s.path not in kept]
-        _command(console, [f"set server {s.path} state drain" for s in left])
-        drain_strangers(console, wanted, before)
+        drains = in_lines(f"set server {path} state drain" for path in left)
+        found = console.command((*lines, *drains), _STREAMS_SCRIPT, _kept(wanted))
+        drain_strangers(console, wanted, before, found)
         outs = (
-            _out(s.backend, s.path, is_ordered=wanted.is_ordered(s.backend))
-            for s in left
+            _out(backend, path, is_ordered=wanted.is_ordered(backend))
+            for path, backend in left.items()
         )
-        _command(console, chain.from_iterable(outs))
-        refused = _answers(console, [f"del server {s.path}" for s in left])
-        if not refused:
-            return
+        ends = (*chain.from_iterable(outs), *(f"del server {path}" for path in left))
+        refused, states = console.answers(tuple(in_lines(ends)), STATES_SCRIPT)
+        servers = running_servers(states)
+        lines, left = (), {s.path: s.backend for s in servers if s.path not in kept}
+        if not left and not refused:
+            return servers
         gevent.sleep(PAUSE)
-    raise PortwayError(f"HAProxy removes no server: {refused[0]}")
-
-
-def _command(console: Console, commands: Iterable[str]) -> None:
-    """Give HAProxy commands; PortwayError with its answer if it refuses one."""
-    _obey(console, tuple(_lines(commands)))
-
-
-def _obey(console: Console, lines: Sequence[str]) -> None:
-    if refused := _refusals(console, lines):
-        raise PortwayError(refused[0])
-
-
-def _answers(console: Console, commands: Iterable[str]) -> list[str]:
-    """What HAProxy answers to commands, apart from what it says of those it obeys."""
-    return _refusals(console, tuple(_lines(commands)))
-
-
-def _refusals(console: Console, lines: Sequence[str]) -> list[str]:
-    answers = console.shell(_COMMANDS_SCRIPT, "\n".join(lines) + "\n") if lines else []
-    said = (answer.strip() for answer in answers)
-    return [answer for answer in said if answer and not answer.startswith(SUCCESS)]
-
-
-def _lines(commands: Iterable[str]) -> Iterator[str]:
-    """Commands in as few lines as HAProxy's buffer allows."""
-    line = ""
-    for command in commands:
-        if line and len(line) + len(command) > LONGEST_LINE:
-            yield line
-            line = ""
-        line = f"{line}; {command}" if line else command
-    if line:
-        yield line
+    raise PortwayError(f"HAProxy removes no server: {(refused or [*left])[0]}")

@@ -4,6 +4,7 @@ Only what they ask many times goes to the same functions without it: every comma
 start another Python.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from lab.ground import namespaces
 from lab.lifecycle import status
 from lab.machines import commands as commands_in_lab
 from lab.plan import facts
-from lab.plan.names import Lab
+from lab.plan.names import OPERATOR, Lab
 
 PROJECT = Path(__file__).parents[2]
 PYINFRA = str(Path(sys.executable).with_name("pyinfra"))
@@ -127,7 +128,11 @@ class System:
             process.communicate()
 
     def operator(self, *words: str, check: bool = True) -> Result:
-        return self.call("run", "--", *words, check=check)
+        """Run a command as the operator, in the same way."""
+        lab = Lab(self.name)
+        environment = {**os.environ, **commands_in_lab.environment(lab)}
+        line = [*namespaces.inside(lab, OPERATOR), *words]
+        return completed(line, check, environment=environment)
 
     def deploy(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from portway.contract.streams import STICK_TABLE_KEY, OrderedBackend
 from portway.node.streams.haproxy import Backend, Haproxy, Server
-from portway.node.streams.ports import Ports
+from portway.node.streams.ports import Place, Ports
 
 LIST_EVERY = 1.0
 """Seconds between two looks at who connects while connections fail."""
@@ -61,6 +61,8 @@ class Apart:
             for client, count in sessions.items():
                 if now - when <= RECENT and count > before.get(client, count):
                     self._suspect(client, wanted, backend)
+        for client in self._ports.clients() & wanted.clients.keys():
+            self._ports.place(client, _places(wanted.clients[client], backend))
         if len(backend.entries) > 1:
             for client, key in self._keys_of(wanted).items():
                 if key in backend.entries:
@@ -75,8 +77,7 @@ class Apart:
         backend: Backend,
         refused: tuple[str, ...] = (),
     ) -> None:
-        port = wanted.clients[client]
-        places = {server.name: (server.address, port) for server in backend.servers}
+        places = _places(wanted.clients[client], backend)
         self._ports.suspect(client, places, refused)
 
     def clients(
@@ -110,6 +111,10 @@ class Apart:
             found = self._haproxy.frontends()
             self._keys = {c: i + STICK_TABLE_KEY for c, (i, _) in found.items()}
         return {c: self._keys[c] for c in wanted.clients if c in self._keys}
+
+
+def _places(port: int, backend: Backend) -> dict[str, Place]:
+    return {server.name: (server.address, port) for server in backend.servers}
 
 
 def _before(name: str | None, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -64,8 +64,14 @@ class Ports:
         """
         if client not in self._ports and len(self._ports) >= MOST:
             return
-        known = self._ports.setdefault(client, {})
         self._suspected[client] = self._clock()
+        self.place(client, places, refused)
+
+    def place(
+        self, client: str, places: Mapping[str, Place], refused: Collection[str] = ()
+    ) -> None:
+        """Note where the servers are: one that came or moved is looked at afresh."""
+        known = self._ports.get(client, {})
         self._ports[client] = {
             server: found
             if (found := known.get(server)) and found.place == place

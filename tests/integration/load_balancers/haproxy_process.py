@@ -25,8 +25,9 @@ from portway.contract.paths import (
     SERVER_STATES,
 )
 from portway.errors import PortwayError
-from portway.load_balancers.loading import RunningFacts, RunningHaproxy, load
-from portway.load_balancers.runtime import Console
+from portway.load_balancers.console import Console
+from portway.load_balancers.loading import RunningFacts, load
+from portway.load_balancers.runtime import RunningHaproxy
 from portway.load_balancers.server_changes import RunningServer, how_to_load
 from portway.model.build import build_cluster
 from portway.model.clients import Client, Clients

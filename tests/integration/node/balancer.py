@@ -18,10 +18,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from portway.contract.paths import ADMIN_SOCKET, HAPROXY_CONFIG, MASTER_SOCKET
+from portway.contract.paths import (
+    ADMIN_SOCKET,
+    HAPROXY_CONFIG,
+    LOADED_FOLDER,
+    MASTER_SOCKET,
+)
 from portway.contract.reloads import Reason
 from portway.load_balancers.configuration import parse
-from portway.load_balancers.runtime import Console, change_servers
+from portway.load_balancers.console import Console
+from portway.load_balancers.runtime import RunningHaproxy, change_servers
 from portway.load_balancers.server_changes import ServerChange, how_to_load
 from portway.model.build import build_cluster
 from portway.model.cluster import Cluster, Server
@@ -246,13 +252,17 @@ class Balancer:
         console = Console(self.shell, lambda _: None, drain_timeout=1)
         plan = how_to_load(loaded, text, console.servers())
         if isinstance(plan, ServerChange):
-            change_servers(console, parse(text), plan, console.servers())
+            running = RunningHaproxy(loaded, console.servers(), is_interrupted=False)
+            change_servers(console, parse(text), plan, running)
         return plan
 
     def shell(self, script: str, stdin: str) -> list[str]:
         """Run a script as on the load balancer."""
-        for path in (ADMIN_SOCKET, MASTER_SOCKET):
-            name = "admin.sock" if path == ADMIN_SOCKET else "master.sock"
+        for path, name in (
+            (ADMIN_SOCKET, "admin.sock"),
+            (MASTER_SOCKET, "master.sock"),
+            (LOADED_FOLDER, ""),
+        ):
             script = script.replace(str(path), str(self.folder / name))
         done = subprocess.run(
             ["/bin/sh", "-c", script],

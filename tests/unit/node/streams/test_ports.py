@@ -126,6 +126,20 @@ def test_port_is_refused_until_it_is_seen_if_it_was_before(
     assert watching.ports.accepts("one", "app-2")
 
 
+def test_server_that_came_or_moved_is_looked_at_without_a_new_suspicion(
+    watching: Watching, opened: ExitStack
+) -> None:
+    watching.ports.suspect("one", {"app-1": closed()})
+    watching.let_pass(REFUSED + 4 * STEP)
+    places = {"app-1": place(listening(opened)), "app-2": place(listening(opened))}
+    watching.ports.place("one", places)
+    watching.let_pass(STEP)
+    assert watching.ports.accepts("one", "app-1")
+    assert watching.ports.accepts("one", "app-2")
+    watching.let_pass(UNFOUNDED)
+    assert not watching.ports.clients(), "that it moved is no trouble"
+
+
 @pytest.mark.parametrize("refuses", [False, True])
 def test_client_without_trouble_is_looked_at_no_longer(
     watching: Watching, opened: ExitStack, refuses: bool
