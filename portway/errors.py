@@ -1,8 +1,9 @@
 """The error for what users can fix, and how its text is put together."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Set
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from itertools import islice
 
 GROUP_DATA = "group_data"
 """The source of a Problem that a setting has."""
@@ -75,3 +76,10 @@ def shown(value: object, longest: int = 60) -> str:
     text = f'"{value}"' if isinstance(value, str) else repr(value)
     text = text.encode("unicode_escape").decode().replace("\\\\", "\\")
     return text if len(text) <= longest else text[:longest] + "…"
+
+
+def first_of(names: Collection[str], most: int = 5) -> str:
+    """Names on one line, not more than people read, and how many more there are."""
+    ordered = sorted(names) if isinstance(names, Set) else names
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(islice(ordered, most)) + more

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from portway.cli.inventory import inventories, saved_stack
-from portway.cli.output import json_option, listed, print_json
+from portway.cli.output import json_option, print_json
+from portway.errors import first_of
 
 if TYPE_CHECKING:
     from portway.run.explaining import Explanation, Origin
@@ -93,7 +94,7 @@ def _print(explanation: "Explanation", where: list[str]) -> None:
         for origin in origins:
             click.echo(f"  {'  ' * bool(title)}{_line(origin)}")
     if explanation.any_of:
-        names = listed(explanation.any_of)
+        names = first_of(explanation.any_of, 10)
         click.echo(f"  it is there for any of these clients: {names}")
     for note in explanation.notes:
         click.echo(f"  {note}")

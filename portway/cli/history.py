@@ -1,7 +1,6 @@
 """``portway history``: who deployed what, moves of the address, reloads."""
 
 import dataclasses
-import re
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -9,13 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from portway.cli.output import FAILED, data_option, json_option, print_json
+from portway.model.durations import milliseconds
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from portway.run.history import Event
-
-UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class Since(click.ParamType[float]):
@@ -29,9 +27,8 @@ class Since(click.ParamType[float]):
         """The time; click's error if it is none."""
         if isinstance(value, float):
             return value
-        if ago := re.fullmatch(r"(\d{1,6})([mhdw])", str(value)):
-            now = datetime.now(UTC).timestamp()
-            return now - int(ago[1]) * UNITS[ago[2]]
+        if (ago := milliseconds(str(value))) is not None:
+            return max(0.0, datetime.now(UTC).timestamp() - ago / 1000)
         try:
             when = datetime.fromisoformat(str(value))
         except ValueError:

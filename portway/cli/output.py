@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, TypeVar
 
@@ -22,12 +22,6 @@ def json_option(verb: F) -> F:
         "--json", "as_json", is_flag=True, help="Print JSON, for programs."
     )(verb)
     return decorated
-
-
-def listed(names: Sequence[str], most: int = 10) -> str:
-    """Names on one line, not more than people read."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def data_option(verb: F) -> F:

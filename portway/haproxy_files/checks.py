@@ -2,9 +2,10 @@
 
 from hashlib import sha256
 
-from portway.haproxy_files.durations import milliseconds
+from portway.haproxy_files.durations import UNIT
 from portway.haproxy_files.lines import Line
 from portway.haproxy_files.sections import Section
+from portway.model.durations import milliseconds
 
 OTHER = (
     "ldap-check",
@@ -26,7 +27,7 @@ def health_check(section: Section, options: dict[str, str]) -> str:
         return "none"
     port = options.get("port")
     where = f" on port {port}" if port else ""
-    every = milliseconds(options.get("inter", DEFAULTS["inter"]))
+    every = milliseconds(options.get("inter", DEFAULTS["inter"]), UNIT)
     fall, rise = (options.get(word, DEFAULTS[word]) for word in ("fall", "rise"))
     often = f"every {every / 1000:g} s" if every is not None else "at times"
     return f"{_question(section)}{where}, {often}, down after {fall}, up after {rise}"

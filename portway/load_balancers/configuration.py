@@ -5,17 +5,16 @@ needs a reload, and ``reload_reason`` says what it is.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from portway.contract.reloads import Kind, Reason
+from portway.errors import first_of
 from portway.model.cluster import STATS_FRONTEND
 
 Lines = tuple[str, ...]
 ORDERED = "balance first"
 """What only the backends of ``ordered`` clients have."""
-SHOWN = 5
-"""How many names a reason lists before it only counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +173,7 @@ def _settings(running: Configuration, wanted: Configuration) -> Iterator[str]:
         keywords = {_keyword(line) for line in set(old) ^ set(new)} or {"order"}
         differing.setdefault(kind, set()).update(keywords)
     for kind, keywords in sorted(differing.items()):
-        yield f"{kind} changed ({listed(keywords)})"
+        yield f"{kind} changed ({first_of(keywords)})"
 
 
 def _keyword(line: str) -> str:
@@ -188,9 +187,3 @@ def _keyword(line: str) -> str:
         "tcp-request",
     )
     return " ".join(words[:2] if words[0] in composed else words[:1])
-
-
-def listed(names: Collection[str]) -> str:
-    """Some names, and how many more there are."""
-    shown = ", ".join(sorted(names)[:SHOWN])
-    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"

@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from portway.contract.reloads import Kind, Reason
+from portway.errors import first_of
 from portway.load_balancers.configuration import (
     Configuration,
     ServerLine,
-    listed,
     parse,
     reload_reason,
 )
@@ -66,7 +66,7 @@ class ServerChange:
         """What it does, for people, by the names of the nodes."""
         moved = {line.name for line in self.move}
         return tuple(
-            f"{listed(names)} {what}"
+            f"{first_of(names)} {what}"
             for names, what in (
                 ({line.name for line in self.admit}, "added"),
                 ({line.name for line in self.stay}, "kept"),

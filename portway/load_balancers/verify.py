@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from portway.contract.address import AddressObject
+from portway.errors import first_of
 from portway.load_balancers.reasons import advice
 from portway.load_balancers.status import LoadBalancerStatus
 from portway.model.cluster import STATS_FRONTEND, Cluster
@@ -32,12 +33,12 @@ def node_problems(
             "it running, it hangs or its socket was removed: systemctl restart haproxy",
         )
     if missing := frontends - status.frontends:
-        found.append(f"frontends not accepting connections: {_listed(missing)}")
+        found.append(f"frontends not accepting connections: {first_of(missing)}")
     if extra := status.frontends - frontends:
-        found.append(f"frontends of an older configuration: {_listed(extra)}")
+        found.append(f"frontends of an older configuration: {first_of(extra)}")
     if missing := (backends - status.backends) & (peer.backends if peer else set()):
         seen = _reasons(missing, [status])
-        found.append(f"backends without a healthy server: {_listed(missing)}{seen}")
+        found.append(f"backends without a healthy server: {first_of(missing)}{seen}")
     return tuple(found)
 
 
@@ -52,7 +53,7 @@ def unserved(
     if missing := {b.name for b in cluster.backends if b.servers} - served:
         seen = _reasons(missing, filter(None, statuses.values()))
         return (
-            f"no load balancer finds a healthy server for: {_listed(missing)}{seen}",
+            f"no load balancer finds a healthy server for: {first_of(missing)}{seen}",
         )
     return ()
 
@@ -134,7 +135,7 @@ def down_servers(
             backends.add(server.backend)
     return tuple(
         f"{' and '.join(sorted(lbs))} {'see' if len(lbs) > 1 else 'sees'} {name} as "
-        f"down in {_listed(backends)}: "
+        f"down in {first_of(backends)}: "
         + ": ".join(filter(None, (why or "not checked yet", advice(why))))
         for (name, why), (lbs, backends) in sorted(seen.items())
     )
@@ -404,8 +405,3 @@ def refusal_text(refused: Collection[str]) -> str:
         f"{texts}. Check that the node reaches the EC2 API and has its instance "
         "profile, then run again"
     )
-
-
-def _listed(names: Collection[str]) -> str:
-    shown = ", ".join(sorted(names)[:SHOWN])
-    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"

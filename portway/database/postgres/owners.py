@@ -18,7 +18,7 @@ from portway.database.state import (
     Scope,
     WantedDatabase,
 )
-from portway.errors import PortwayError
+from portway.errors import PortwayError, first_of
 
 MOST_SHOWN, MOST_STATEMENTS = 3, 10
 
@@ -138,7 +138,7 @@ def _refusal(
     verb = "has given" if concerned[0][1].by else "owns"
     return PortwayError(
         f"the database: {login} may not change what {role.name} {verb}: "
-        f"{_listed(list(dict.fromkeys(things)))}",
+        f"{first_of(dict.fromkeys(things), MOST_SHOWN)}",
         why=f"{_reason(login, role)}; nothing was touched",
         do=_way_out(login, role, concerned),
     )
@@ -207,7 +207,7 @@ def _refuse_users(
         )
         raise PortwayError(
             f"the database: {login} may not change the user {name}, as needed to: "
-            f"{_listed([str(d) for d in changes])}",
+            f"{first_of([str(d) for d in changes], MOST_SHOWN)}",
             why=(
                 f"{name} has {', '.join(user.powers)}"
                 if takes
@@ -216,8 +216,3 @@ def _refuse_users(
             + "; nothing was touched",
             do=f"have a superuser, or who made it, run:\n  {statement}",
         )
-
-
-def _listed(things: Sequence[str]) -> str:
-    more = [f"and {len(things) - MOST_SHOWN} more"] if len(things) > MOST_SHOWN else []
-    return ", ".join([*things[:MOST_SHOWN], *more])
