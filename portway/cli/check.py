@@ -6,20 +6,17 @@ from pathlib import Path
 import click
 
 from portway.cli.inventory import inventories
-from portway.cli.output import FOUND, json_option, print_json
+from portway.cli.options import from_option, json_option
+from portway.cli.output import FOUND, print_json
 
 
 @click.command("check", epilog="Example: portway check inventories/prod.py")
 @click.argument(
-    "files", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+    "files",
+    nargs=-1,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
 )
-@click.option(
-    "--from",
-    "saved_file",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Check all of it in the stack that portway save wrote into this file.",
-)
+@from_option
 @json_option
 def command(files: tuple[Path, ...], saved_file: Path | None, as_json: bool) -> None:
     """Check settings and clients, all at once. Needs no AWS.

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from portway.cli.output import FAILED, FOUND, json_option, print_json
+from portway.cli.options import json_option
+from portway.cli.output import FAILED, FOUND, print_json
 from portway.errors import PortwayError
 
 if TYPE_CHECKING:

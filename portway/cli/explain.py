@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from portway.cli.inventory import inventories, saved_stack
-from portway.cli.output import json_option, print_json
+from portway.cli.options import (
+    from_option,
+    inventory_argument,
+    json_option,
+    node_option,
+)
+from portway.cli.output import print_json
 from portway.errors import first_of
 
 if TYPE_CHECKING:
@@ -22,18 +28,13 @@ STACK = "stack."
     epilog="Example: portway explain /etc/haproxy/haproxy.cfg:42 --node lb-1 "
     "--from saved.json",
 )
-@click.argument("what", metavar="NAME|FILE:LINE")
-@click.argument("inventory", type=click.Path(), required=False)
-@click.option(
-    "--node", metavar="NAME", help="The node that has the file, such as lb-1."
+@click.argument(
+    "what",
+    metavar="NAME|FILE:LINE",
 )
-@click.option(
-    "--from",
-    "saved_file",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="The stack that portway save wrote into this file; AWS is not asked.",
-)
+@inventory_argument(required=False)
+@node_option(required=False)
+@from_option
 @json_option
 def command(
     what: str,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from portway.cli.output import FAILED, data_option, json_option, print_json
+from portway.cli.options import data_option, inventory_argument, json_option
+from portway.cli.output import FAILED, print_json
 from portway.model.durations import milliseconds
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Since(click.ParamType[float]):
 
 
 @click.command("history", epilog="portway history inventories/prod.py --since 7d")
-@click.argument("inventory")
+@inventory_argument(required=True)
 @click.option(
     "--since",
     type=Since(),

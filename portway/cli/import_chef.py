@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from portway.cli.output import FOUND, json_option, print_json
+from portway.cli.options import json_option
+from portway.cli.output import FOUND, print_json
 from portway.errors import PortwayError
 
 if TYPE_CHECKING:

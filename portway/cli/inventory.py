@@ -15,6 +15,9 @@ if TYPE_CHECKING:  # the verbs that read a file must start fast
 
     from portway.model.saved import Saved
 
+SAVED = Path("saved.json")
+"""Where ``portway save`` writes a stack to if it is not told."""
+
 
 def loader(inventory: str, data: Sequence[str] = ()) -> "Callable[[], Inventory]":
     """What has pyinfra load an inventory; ``data`` is as its ``--data`` gives it.

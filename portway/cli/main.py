@@ -28,7 +28,7 @@ def _compare() -> click.Command:
 
 
 def _drift() -> click.Command:
-    from portway.cli.drift import command
+    from portway.cli.drift.command import command
 
     return command
 
@@ -70,7 +70,7 @@ def _save() -> click.Command:
 
 
 def _status() -> click.Command:
-    from portway.cli.status import command
+    from portway.cli.status.command import command
 
     return command
 

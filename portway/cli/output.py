@@ -2,9 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import Any, TypeVar
 
 import click
 
@@ -12,24 +11,6 @@ FAILED = 1
 """It could not be found out, or not be done."""
 FOUND = 2
 """Something was found that is not as it should be."""
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def json_option(verb: F) -> F:
-    """Give a verb ``--json``, which it gets as ``as_json``."""
-    decorated: F = click.option(
-        "--json", "as_json", is_flag=True, help="Print JSON, for programs."
-    )(verb)
-    return decorated
-
-
-def data_option(verb: F) -> F:
-    """Give a verb ``--data``, as pyinfra has it."""
-    decorated: F = click.option(
-        "--data", multiple=True, help="KEY=VALUE, a setting, as for pyinfra."
-    )(verb)
-    return decorated
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from portway.cli.main import VERBS
-from portway.cli.output import json_option, print_json
+from portway.cli.options import json_option
+from portway.cli.output import print_json
 from portway.contract.metrics import (
     COUNTERS,
     METRICS,

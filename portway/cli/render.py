@@ -5,21 +5,21 @@ from pathlib import Path
 import click
 
 from portway.cli.inventory import saved_stack
-from portway.cli.output import json_option, print_json
+from portway.cli.options import (
+    from_option,
+    inventory_argument,
+    json_option,
+    node_option,
+)
+from portway.cli.output import print_json
 
 
 @click.command(
     "render", epilog="Example: portway render --node lb-1 --from saved.json --to lb-1"
 )
-@click.argument("inventory", type=click.Path(), required=False)
-@click.option("--node", metavar="NAME", required=True, help="Its name, such as lb-1.")
-@click.option(
-    "--from",
-    "saved_file",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="The stack that portway save wrote into this file; AWS is not asked.",
-)
+@inventory_argument(required=False)
+@node_option(required=True)
+@from_option
 @click.option(
     "--to",
     "folder",

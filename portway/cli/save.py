@@ -4,15 +4,16 @@ from pathlib import Path
 
 import click
 
-from portway.cli.inventory import loader, show_progress
-from portway.cli.output import json_option, print_json
+from portway.cli.inventory import SAVED, loader, show_progress
+from portway.cli.options import inventory_argument, json_option
+from portway.cli.output import print_json
 
 
 @click.command(
     "save", epilog="Example: portway save inventories/prod.py prod-saved.json"
 )
-@click.argument("inventory", type=click.Path())
-@click.argument("file", type=click.Path(path_type=Path), default="saved.json")
+@inventory_argument(required=True)
+@click.argument("file", type=click.Path(path_type=Path), default=SAVED)
 @json_option
 def command(inventory: str, file: Path, as_json: bool) -> None:
     """Save what AWS says about a stack to a file, for check, render and explain.

@@ -5,7 +5,8 @@ import sys
 import click
 
 from portway.cli.inventory import loader, show_progress
-from portway.cli.output import FAILED, json_option, print_json
+from portway.cli.options import inventory_argument, json_option
+from portway.cli.output import FAILED, print_json
 from portway.errors import PortwayError
 
 
@@ -14,7 +15,7 @@ from portway.errors import PortwayError
     epilog="Example: portway trust inventories/prod.py --dry",
     no_args_is_help=True,
 )
-@click.argument("inventory", type=click.Path())
+@inventory_argument(required=True)
 @click.option("--dry", is_flag=True, help="Only say what would be recorded.")
 @json_option
 def command(inventory: str, dry: bool, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from pydantic import TypeAdapter
 
-from portway.cli.drift_report import FORMS, METRICS, schema
+from portway.cli.drift.report import FORMS, METRICS, schema
 from portway.run.look import Finding, Look, Note
 
 EDITED = Finding(

@@ -5,8 +5,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from portway.cli.status_page import page
-from portway.cli.status_screen import WIDTH, screen
+from portway.cli.status.page import page
+from portway.cli.status.screen import WIDTH, screen
 from portway.run.status.report import Report, report
 from tests.unit.run.status.systems import but, but_status, system
 

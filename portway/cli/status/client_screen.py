@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from portway.cli.status_screen import BAD, DIM, GOOD, STATES, console, plain_table
+from portway.cli.status.screen import BAD, DIM, GOOD, STATES, console, plain_table
 from portway.run.status.client import ClientReport
 
 MOST = 20

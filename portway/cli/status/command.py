@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from portway.cli.output import data_option, json_option, print_json
+from portway.cli.options import data_option, inventory_argument, json_option
+from portway.cli.output import print_json
 
 if TYPE_CHECKING:
     from portway.run.nodes import Nodes
@@ -29,7 +30,7 @@ portway status inventories/prod.py --html status.html
 
 
 @click.command("status", epilog=EXAMPLES)
-@click.argument("inventory")
+@inventory_argument(required=True)
 @click.option("--watch", is_flag=True, help="Look again every few seconds.")
 @click.option(
     "--client",
@@ -82,12 +83,12 @@ def _show(
     html: Path | None,
     as_json: bool,
 ) -> None:
-    from portway.cli.status_screen import show
+    from portway.cli.status.screen import show
 
     with opened as nodes:
         found = _report(nodes, inventory)
     if html is not None:
-        from portway.cli.status_page import page
+        from portway.cli.status.page import page
         from portway.run.local_files import SHARED, replace_file
 
         replace_file(html, page(found), SHARED)
@@ -117,7 +118,7 @@ def _watch(inventory: str, data: tuple[str, ...]) -> None:
     from rich.live import Live
 
     from portway.cli.nodes import nodes_to_look_at
-    from portway.cli.status_screen import console, screen
+    from portway.cli.status.screen import console, screen
 
     with Live(console=console(), screen=True, auto_refresh=False) as live:
         while True:
@@ -132,7 +133,7 @@ def _watch(inventory: str, data: tuple[str, ...]) -> None:
 def _show_client(
     opened: AbstractContextManager["Nodes"], client: str, as_json: bool
 ) -> None:
-    from portway.cli.client_screen import show
+    from portway.cli.status.client_screen import show
     from portway.run.status.client import look_for
 
     with opened as nodes:

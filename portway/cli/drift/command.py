@@ -6,7 +6,8 @@ import sys
 import click
 
 from portway.cli.inventory import load_config, loader
-from portway.cli.output import FAILED, FOUND, data_option, kept_for_answer
+from portway.cli.options import data_option, inventory_argument
+from portway.cli.output import FAILED, FOUND, kept_for_answer
 
 
 def _print_schema(
@@ -16,15 +17,18 @@ def _print_schema(
 ) -> None:
     """Print the schema and end, whatever else was typed."""
     if wanted:
-        from portway.cli import drift_report
+        from portway.cli.drift import report
 
-        click.echo(drift_report.schema())
+        click.echo(report.schema())
         context.exit()
 
 
 @click.command("drift")
-@click.argument("inventory")
-@click.argument("deploys", nargs=-1)
+@inventory_argument(required=True)
+@click.argument(
+    "deploys",
+    nargs=-1,
+)
 @data_option
 @click.option("--json", "form", flag_value="json", help="Print JSON, for programs.")
 @click.option("--junit", "form", flag_value="junit", help="Print JUnit's XML, for CI.")
@@ -73,7 +77,7 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
     load = loader(inventory, data)
     from pyinfra_cli.util import exec_file
 
-    from portway.cli import drift_report
+    from portway.cli.drift import report
     from portway.run.look import Loaders, look
 
     _show_warnings()
@@ -83,7 +87,7 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
             deploys or ("deploys/site.py",),
             seconds,
         )
-    drift_report.FORMS[form or "table"](found, diff)
+    report.FORMS[form or "table"](found, diff)
     if found.unknown:
         sys.exit(FAILED)
     sys.exit(FOUND if found.findings else 0)
