@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from portway.cli import completion
 from portway.cli.inventory import inventories
 from portway.cli.options import from_option, json_option
 from portway.cli.output import FOUND, print_json
@@ -15,6 +16,7 @@ from portway.cli.output import FOUND, print_json
     "files",
     nargs=-1,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    shell_complete=completion.names(completion.inventories, or_files=True),
 )
 @from_option
 @json_option

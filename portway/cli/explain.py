@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from portway.cli import completion
 from portway.cli.inventory import inventories, saved_stack
 from portway.cli.options import (
     from_option,
@@ -31,6 +32,7 @@ STACK = "stack."
 @click.argument(
     "what",
     metavar="NAME|FILE:LINE",
+    shell_complete=completion.names(completion.explained, or_files=True),
 )
 @inventory_argument(required=False)
 @node_option(required=False)

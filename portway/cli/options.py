@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
+from portway.cli import completion
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -46,6 +48,7 @@ def node_option(*, required: bool) -> Callable[[F], F]:
             metavar="NAME",
             required=required,
             help="The node's name, such as lb-1.",
+            shell_complete=completion.names(completion.nodes),
         )(verb)
         return decorated
 
@@ -59,6 +62,7 @@ def inventory_argument(*, required: bool) -> Callable[[F], F]:
         decorated: F = click.argument(
             "inventory",
             required=required,
+            shell_complete=completion.names(completion.inventories, or_files=True),
         )(verb)
         return decorated
 

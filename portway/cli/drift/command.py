@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from portway.cli import completion
 from portway.cli.inventory import load_config, loader
 from portway.cli.options import data_option, inventory_argument
 from portway.cli.output import FAILED, FOUND, kept_for_answer
@@ -28,6 +29,7 @@ def _print_schema(
 @click.argument(
     "deploys",
     nargs=-1,
+    shell_complete=completion.names(completion.deploys, or_files=True),
 )
 @data_option
 @click.option("--json", "form", flag_value="json", help="Print JSON, for programs.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from portway.cli import completion
 from portway.cli.options import data_option, inventory_argument, json_option
 from portway.cli.output import print_json
 
@@ -36,6 +37,7 @@ portway status inventories/prod.py --html status.html
     "--client",
     metavar="NAME",
     help="Whether one client reaches us: its port, connections, log and networks.",
+    shell_complete=completion.names(completion.clients),
 )
 @click.option(
     "--html",
