@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -53,11 +54,14 @@ class Load:
         address: str,
         ports: Sequence[int],
         clients: int = 20,
+        names: Path | None = None,
         **options: float,
     ) -> "Load":
         """Begin to send, each client to one of the ports in turn.
 
-        ``options`` are fields of ``senders.SenderOptions``, such as ``pause=0.1``.
+        ``address`` may be a name that ``names`` has, a file as /etc/hosts: it is read
+        for each connection. ``options`` are fields of ``senders.SenderOptions``, such
+        as ``pause=0.1``.
         """
         if clients < 1 or not ports:
             raise LabError(
@@ -65,6 +69,7 @@ class Load:
             )
         given = {"clients": clients, **asdict(SenderOptions(**options))}
         words = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
+        words += [f"--names={names}"] if names else []
         command = [sys.executable, "-m", "lab", "client", "--name", lab.name, "--"]
         program = [sys.executable, "-m", "lab.traffic.senders", *words, address]
         sink = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - ``stop`` closes it
@@ -174,7 +179,7 @@ def send(
     lab: Lab, address: str, clients: int, seconds: float, **options: float
 ) -> tuple[Report, set[str]]:
     """Send for some time; what became of it, and which ids the database lacks."""
-    with Load.start(lab, address, tcp_ports(), clients, **options) as load:
+    with Load.start(lab, address, tcp_ports(), clients, None, **options) as load:
         load.wait_until_served()
         time.sleep(seconds)
         report = load.stop()

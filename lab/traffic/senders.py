@@ -16,6 +16,7 @@ import sys
 import time
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 
 from lab.traffic.acknowledgements import Acknowledgement, Refusal, written
 from lab.traffic.messages import NotAcknowledgedError, check_acknowledgement, message
@@ -36,6 +37,21 @@ class SenderOptions:
     connect_timeout: float = 0.5
     retry: float = 0.1
     """From a failure to the next connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What clients connect to: an address, or a name that may come to mean another."""
+
+    name: str
+    names: Path | None = None
+    """A file as /etc/hosts that has the name; it is read for each connection."""
+
+    def address(self) -> str:
+        """What the name means now; the name itself if the file does not have it."""
+        lines = self.names.read_text().splitlines() if self.names else []
+        known = {line.split()[1]: line.split()[0] for line in lines}
+        return known.get(self.name, self.name)
 
 
 class Conversation(asyncio.Protocol):
@@ -86,10 +102,10 @@ class Client:
     """One client: a name, a port, and the connection that it has at the moment."""
 
     def __init__(
-        self, number: int, address: str, port: int, options: SenderOptions
+        self, number: int, where: "Where", port: int, options: SenderOptions
     ) -> None:
         self._number = number
-        self._address = address
+        self._where = where
         self._port = port
         self._options = options
         self._conversation: Conversation | None = None
@@ -125,7 +141,8 @@ class Client:
     async def _connect(self) -> Conversation:
         loop = asyncio.get_running_loop()
         while True:
-            opening = loop.create_connection(Conversation, self._address, self._port)
+            address = self._where.address()
+            opening = loop.create_connection(Conversation, address, self._port)
             try:
                 _, conversation = await asyncio.wait_for(
                     opening, self._options.connect_timeout
@@ -143,7 +160,7 @@ class Client:
 
 
 async def send(
-    address: str, ports: list[int], clients: int, options: SenderOptions
+    where: Where, ports: list[int], clients: int, options: SenderOptions
 ) -> None:
     """Send with many clients until SIGTERM or SIGINT."""
     stop = asyncio.Event()
@@ -154,7 +171,7 @@ async def send(
     print(f"started {time.time():.4f}", flush=True)
     tasks = [
         asyncio.create_task(
-            Client(number, address, ports[number % len(ports)], options).run(stop)
+            Client(number, where, ports[number % len(ports)], options).run(stop)
         )
         for number in range(clients)
     ]
@@ -182,6 +199,7 @@ def main() -> None:
     parser.add_argument("address")
     parser.add_argument("ports", type=int, nargs="+")
     parser.add_argument("--clients", type=int, default=20)
+    parser.add_argument("--names", type=Path)
     for option, default in (
         ("pause", usual.pause),
         ("acknowledgement-timeout", usual.acknowledgement_timeout),
@@ -190,9 +208,9 @@ def main() -> None:
     ):
         parser.add_argument(f"--{option}", type=float, default=default)
     wanted = vars(parser.parse_args())
-    address, ports = wanted.pop("address"), wanted.pop("ports")
-    clients = wanted.pop("clients")
-    asyncio.run(send(address, ports, clients, SenderOptions(**wanted)))
+    where = Where(wanted.pop("address"), wanted.pop("names"))
+    ports, clients = wanted.pop("ports"), wanted.pop("clients")
+    asyncio.run(send(where, ports, clients, SenderOptions(**wanted)))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ from lab.vpc.network import Network, Rule
 
 _FROM_INTERNET = "0x1"
 """Mark of connections that came by a public address, so their answers leave by it."""
+_BY_GATEWAY = "0x2"
+"""Mark of connections between two hosts by a public address: out at the gateway, and in
+again, so that each sees the other's public address. Their security groups do, too."""
 
 
 def render_ruleset(network: Network) -> str:
@@ -26,6 +29,7 @@ def render_ruleset(network: Network) -> str:
         *_group_sets(network),
         *_incoming(network),
         *_remember(),
+        *_by_gateway(),
         *_forward(network),
         *_interface_chains(network),
         *_outgoing(network),
@@ -92,13 +96,30 @@ def _incoming(network: Network) -> Iterator[str]:
             f"\t\tiifname {{ {internet} }} ip daddr set ip daddr map @to_private "
             f"meta mark set {_FROM_INTERNET}"
         )
+    if hosts := _devices(interface.device for interface in network.interfaces):
+        yield (
+            f"\t\tiifname {{ {hosts} }} ip daddr set ip daddr map @to_private "
+            f"meta mark set {_BY_GATEWAY}"
+        )
     yield "\t}"
 
 
 def _remember() -> Iterator[str]:
     yield "\tchain remember {"
     yield "\t\ttype filter hook prerouting priority -150; policy accept;"
-    yield f"\t\tmeta mark {_FROM_INTERNET} ct mark set {_FROM_INTERNET}"
+    for mark in (_FROM_INTERNET, _BY_GATEWAY):
+        yield f"\t\tmeta mark {mark} ct mark set {mark}"
+    yield "\t}"
+
+
+def _by_gateway() -> Iterator[str]:
+    yield "\tchain by_gateway {"
+    # After connection tracking and routing, and before the security groups.
+    yield "\t\ttype filter hook forward priority -10; policy accept;"
+    marked = f"ct mark {_BY_GATEWAY}"
+    yield f"\t\t{marked} ip saddr set ip saddr map @to_public accept"
+    # Without a public address there is no way out by the gateway.
+    yield f"\t\t{marked} drop"
     yield "\t}"
 
 

@@ -112,6 +112,26 @@ def test_security_group_refuses_what_the_stack_does_not_allow(
     assert fetch(lab, f"http://{application}:9000") == ""
 
 
+PUBLIC = """
+import boto3, sys
+(found,) = boto3.client("ec2").describe_instances(
+    InstanceIds=[sys.argv[1]])["Reservations"]
+print(found["Instances"][0]["PublicIpAddress"])
+"""
+
+
+def test_host_reaches_another_by_its_public_address_as_if_from_outside(
+    lab: System, web: None, elastic_ip: str
+) -> None:
+    own = lab.python(PUBLIC, lab.nodes()["lb-2"]["instance_id"]).strip()
+    url = f"http://{elastic_ip}:9001"
+    said = lab.execute("lb-2", "curl", "--silent", "--max-time", "2", url)
+    assert said == f"lb-1 sees {own}"
+    closed = url.replace("9001", "7001")
+    fetched = ["curl", "--silent", "--max-time", "2", closed]
+    assert lab.execute("lb-2", *fetched, check=False) == "", "no client may go there"
+
+
 ASK_FOR_TLS = """
 import socket, sys
 with socket.create_connection((sys.argv[1], 5432), 2) as s:

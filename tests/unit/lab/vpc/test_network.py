@@ -121,6 +121,15 @@ def test_public_address_is_translated_both_ways() -> None:
     assert "10.0.0.5 : 203.0.113.1" in ruleset.split("map to_public")[1].split("}")[0]
 
 
+def test_hosts_reach_each_other_by_public_addresses_as_if_from_outside() -> None:
+    ruleset = render_ruleset(network())
+    (to_public,) = (x for x in chain(ruleset, "incoming") if "mark set 0x2" in x)
+    assert '"app-1"' in to_public
+    _, by, without = chain(ruleset, "by_gateway")
+    assert by == "ct mark 0x2 ip saddr set ip saddr map @to_public accept"
+    assert without == "ct mark 0x2 drop", "it has no public address itself"
+
+
 def test_ruleset_of_an_empty_network_has_no_empty_sets_of_devices() -> None:
     empty = Network(interfaces=(), groups=(), outsiders=(), aws_addresses=())
     assert "{  }" not in render_ruleset(empty)
