@@ -1,4 +1,4 @@
-"""``portway``: one command for people and for cron, one file a verb.
+"""``portway``: one command for people and for cron, a file or a folder for each verb.
 
 Exit statuses mean the same for every verb: 0 all is well, 2 something was found that
 is not (a drift, a difference, an invalid entry), 1 it could not be found out.
