@@ -19,8 +19,8 @@ import time
 import uuid
 from contextlib import suppress
 
+from lab.traffic.conversations import END, START
 from lab.traffic.messages import NotAcknowledgedError, check_acknowledgement, message
-from lab.traffic.senders import END, START
 from lab.traffic.streams import Answered, Ended, Opened, written
 
 ANSWER_SECONDS = 10.0

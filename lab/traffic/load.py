@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -23,7 +22,7 @@ from lab.plan import records
 from lab.plan.names import Lab
 from lab.plan.project import CLIENTS, PROJECT
 from lab.traffic.acknowledgements import Reader, Report, percentile
-from lab.traffic.senders import FINISH_SECONDS, SenderOptions
+from lab.traffic.senders import FINISH_SECONDS, SenderOptions, Where
 
 _MISSING = """\
 CREATE TEMPORARY TABLE asked (control_id text);
@@ -51,17 +50,14 @@ class Load:
     def start(
         cls,
         lab: Lab,
-        address: str,
+        address: str | Where,
         ports: Sequence[int],
         clients: int = 20,
-        names: Path | None = None,
         **options: float,
     ) -> "Load":
         """Begin to send, each client to one of the ports in turn.
 
-        ``address`` may be a name that ``names`` has, a file as /etc/hosts: it is read
-        for each connection. ``options`` are fields of ``senders.SenderOptions``, such
-        as ``pause=0.1``.
+        ``options`` are fields of ``senders.SenderOptions``, such as ``pause=0.1``.
         """
         if clients < 1 or not ports:
             raise LabError(
@@ -69,9 +65,11 @@ class Load:
             )
         given = {"clients": clients, **asdict(SenderOptions(**options))}
         words = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
-        words += [f"--names={names}"] if names else []
+        where = Where(address) if isinstance(address, str) else address
+        words += [f"--names={where.names}"] if where.names else []
+        words += [f"--http={port}" for port in where.http]
         command = [sys.executable, "-m", "lab", "client", "--name", lab.name, "--"]
-        program = [sys.executable, "-m", "lab.traffic.senders", *words, address]
+        program = [sys.executable, "-m", "lab.traffic.senders", *words, where.name]
         sink = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - ``stop`` closes it
         process = subprocess.Popen(  # noqa: S603 - the lab's own command line
             [*command, *program, *map(str, ports)],
@@ -179,7 +177,7 @@ def send(
     lab: Lab, address: str, clients: int, seconds: float, **options: float
 ) -> tuple[Report, set[str]]:
     """Send for some time; what became of it, and which ids the database lacks."""
-    with Load.start(lab, address, tcp_ports(), clients, None, **options) as load:
+    with Load.start(lab, address, tcp_ports(), clients, **options) as load:
         load.wait_until_served()
         time.sleep(seconds)
         report = load.stop()

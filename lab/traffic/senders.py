@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.traffic.acknowledgements import Acknowledgement, Refusal, written
-from lab.traffic.messages import NotAcknowledgedError, check_acknowledgement, message
-
-START, END = b"\x0b", b"\x1c\r"
+from lab.traffic.conversations import Conversation, HttpConversation
+from lab.traffic.messages import NotAcknowledgedError
 
 FLUSH_SECONDS = 0.1
 FINISH_SECONDS = 2.0
@@ -46,6 +45,8 @@ class Where:
     name: str
     names: Path | None = None
     """A file as /etc/hosts that has the name; it is read for each connection."""
+    http: tuple[int, ...] = ()
+    """The ports that speak HTTP."""
 
     def address(self) -> str:
         """What the name means now; the name itself if the file does not have it."""
@@ -54,55 +55,11 @@ class Where:
         return known.get(self.name, self.name)
 
 
-class Conversation(asyncio.Protocol):
-    """One connection: a message out, an acknowledgement in."""
-
-    def __init__(self) -> None:
-        self._transport: asyncio.Transport | None = None
-        self._received = b""
-        self._answer: asyncio.Future[bytes] | None = None
-        self.lost = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what is written to."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the types
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Hand over an acknowledgement when all of it is there."""
-        self._received += data
-        frame, end, rest = self._received.partition(END)
-        if end:
-            self._received = rest
-            if self._answer and not self._answer.done():
-                self._answer.set_result(frame.removeprefix(START))
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Fail a waiting exchange at once: no acknowledgement will come."""
-        self.lost = True
-        if self._answer and not self._answer.done():
-            self._answer.set_exception(error or ConnectionResetError("closed"))
-
-    async def exchange(self, control_id: str, timeout: float) -> None:
-        """Send a message; OSError or NotAcknowledgedError unless it is stored."""
-        if self._transport is None or self.lost:
-            raise ConnectionResetError("lost between two messages")
-        self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(START + message(control_id).encode() + END)
-        frame = await asyncio.wait_for(self._answer, timeout)
-        check_acknowledgement(frame, control_id)
-
-    def close(self) -> None:
-        """Drop the connection and what may still come on it."""
-        if self._transport:
-            self._transport.abort()
-
-
 class Client:
     """One client: a name, a port, and the connection that it has at the moment."""
 
     def __init__(
-        self, number: int, where: "Where", port: int, options: SenderOptions
+        self, number: int, where: Where, port: int, options: SenderOptions
     ) -> None:
         self._number = number
         self._where = where
@@ -141,8 +98,10 @@ class Client:
     async def _connect(self) -> Conversation:
         loop = asyncio.get_running_loop()
         while True:
+            is_http = self._port in self._where.http
+            kind = HttpConversation if is_http else Conversation
             address = self._where.address()
-            opening = loop.create_connection(Conversation, address, self._port)
+            opening = loop.create_connection(kind, address, self._port)
             try:
                 _, conversation = await asyncio.wait_for(
                     opening, self._options.connect_timeout
@@ -200,6 +159,7 @@ def main() -> None:
     parser.add_argument("ports", type=int, nargs="+")
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--names", type=Path)
+    parser.add_argument("--http", type=int, action="append", default=[])
     for option, default in (
         ("pause", usual.pause),
         ("acknowledgement-timeout", usual.acknowledgement_timeout),
@@ -208,7 +168,8 @@ def main() -> None:
     ):
         parser.add_argument(f"--{option}", type=float, default=default)
     wanted = vars(parser.parse_args())
-    where = Where(wanted.pop("address"), wanted.pop("names"))
+    address, names = wanted.pop("address"), wanted.pop("names")
+    where = Where(address, names, tuple(wanted.pop("http")))
     ports, clients = wanted.pop("ports"), wanted.pop("clients")
     asyncio.run(send(where, ports, clients, SenderOptions(**wanted)))
 

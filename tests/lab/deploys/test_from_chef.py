@@ -18,6 +18,7 @@ import pytest
 from lab.plan.facts import CUSTOMERS, STACK
 from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
+from lab.traffic.senders import Where
 from tests.lab.system import PROJECT, System, output
 from tests.unit.documents.reading import blocks, section
 
@@ -71,8 +72,13 @@ defaults
   timeout server 1d
   balance leastconn
 """
-CLIENTS = {"client_one": 9001, "client_two": 9002, "client_two_orders": 9003}
-WEB = {"client_web": 9004}
+CLIENTS = {
+    "client_one": 9001,
+    "client_two": 9002,
+    "client_two_orders": 9003,
+    "client_web": 9004,
+}
+WEB = "client_web"
 NAME = "lb.example.com"
 WANTED = {
     "balance",
@@ -102,8 +108,8 @@ class Old:
         """Its haproxy.cfg, with the servers that a client has now."""
         nodes = self.system.addresses("application").items()
         text = HEAD
-        for client, port in (CLIENTS | WEB).items():
-            mode = "http" if client in WEB else "tcp"
+        for client, port in CLIENTS.items():
+            mode = "http" if client == WEB else "tcp"
             backup = {"app-2": " backup"} if client == "client_two_orders" else {}
             servers = [
                 f"server {node} {address} check port 8081{backup.get(node, '')}"
@@ -125,17 +131,17 @@ class Old:
 
 
 @pytest.fixture
-def old(site: System) -> Iterator[Old]:
-    like = site.addresses("load-balancer")["lb-1"]
-    private, public, *ids = site.python(LAUNCH, like, STACK).split()
-    site.up()
-    found = Old(site, private, public)
-    site.node("old-lb", INSTALL)
+def old(settled: System) -> Iterator[Old]:
+    like = settled.addresses("load-balancer")["lb-1"]
+    private, public, *ids = settled.python(LAUNCH, like, STACK).split()
+    settled.up()
+    found = Old(settled, private, public)
+    settled.node("old-lb", INSTALL)
     found.put(found.file())
     yield found
-    site.python(REMOVE, *ids)
-    site.up()
-    site.deploy()
+    settled.python(REMOVE, *ids)
+    settled.up()
+    settled.deploy()
 
 
 @dataclass(frozen=True)
@@ -184,7 +190,7 @@ def exports(old: Old) -> dict[str, object]:
     }
     clients = [
         {"client_name": name, "client_port": str(port), **more.get(name, {})}
-        for name, port in (CLIENTS | WEB).items()
+        for name, port in CLIENTS.items()
     ]
     nodes = [
         {"app_node_name": name, "app_node_ip": address}
@@ -244,7 +250,7 @@ def servers(old: Old) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         "10.60.1.11": old.system.addresses("load-balancer")["lb-2"],
     }
     lines: dict[str, list[str]] = {}
-    for client, port in (CLIENTS | WEB).items():
+    for client, port in CLIENTS.items():
         chosen = said[:1] if client == "client_one" else said[1:]
         lines[client] = [
             re.sub(r"[\d.]+:9001", lambda at: f"{known[at[0][:-5]]}:{port}", line)  # noqa: B023
@@ -266,7 +272,7 @@ def answered(system: System, address: str) -> bool:
 
 def served_by_new(system: System) -> set[int]:
     """The ports of the streams that the new load balancers have."""
-    filter_ = "'( sport >= :9001 and sport <= :9003 )'"
+    filter_ = "'( sport >= :9001 and sport <= :9004 )'"
     lines = "".join(
         system.node(lb, f"ss -Htn state established {filter_}").stdout
         for lb in ("lb-1", "lb-2")
@@ -283,7 +289,9 @@ def test_clients_move_over_and_back_and_no_message_is_lost(
     names.write_text(f"{old.public} {NAME}\n")
     (longest,) = re.findall(r"without service for more than ([\d.]+) s", DOCUMENT)
 
-    with Load.start(lab, NAME, [*CLIENTS.values()], 9, names) as load:
+    ports = [*CLIENTS.values()]
+    where = Where(NAME, names, http=(CLIENTS[WEB],))
+    with Load.start(lab, where, ports, clients=12) as load:
         load.wait_until_served()
 
         taken = checkout.run(commands("Take over"))
@@ -319,13 +327,13 @@ def test_clients_move_over_and_back_and_no_message_is_lost(
         load.wait_until_served(old.put(old.file(one)) + 1)
         assert served_by_new(system) == {9001}
         load.wait_until_served(old.put(old.file(all_)) + 1)
-        assert served_by_new(system) == {*CLIENTS.values()}
+        assert served_by_new(system) == {*ports}
         assert answered(system, old.public)
 
         load.wait_until_served(old.put(old.file()) + 1)
         assert served_by_new(system) == set(), "backed out"
         load.wait_until_served(old.put(old.file(all_)) + 1)
-        assert served_by_new(system) == {*CLIENTS.values()}, "forward again"
+        assert served_by_new(system) == {*ports}, "forward again"
 
         names.write_text(f"{system.address} {NAME}\n")
         system.node("old-lb", "systemctl stop haproxy")
