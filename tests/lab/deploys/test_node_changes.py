@@ -12,6 +12,11 @@ from tests.lab.system import System, changes, output, stream, wait_until
 
 LOAD_BALANCERS = ("lb-1", "lb-2")
 SET = 'echo "{}" | socat - UNIX-CONNECT:/run/haproxy/admin.sock'
+STANDING = (
+    f"hostname; {SET.format('show table tcp_ordered; show servers state tcp_ordered')};"
+    "journalctl -q -u portway-streams -n 20 --no-pager"
+)
+"""A script that shows why an ordered client is where it is."""
 RELOADS = "/var/lib/portway/haproxy-reloads.json"
 
 
@@ -126,7 +131,12 @@ def reload_keeps_drains(system: System) -> None:
         system.node(node, SET.format(drain.replace("drain", "ready")))
     assert changes(system.deploy()) == 0
     # Clients of an ordered backend go back only to a node that was up for a while.
-    wait_until(lambda: system.ask(9003).startswith("app-1 "), 15, "app-1 is preferred")
+    try:
+        wait_until(lambda: system.ask(9003).startswith("app-1 "), 15, "app-1 preferred")
+    except AssertionError as error:
+        for lb in LOAD_BALANCERS:
+            error.add_note(system.node(lb, STANDING, check=False).stdout)
+        raise
 
 
 def reloads(system: System, node: str) -> dict[str, int]:
