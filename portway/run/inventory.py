@@ -161,8 +161,13 @@ def _load_deploys() -> None:
     Its answer is then used at once. Otherwise the deploys do it, and a new node waits.
     """
     compile_all()
+    import portway.load_balancers.deploy  # noqa: PLC0415
+    import portway.ops.ordering  # noqa: PLC0415
+    import portway.run.exclusive  # noqa: PLC0415
+
     if Role.LOAD_BALANCER in _roles(CHANGES):
-        import portway.load_balancers.deploy  # noqa: PLC0415
+        import portway.application.changes  # noqa: PLC0415
+        import portway.load_balancers.standby_first  # noqa: PLC0415
     if Role.APPLICATION in _roles(CHANGES):
         import portway.application.deploy  # noqa: F401, PLC0415
 

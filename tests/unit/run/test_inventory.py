@@ -274,3 +274,31 @@ def test_deploy_loads_only_what_it_needs(deploy: str, loaded: bool) -> None:
     assert "portway.load_balancers.deploy" in names
     for name in ("portway.application.deploy", "pymysql", "pg8000", "requests"):
         assert (name in names) == loaded, name
+
+
+LOADED_LATE = """
+import ast, sys
+from pathlib import Path
+from portway.run import command_line, inventory
+path = sys.argv[1]
+command_line._options = lambda: {"operations": [path]}
+inventory._load_deploys()
+before = set(sys.modules)
+for node in ast.parse(Path(path).read_text()).body:
+    if isinstance(node, ast.ImportFrom) and node.module.startswith("portway."):
+        __import__(node.module)
+for name in sorted(set(sys.modules) - before):
+    print(name)
+"""
+
+
+@pytest.mark.parametrize("deploy", ["lb", "app"])
+def test_deploy_s_code_is_there_before_aws_is_asked(deploy: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED_LATE, f"deploys/{deploy}.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [n for n in done.stdout.split() if n.startswith("portway.")] == []
