@@ -134,6 +134,7 @@ def reload_keeps_drains(system: System) -> None:
     try:
         wait_until(lambda: system.ask(9003).startswith("app-1 "), 15, "app-1 preferred")
     except AssertionError as error:
+        error.add_note(f"now it is {system.ask(9003)!r}")
         for lb in LOAD_BALANCERS:
             error.add_note(system.node(lb, STANDING, check=False).stdout)
         raise
