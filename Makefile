@@ -6,9 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # What the lab is made with, HAProxy to judge rendered configurations, database servers
-# that tests start for themselves, and promtool (in prometheus) to judge alerts.
-DEBIAN_PACKAGES := python3-venv debian-archive-keyring haproxy iproute2 iptables keepalived \
-    mariadb-server mmdebstrap nftables openssh-client postgresql prometheus socat systemd-container
+# that tests start for themselves, Prometheus to judge alerts, Chromium to judge pages.
+DEBIAN_PACKAGES := python3-venv chromium debian-archive-keyring haproxy iproute2 iptables \
+    keepalived mariadb-server mmdebstrap nftables openssh-client postgresql prometheus socat systemd-container
 
 .PHONY: demo endurance failover test units check format setup lock clean help
 .DEFAULT_GOAL := help

@@ -407,7 +407,7 @@ PROGRAMS: dict[str, dict[str, Check]] = {
 
 def check_command(kind: str, words: Words) -> None:
     """Raise Wrong if a command cannot be one that works in this kind of block."""
-    program, *rest = words[1:] if words[0] == "sudo" else words
+    program, *rest = words[1:] if words[0] in ("sudo", "PORTWAY_REDRAW=1") else words
     need(program in PROGRAMS[kind], f"{program} is no program of a block `{kind}`")
     PROGRAMS[kind][program](rest)
 

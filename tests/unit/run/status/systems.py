@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from portway.application.status import ApplicationStatus
-from portway.load_balancers.status import LoadBalancerStatus
-from portway.load_balancers.traffic import ClientTraffic, Traffic
+from portway.load_balancers.status import DownServer, LoadBalancerStatus
+from portway.load_balancers.traffic import ClientTraffic, OldWorker, Traffic
 from portway.model.build import build_cluster
 from portway.model.deployed import Checkout, Deployed
 from portway.model.stack import Role
@@ -85,3 +85,58 @@ def but_status(found: System, name: str, **changes: Any) -> System:
     assert seen is not None
     assert seen.balancer is not None
     return but(found, name, balancer=replace(seen.balancer, **changes))
+
+
+def broken() -> System:
+    """Five things are broken or odd at once, and names are long.
+
+    lb-1 has handed the address over and its HAProxy is stopped; app-2 is stopped; both
+    servers of the ordered client are in maintenance; a stream is in an older process.
+    """
+    one = {"client_name": "client_one", "client_port": 9001}
+    orders = {"client_name": "client_two_orders", "client_port": 9003, "ordered": True}
+    long = {"client_name": "northern_district_laboratory_results", "client_port": 9010}
+    found = system(one, orders, long)
+    address = found.cluster.stack.virtual_address
+    place = replace(address.objects[0], holder=found.nodes[1].node.interface_id)
+    moved = replace(address, objects=(place,))
+    stack = replace(found.cluster.stack, virtual_address=moved)
+    found = replace(found, cluster=replace(found.cluster, stack=stack))
+    down = "L4CON (Connection refused)"
+    backends = [b.name for b in found.cluster.backends if not b.ordered]
+    ordered = [b.name for b in found.cluster.backends if b.ordered]
+    servers = (
+        *(DownServer(b, n, "MAINT", "") for b in ordered for n in ("app-1", "app-2")),
+        *(DownServer(b, "app-2", "DOWN", down) for b in backends),
+    )
+    newest = tuple(
+        ClientTraffic(f.name, 0, 0, 9, 1, "OPEN") for f in found.cluster.frontends
+    )
+    found = but(
+        but(found, "lb-1", traffic=Traffic()),
+        "lb-2",
+        traffic=Traffic(
+            runs=True,
+            answers=True,
+            clients=(*newest, ClientTraffic("client_one", 1977, 1, 9, 1, "STOP")),
+            older=(OldWorker(1977, "0d00h02m01s", 1),),
+        ),
+    )
+    found = but_status(
+        found,
+        "lb-1",
+        frontends=frozenset(),
+        backends=frozenset(),
+        holds_vrrp_address=False,
+        handed_over=True,
+        seen_holder="lb-2",
+    )
+    found = but_status(
+        found,
+        "lb-2",
+        holds_vrrp_address=True,
+        seen_holder="lb-2",
+        backends=frozenset(backends),
+        down=servers,
+    )
+    return but(found, "app-2", application=ApplicationStatus("inactive", "1.0.0"))
