@@ -120,20 +120,23 @@ METRICS: Mapping[str, str] = {
 
 
 def as_prometheus(look: Look, diff: bool) -> None:  # noqa: ARG001 - as the others
-    """For the text files of a node exporter."""
+    """For the text files of a node exporter, one for each stack that is looked at."""
+    stack = f'stack="{look.stack}"'
     rows: dict[tuple[str, str, str], int] = {}
     for found in look.findings:
         row = found.node or "all", found.kind, found.moved
         rows[row] = rows.get(row, 0) + 1
+    of_stack = f"{{{stack}}}"
+    began = (of_stack, float(look.looked_at))
     values = {
         "portway_drift": [
-            (f'{{node="{node}",kind="{kind}",moved="{moved}"}}', float(count))
+            (f'{{{stack},node="{node}",kind="{kind}",moved="{moved}"}}', float(count))
             for (node, kind, moved), count in rows.items()
         ]
-        or [("", 0.0)],
-        "portway_drift_unknown": [("", float(len(look.unknown)))],
-        "portway_drift_last_look_timestamp_seconds": [("", float(look.looked_at))],
-        "portway_drift_last_look_seconds": [("", look.seconds)],
+        or [(of_stack, 0.0)],
+        "portway_drift_unknown": [(of_stack, float(len(look.unknown)))],
+        "portway_drift_last_look_timestamp_seconds": [began],
+        "portway_drift_last_look_seconds": [(of_stack, look.seconds)],
     }
     for name, help_ in METRICS.items():
         click.echo(f"# HELP {name} {help_}\n# TYPE {name} gauge")

@@ -76,12 +76,17 @@ def test_prometheus_has_each_metric_with_help_and_the_time_of_the_look(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     lines = printed("prometheus", LOOK, capsys).splitlines()
-    assert 'portway_drift{node="lb-1",kind="file",moved="world"} 1' in lines
-    assert "portway_drift_unknown 1" in lines
-    assert "portway_drift_last_look_timestamp_seconds 1700000100" in lines
+    assert (
+        'portway_drift{stack="portway",node="lb-1",kind="file",moved="world"} 1'
+        in lines
+    )
+    assert 'portway_drift_unknown{stack="portway"} 1' in lines
+    looked = 'portway_drift_last_look_timestamp_seconds{stack="portway"} 1700000100'
+    assert looked in lines
     for name in METRICS:
         assert any(line.startswith(f"# HELP {name} ") for line in lines)
-    assert "portway_drift 0" in printed("prometheus", CLEAN, capsys).splitlines()
+    clean = printed("prometheus", CLEAN, capsys).splitlines()
+    assert 'portway_drift{stack="portway"} 0' in clean
 
 
 def test_junit_is_xml_whatever_a_file_contains(
