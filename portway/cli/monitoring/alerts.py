@@ -4,12 +4,23 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from portway.cli.monitoring.metric_names import address, haproxy, reloads, streams
+from portway.cli.monitoring.metric_names import (
+    address,
+    drift,
+    exporter,
+    haproxy,
+    reloads,
+    streams,
+)
+from portway.contract.mover import OVERDUE
+from portway.contract.paths import METRICS_FILE, STREAMS_METRICS_FILE
 
 RUNBOOK = "docs/runbook.md"
 """Where it is in a checkout; whoever publishes it has a URL."""
 OLDER = 50
 """How many older HAProxy processes on a node are worth a look."""
+UNSEEN = 2 * 86_400
+"""Seconds without a look for drift after which nobody seems to look any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +119,15 @@ def alerts() -> tuple[Alert, ...]:
             "time---portway_address_looked_at_seconds--180",
         ),
         Alert(
+            "PortwayProgramSilent",
+            _silent(),
+            "2m",
+            "ticket",
+            "A program of Portway's on {{ $labels.instance }} has stopped writing "
+            "{{ $labels.file }}.",
+            f"time---node_textfile_mtime_seconds--{OVERDUE}",
+        ),
+        Alert(
             "PortwayHandedOver",
             f"{address('handed_over')} == 1",
             "1d",
@@ -126,7 +146,7 @@ def alerts() -> tuple[Alert, ...]:
         ),
         Alert(
             "PortwayManyReloads",
-            f"sum by (instance) (increase({reloads('reloads_total')}[1h])) > 20",
+            f"sum by (stack, instance) (increase({reloads('reloads_total')}[1h])) > 20",
             "1m",
             "ticket",
             "HAProxy on {{ $labels.instance }} was reloaded {{ $value }} times in an "
@@ -141,7 +161,35 @@ def alerts() -> tuple[Alert, ...]:
             "Lines about connections on {{ $labels.instance }} were lost.",
             "did-a-client-reach-us",
         ),
+        Alert(
+            "PortwayDrift",
+            f"sum by (stack) ({drift('drift')}) > 0",
+            "10m",
+            "ticket",
+            "{{ $labels.stack }} is not as its settings say, in {{ $value }} things.",
+            "sum-by-stack-portway_drift--0",
+        ),
+        Alert(
+            "PortwayDriftNotLookedFor",
+            "time() - max by (stack) "
+            f"({drift('drift_last_look_timestamp_seconds')}) > {UNSEEN}",
+            "1m",
+            "ticket",
+            "Nobody has looked for drift of {{ $labels.stack }} for two days.",
+            "time---max-by-stack-portway_drift_last_look_timestamp_seconds--172800",
+        ),
     )
+
+
+def _silent() -> str:
+    """That a program has not written its metrics, which it does every five seconds.
+
+    What it wrote last stays in its file, so no other alert would tell.
+    """
+    files = "|".join(str(file) for file in (METRICS_FILE, STREAMS_METRICS_FILE))
+    pattern = files.replace(".", "[.]")
+    written = f'{exporter("textfile_mtime_seconds")}{{file=~"{pattern}"}}'
+    return f"time() - {written} > {OVERDUE}"
 
 
 def _unanswered() -> str:
@@ -151,8 +199,8 @@ def _unanswered() -> str:
     all streams CPU for this alert alone. So streams that are open may be busy: it takes
     more than twice as many new ones in five minutes. Streams in the process before a
     reload are in none of its numbers, hence the five minutes. Whoever only connects
-    to look sends nothing; nor is anything sent on where no node takes the connection,
-    which has an alert of its own.
+    to look sends nothing. Where no node takes the connection, HAProxy may have read
+    nothing either, so that has an alert of its own, whether or not this one fires.
     """
     began = f"increase({haproxy('frontend_sessions_total')}[5m])"
     denied = f"increase({haproxy('frontend_requests_denied_total')}[5m])"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from portway.cli.drift_report import METRICS as DRIFT
 from portway.contract.metrics import (
     METRICS,
     PREFIX,
@@ -27,6 +28,9 @@ HAPROXY = frozenset(
 )
 """Those of HAProxy's own that are used; a test asks HAProxy for them."""
 
+EXPORTER = frozenset(("node_textfile_mtime_seconds",))
+"""Those of the node exporter's own that are used; the lab's alerts need them."""
+
 
 def address(name: str) -> str:
     """A metric of the address mover; KeyError if there is none."""
@@ -46,6 +50,16 @@ def reloads(name: str) -> str:
 def haproxy(name: str) -> str:
     """A metric of HAProxy's own; KeyError if it is not among those that are tested."""
     return _known(f"haproxy_{name}", HAPROXY)
+
+
+def drift(name: str) -> str:
+    """A metric of ``portway drift``; KeyError if there is none."""
+    return _known(f"portway_{name}", DRIFT)
+
+
+def exporter(name: str) -> str:
+    """A metric of the node exporter's own; KeyError if it is not among those."""
+    return _known(f"node_{name}", EXPORTER)
 
 
 def _known(name: str, names: Any) -> str:

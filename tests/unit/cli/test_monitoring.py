@@ -12,6 +12,7 @@ from portway.cli.monitoring.__main__ import files
 from portway.cli.monitoring.alerts import RUNBOOK, Alert, alerts
 from portway.cli.monitoring.dashboard import dashboard, panels
 from portway.cli.monitoring.metric_names import address, haproxy
+from portway.contract.paths import METRICS_FILE
 from tests.unit.documents.test_links import anchors
 
 PROJECT = Path(__file__).parents[3]
@@ -55,6 +56,7 @@ UPTIME = {'haproxy_process_uptime_seconds{instance="lb-1:8404"}': "600+60x40"}
 MASTER = "portway_address_vrrp_master"
 LONG = "x3000"
 NODE = {"instance": PAIR[0], "stack": "prod"}
+MOVERS = str(METRICS_FILE)
 
 CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
     "PortwayAddressDisagrees": (
@@ -112,6 +114,15 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
         NODE,
         "360",
     ),
+    "PortwayProgramSilent": (
+        {  # whatever else writes there may rest
+            **of("node_textfile_mtime_seconds", "0+60x10 600x20", file=MOVERS),
+            **of("node_textfile_mtime_seconds", "0x30", file="/other.prom"),
+        },
+        "14m",
+        {**NODE, "file": MOVERS},
+        "60",
+    ),
     "PortwayHandedOver": (
         of("portway_address_handed_over", f"0x10 1{LONG}", f"0{LONG}"),
         "1460m",
@@ -127,7 +138,7 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
     "PortwayManyReloads": (
         of("portway_haproxy_reloads_total", "0x10 0+1x90", reason="clients"),
         "75m",
-        {"instance": PAIR[0]},
+        NODE,
         "60",
     ),
     "PortwayLogLinesLost": (
@@ -135,6 +146,21 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
         "20m",
         {"instance": "lb-1:8404"},
         "5",
+    ),
+    "PortwayDrift": (
+        {
+            **of("portway_drift", "0x10 2x30", kind="file"),
+            **of("portway_drift", "0x10 1x30", kind="service"),
+        },
+        "22m",
+        {"stack": "prod"},
+        "3",
+    ),
+    "PortwayDriftNotLookedFor": (
+        of("portway_drift_last_look_timestamp_seconds", "-171900x30"),
+        "18m",
+        {"stack": "prod"},
+        "172980",
     ),
 }
 """Series of a value a minute, good for ten; when the alert fires; its labels and

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from portway.cli.monitoring.metric_names import EXPORTER
 from portway.contract.metrics import METRICS, PREFIX, STREAMS_METRICS, STREAMS_PREFIX
 from tests.unit.documents.reading import (
     DOCUMENTS,
@@ -82,7 +83,8 @@ def unknown_metrics(text: str) -> set[str]:
 def test_alerts_name_metrics_that_exist() -> None:
     expressions = keys(section(RUNBOOK.read_text(), "Alerts"))
     assert len(expressions) > 5
-    assert all(PREFIX in text or "haproxy_" in text for text in expressions)
+    names = (PREFIX, "haproxy_", "portway_drift", *EXPORTER)
+    assert all(any(name in text for name in names) for text in expressions)
     assert unknown_metrics("\n".join(path.read_text() for path in DOCUMENTS)) == set()
 
 
