@@ -40,7 +40,13 @@ INSTALLED = (
 )
 """What an image has, as a Debian machine on EC2 has it before any deploy."""
 
-INSTALLABLE = ("haproxy", "keepalived", "needrestart", "socat")
+INSTALLABLE = (
+    "haproxy",
+    "keepalived",
+    "needrestart",
+    "prometheus-node-exporter",
+    "socat",
+)
 """What hosts can install without a network, dependencies included."""
 
 DATABASE_SERVERS = ("mariadb-server", "postgresql")

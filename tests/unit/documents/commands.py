@@ -139,6 +139,14 @@ def check_pytest(words: Words) -> None:
     check_files([word for word in words if word != "auto"])
 
 
+def check_promtool(words: Words) -> None:
+    """What it says is right."""
+    done = subprocess.run(
+        ["promtool", *words], check=False, capture_output=True, text=True, cwd=PROJECT
+    )
+    need(done.returncode == 0, f"promtool {words}: {done.stderr}")
+
+
 def check_pip(words: Words) -> None:
     """``-r FILE`` exists, and so does what is installed with ``--editable``."""
     files = [v for option, v in options(words) if option in ("-r", "--editable")]
@@ -297,7 +305,9 @@ def template() -> dict[str, Any]:
     return document
 
 
-UNITS = {*(service.unit for service in SERVICES), "message-app"}
+EXPORTER = "prometheus-node-exporter"
+"""Debian's, which is not Portway's and reads its metrics."""
+UNITS = {*(service.unit for service in SERVICES), "message-app", EXPORTER}
 SYSTEMCTL = {
     "daemon-reload",
     "disable",
@@ -341,6 +351,11 @@ def check_cat(words: Words) -> None:
     need(set(words) <= known, f"cat {words}")
 
 
+def check_tee(words: Words) -> None:
+    """What the exporter's unit reads."""
+    need(words == [f"/etc/default/{EXPORTER}"], f"tee {words}")
+
+
 def check_rm(words: Words) -> None:
     """Units that Portway writes whole."""
     units = {str(paths.UNIT_FOLDER / f"{unit}.service") for unit in UNITS}
@@ -368,6 +383,7 @@ HERE: dict[str, Check] = {
     "export": check_export,
     "make": check_make,
     "portway": check_portway,
+    "promtool": check_promtool,
     "python3": check_python,
 }
 PROGRAMS: dict[str, dict[str, Check]] = {
@@ -400,6 +416,7 @@ PROGRAMS: dict[str, dict[str, Check]] = {
         "ss": anything,
         "systemctl": check_systemctl,
         "systemd-analyze": check_analyze,
+        "tee": check_tee,
         "xargs": anything,
     },
 }
