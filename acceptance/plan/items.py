@@ -50,6 +50,7 @@ ROUTE = (AddressKind.ROUTE,)
 GROUPS_ONLY = (
     "the run makes load balancers as groups, whose permissions and updates are others"
 )
+NO_LOOK = "a run does not look for drift: portway drift says what it cannot do"
 
 ITEMS: Mapping[str, Item] = {
     # --- Moving the address
@@ -95,6 +96,7 @@ ITEMS: Mapping[str, Item] = {
     ),
     "create-tags-judged": Item("`CreateTags` on an instance", After.DEPLOY),
     "master-secret-tag": Item("The secret that RDS makes", After.CREATION),
+    "drift-rights": Item("`DetectStackDrift` reads", because=NO_LOOK),
     # --- The template
     "rules": Item("`Fn::RefAll` in a rule", After.CREATION),
     "client-networks": Item("A change of `ClientCidrs`", After.UPDATE),
@@ -129,6 +131,9 @@ ITEMS: Mapping[str, Item] = {
     "endpoint-name": Item(
         "A private DNS name of an EC2 endpoint", After.TRANSFER, kinds=EIP
     ),
+    "drift-detection": Item("`DetectStackDrift` for some", because=NO_LOOK),
+    "rule-ids": Item("The id of a resource that is a rule", because=NO_LOOK),
+    "drift-undone": Item("A change set with `REVERT_DRIFT`", because=NO_LOOK),
     # --- Instances
     "attach-time": Item(
         "The primary interface's `AttachTime`",

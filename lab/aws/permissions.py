@@ -24,6 +24,15 @@ Context = dict[str, tuple[str, ...]]
 Tags = Iterable[tuple[str, str]]
 
 
+_ABOUT_A_STACK = (
+    "DescribeStacks",
+    "DescribeStackEvents",
+    "DescribeStackResourceDrifts",
+    "DetectStackDrift",
+    "ListStackResources",
+)
+
+
 def is_permitted(request: Request) -> bool:
     """Whether whoever makes a request may make it."""
     if request.key == facts.OWNER["AWS_ACCESS_KEY_ID"]:
@@ -87,7 +96,7 @@ def _resources(request: Request) -> Iterator[Resource]:
             yield Resource(_arn("rds", f"db:{given.get('DBInstanceIdentifier', '*')}"))
         case "secretsmanager", "GetSecretValue":
             yield _secret(given.get("SecretId", ""))
-        case "cloudformation", "DescribeStacks" | "DescribeStackEvents":
+        case "cloudformation", action if action in _ABOUT_A_STACK:
             yield Resource(_stack(given.get("StackName", "")))
         case _:
             yield Resource()

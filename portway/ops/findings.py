@@ -28,6 +28,7 @@ class Seen:
     kind: str
     thing: str
     what: str
+    diff: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -73,9 +74,11 @@ def differs(node: str, differences: Iterable[Difference]) -> None:
         found.told[node] += 1
 
 
-def see(node: str, kind: str, thing: str, what: str) -> None:
+def see(
+    node: str, kind: str, thing: str, what: str, diff: tuple[str, ...] = ()
+) -> None:
     """Keep what is not as it should be."""
-    findings().seen[node, Seen(kind, thing, what)] = None
+    findings().seen[node, Seen(kind, thing, what, diff)] = None
 
 
 def is_state(node: str, what: str) -> None:

@@ -33,8 +33,17 @@ from portway.ops.findings import (
     see,
 )
 from portway.ops.private_parts import go_on_after_failure_if
+from portway.run import made
 from portway.run.inventory import current_run
-from portway.run.moved import NOBODY_KNOWS, WORLD, YOU, left_on, ours_now, who_moved
+from portway.run.moved import (
+    NOBODY_KNOWS,
+    WORLD,
+    YOU,
+    Moved,
+    left_on,
+    ours_now,
+    who_moved,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,7 @@ class Finding:
     """Lines of a unified diff, or the statements that a run would execute."""
     since: int | None
     """In seconds since 1970, if that is known."""
-    moved: str
+    moved: Moved
     """``you``: clients, settings or the checkout changed since the last run that
     succeeded; ``world``: the node, the database or AWS did; ``unknown``."""
     mended_by_a_run: bool
@@ -102,8 +111,10 @@ def look(loaders: Loaders, deploys: tuple[str, ...], seconds: float) -> Look:
             # tries again.
             with gevent.Timeout(seconds) as limit:
                 _load_inventory(state, loaders)
+                asked = made.ask()  # it takes longest
                 _connect(state)
                 _prepare(state, loaders, deploys)
+                made.take_in(asked)
         except gevent.Timeout as late:
             if late is not limit:
                 raise
@@ -235,7 +246,7 @@ def _judged(state: State, found: Findings) -> tuple[Finding, ...]:
     return tuple(sorted(rows, key=lambda finding: finding.node))
 
 
-def _differing(node: str, one: Difference, moved: str) -> Finding:
+def _differing(node: str, one: Difference, moved: Moved) -> Finding:
     return Finding(
         node=node,
         kind=one.kind,
@@ -250,4 +261,5 @@ def _differing(node: str, one: Difference, moved: str) -> Finding:
 
 def _seen(node: str, seen: Seen) -> Finding:
     moved = {"SQL file": YOU, "stack": NOBODY_KNOWS}.get(seen.kind, WORLD)
-    return Finding(node, seen.kind, seen.thing, seen.what, (), None, moved, False)
+    what = seen.what
+    return Finding(node, seen.kind, seen.thing, what, seen.diff, None, moved, False)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import gevent
 from pyinfra.api.host import Host
@@ -18,7 +19,10 @@ from portway.ops.remote import ask
 from portway.run.inventory import current_run
 
 ANSWER_SECONDS = 10
-YOU, WORLD, NOBODY_KNOWS = "you", "world", "unknown"
+Moved = Literal["you", "world", "unknown"]
+YOU: Moved = "you"
+WORLD: Moved = "world"
+NOBODY_KNOWS: Moved = "unknown"
 Records = Mapping[str, Mapping[str, Left]]
 """What earlier runs left, by node and part."""
 
@@ -52,7 +56,7 @@ def ours_now(host: Host) -> Deployed | None:
 
 def who_moved(
     node: str, difference: Difference, left: Records, ours: Deployed | None
-) -> str:
+) -> Moved:
     """Who changed a thing since the last run that succeeded.
 
     If what was wanted then is still wanted, the thing itself was changed. Otherwise the

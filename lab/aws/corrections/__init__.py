@@ -15,7 +15,9 @@ from lab.aws.corrections import (
     databases,
     deletion,
     network,
+    rules,
     speed,
+    stack_drift,
 )
 
 
@@ -44,7 +46,8 @@ CORRECTIONS = (
     Correction(cloudformation.elastic_ips_keep_their_tags),
     Correction(cloudformation.databases_keep_their_properties),
     Correction(databases.databases_are_updated_in_place),
-    Correction(cloudformation.security_groups_are_updated_in_place),
+    Correction(rules.security_groups_have_all_of_their_rules),
+    Correction(rules.rules_are_resources_by_their_ids),
     Correction(cloudformation.groups_are_updated_in_place),
     Correction(cloudformation.managed_policies_are_updated_in_place),
     Correction(cloudformation.groups_launch_what_their_template_says),
@@ -52,6 +55,7 @@ CORRECTIONS = (
     Correction(cloudformation.parameters_are_seen_in_texts),
     Correction(conditions.updates_follow_conditions),
     Correction(change_sets.change_sets_do_what_calls_do),
+    Correction(stack_drift.stacks_tell_their_drift),
     Correction(deletion.route_tables_leave_with_their_stack),
     Correction(deletion.endpoints_leave_with_their_stack),
     Correction(deletion.managed_policies_leave_with_their_stack),

@@ -13,7 +13,6 @@ from moto.core.common_models import CloudFormationModel
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.elastic_ip_addresses import ElasticAddress
 from moto.ec2.models.instances import Instance
-from moto.ec2.models.security_groups import SecurityGroup
 from moto.iam.models import ManagedPolicy
 from moto.rds.models import DBInstance, rds_backends
 from moto.secretsmanager.models import secretsmanager_backends
@@ -155,11 +154,6 @@ def databases_keep_their_properties() -> None:
     _replace(DBInstance, "create_from_cloudformation_json", _create_database)
 
 
-def security_groups_are_updated_in_place() -> None:
-    """Moto makes a new group when the rules in it change, and cannot delete the old."""
-    _replace(SecurityGroup, "update_from_cloudformation_json", _update_rules)
-
-
 def managed_policies_are_updated_in_place() -> None:
     """Moto cannot update them: what a changed template says has no effect."""
     _replace(ManagedPolicy, "update_from_cloudformation_json", _update_policy)
@@ -246,24 +240,6 @@ def _create_database(
         version_stages=["AWSCURRENT"],
     )
     return database
-
-
-def _update_rules(_: Any, **kwargs: Any) -> Any:
-    group = kwargs["original_resource"]
-    backend = ec2_backends[kwargs["account_id"]][kwargs["region_name"]]
-    wanted = kwargs["cloudformation_json"]["Properties"].get("SecurityGroupIngress", [])
-    group.ingress_rules.clear()
-    for rule in wanted:
-        backend.authorize_security_group_ingress(
-            group_name_or_id=group.id,
-            ip_protocol=rule["IpProtocol"],
-            from_port=rule["FromPort"],
-            to_port=rule["ToPort"],
-            ip_ranges=rule.get("CidrIp", []),
-            source_groups=[],
-            vpc_id=group.vpc_id,
-        )
-    return group
 
 
 def _update_policy(_: Any, **kwargs: Any) -> Any:

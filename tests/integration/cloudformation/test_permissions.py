@@ -14,6 +14,7 @@ from portway.aws.console import read_host_keys
 from portway.aws.names import SLOT_TAG
 from portway.aws.reading import address_reader
 from portway.aws.secrets import read_secret
+from portway.aws.stack_drift import detect
 from portway.contract.address import AddressKind, describe_call, move_calls
 from portway.model.stack import Role
 from tests.integration.conftest import (
@@ -35,6 +36,16 @@ LOOKS = {
     AddressKind.PRIVATE: {"ec2:DescribeNetworkInterfaces"},
     AddressKind.ROUTE: {"ec2:DescribeRouteTables"},
 }
+
+READ_FOR_DRIFT = {
+    "ec2:DescribeSecurityGroups",
+    "iam:GetRole",
+    "iam:GetRolePolicy",
+    "iam:ListAttachedRolePolicies",
+    "iam:ListRolePolicies",
+}
+"""What CloudFormation calls for the operator to detect drift, by the schemas of the
+resources' types."""
 
 MOVING = [kind for kind in AddressKind if LOOKS[kind]]
 
@@ -207,7 +218,10 @@ def test_only_descriptions_that_aws_cannot_limit_are_for_all_resources(
     assert unlimited(load_balancers_may(account)) == LOOKS[kind]
     assert unlimited(operators_may(account)) == LOOKS[kind] | {
         "autoscaling:DescribeAutoScalingGroups",
+        "cloudformation:DescribeStackDriftDetectionStatus",
         "ec2:DescribeInstances",
+        "ec2:DescribeSecurityGroupRules",
+        "ec2:DescribeSecurityGroups",
     }
 
 
@@ -340,6 +354,7 @@ def test_operators_may_call_exactly_what_portway_calls(
     account.create_with(kind)
     found = discover(prepares=True)
     address_reader(found)()
+    detect(found, 30)
     read_host_keys(REGION, [replace(found.nodes[0], started_at=None)], print)
     for secret in (
         found.needed_database().master_secret,
@@ -349,7 +364,7 @@ def test_operators_may_call_exactly_what_portway_calls(
     called = set(account.aws.calls)
 
     seldom = {"cloudformation:DescribeStackEvents"}
-    assert actions(operators_may(account)) == called | seldom
+    assert actions(operators_may(account)) == called | seldom | READ_FOR_DRIFT
 
 
 def test_master_password_is_told_by_what_rds_tags_it_with(
