@@ -19,8 +19,11 @@ SHOWN = 20
 
 
 def schema() -> str:
-    """The JSON schema of what ``--json`` prints."""
-    return json.dumps(TypeAdapter(Look).json_schema(), indent=2)
+    """The JSON schema of what ``--json`` prints, and of nothing else."""
+    found = TypeAdapter(Look).json_schema()
+    for shape in (found, *found["$defs"].values()):
+        shape["additionalProperties"] = False
+    return json.dumps(found, indent=2)
 
 
 def as_table(look: Look, diff: bool) -> None:

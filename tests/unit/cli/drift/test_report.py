@@ -1,9 +1,12 @@
 """What a look prints: for people, programs, CI and Prometheus."""
 
 import json
+import re
 from dataclasses import replace
+from typing import Any
 from xml.etree import ElementTree
 
+import jsonschema
 import pytest
 from pydantic import TypeAdapter
 
@@ -42,11 +45,43 @@ def printed(
     return capsys.readouterr().out
 
 
-def test_json_is_what_the_schema_says(capsys: pytest.CaptureFixture[str]) -> None:
-    text = printed("json", LOOK, capsys)
-    assert TypeAdapter(Look).validate_json(text) == LOOK
-    properties = json.loads(schema())["properties"]
-    assert properties.keys() == json.loads(text).keys()
+@pytest.mark.parametrize("look", [LOOK, CLEAN])
+def test_json_is_what_the_schema_says(
+    capsys: pytest.CaptureFixture[str], look: Look
+) -> None:
+    text = printed("json", look, capsys)
+    assert TypeAdapter(Look).validate_json(text) == look
+    jsonschema.Draft202012Validator.check_schema(json.loads(schema()))
+    jsonschema.validate(json.loads(text), json.loads(schema()))
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "said"),
+    [
+        ("", {"extra": 1}, "Additional properties are not allowed"),
+        ("findings", {"moved": "someone"}, "is not one of ['you', 'world', 'unknown']"),
+        ("findings", {"also": "x"}, "Additional properties are not allowed"),
+        ("findings", {"since": "yesterday"}, "is not valid under any"),
+        ("states", {"text": 1}, "is not of type 'string'"),
+        ("unknown", {"node": None}, "is not of type 'string'"),
+    ],
+)
+def test_schema_refuses_what_no_look_prints(
+    capsys: pytest.CaptureFixture[str], part: str, change: dict[str, Any], said: str
+) -> None:
+    document = json.loads(printed("json", LOOK, capsys))
+    place = document[part][0] if part else document
+    place.update(change)
+    with pytest.raises(jsonschema.ValidationError, match=re.escape(said)):
+        jsonschema.validate(document, json.loads(schema()))
+
+
+def test_schema_asks_for_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    for key in json.loads(printed("json", LOOK, capsys)):
+        document = json.loads(printed("json", LOOK, capsys))
+        del document[key]
+        with pytest.raises(jsonschema.ValidationError, match="is a required property"):
+            jsonschema.validate(document, json.loads(schema()))
 
 
 def test_table_has_diffs_states_and_what_is_unknown(
