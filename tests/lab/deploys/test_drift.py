@@ -5,223 +5,38 @@ them, one run mends them, and a second look finds nothing.
 """
 
 import json
+import os
+import random
 import shutil
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
-from tests.lab.system import Result, System, changes, output, wait_until
+from lab.faults import interface as faults
+from lab.plan.names import Lab
+from portway.cli.drift_report import schema
+from portway.contract.paths import STATUS
+from tests.lab.deploys.drifts import DRIFTS, MENDED, make
+from tests.lab.deploys.membership import join, leave
+from tests.lab.system import Result, System, changes, output, stream, wait_until
 
 INVENTORY = "inventories/lab.py"
+SCHEMA = json.loads(schema())
 Found = list[dict[str, Any]]
 
 
 def read(result: Result) -> dict[str, Any]:
-    """The JSON that a look printed."""
+    """The JSON that a look printed, which is as its schema says."""
     found: dict[str, Any] = json.loads(result.stdout)
+    jsonschema.validate(found, SCHEMA)
     return found
-
-
-@dataclass(frozen=True)
-class Drift:
-    """Something that is changed by hand, and how it is found."""
-
-    where: str
-    """A node, or the load balancer that is ``holder`` or ``standby``."""
-    by_hand: str
-    """A shell script, or the SQL of the database's superuser."""
-    kind: str
-    thing: str
-    words: str
-    diff: str = ""
-    """A line of the diff, if it must have one."""
-    node: str = field(default="", kw_only=True)
-    """Where it is found, if that is somewhere else."""
-    dated: bool = field(default=False, kw_only=True)
-
-
-SERVER_COMMAND = (
-    "backend=$(echo 'show servers state' | socat - /run/haproxy/admin.sock | "
-    'awk \'$4 == "app-1" {{print $2 "/" $4; exit}}\'); '
-    'echo "set server $backend state {}" | socat - /run/haproxy/admin.sock'
-)
-RELOADED = (
-    "cd /etc/portway && cp -a streams.json /root/streams.json && "
-    "echo >>streams.json && systemctl restart portway-streams && sleep 1 && "
-    "cp -a /root/streams.json streams.json"
-)
-DROP_IN = (
-    "d=/etc/systemd/system/{0}.service.d && mkdir -p $d && "
-    "printf '[Service]\\nNice=5\\n' >$d/by-hand.conf && systemctl daemon-reload"
-)
-
-DRIFTS = {
-    "file edited": Drift(
-        "standby",
-        "echo '# by hand' >>/etc/haproxy/haproxy.cfg",
-        "file",
-        "/etc/haproxy/haproxy.cfg",
-        "content differs",
-        "-# by hand",
-        dated=True,
-    ),
-    "file removed": Drift(
-        "standby",
-        "rm /etc/needrestart/conf.d/zz-portway.conf",
-        "file",
-        "/etc/needrestart/conf.d/zz-portway.conf",
-        "is missing",
-    ),
-    "mode changed": Drift(
-        "standby",
-        "chmod 666 /etc/sysctl.d/60-portway.conf",
-        "file",
-        "/etc/sysctl.d/60-portway.conf",
-        "mode is 666, not 644",
-        dated=True,
-    ),
-    "owner changed": Drift(
-        "standby",
-        "chown nobody /usr/sbin/policy-rc.d",
-        "file",
-        "/usr/sbin/policy-rc.d",
-        "owner is nobody:root, not root:root",
-        dated=True,
-    ),
-    "stray file": Drift(
-        "standby",
-        "touch /usr/local/lib/portway/stray.py",
-        "file",
-        "/usr/local/lib/portway/stray.py",
-        "should not be there",
-    ),
-    "sysctl": Drift(
-        "standby",
-        "sysctl -qw net.ipv4.tcp_retries2=15",
-        "sysctl",
-        "net.ipv4.tcp_retries2",
-        "is 15, not 7",
-    ),
-    "service disabled": Drift(
-        "standby",
-        "systemctl -q disable portway-address",
-        "service",
-        "portway-address",
-        "would not start at boot",
-    ),
-    "service masked": Drift(
-        "standby", "systemctl -q mask haproxy", "service", "haproxy", "is masked"
-    ),
-    "service overridden": Drift(
-        "standby",
-        DROP_IN.format("keepalived"),
-        "service",
-        "keepalived",
-        "is overridden by /etc/systemd/system/keepalived.service.d/by-hand.conf",
-    ),
-    "service stopped": Drift(
-        "standby",
-        "systemctl stop portway-check",
-        "service",
-        "portway-check",
-        "does not run: inactive",
-        dated=True,
-    ),
-    "package held": Drift(
-        "standby", "apt-mark -q hold socat", "package", "socat", "is held"
-    ),
-    "package removed": Drift(
-        "holder",
-        "dpkg --remove --force-depends python3-boto3",
-        "package",
-        "python3-boto3",
-        "is not installed",
-    ),
-    "process with an older configuration": Drift(
-        "holder",
-        RELOADED,
-        "service",
-        "portway-streams",
-        "runs with another configuration than its file has",
-    ),
-    "server in maintenance": Drift(
-        "holder",
-        SERVER_COMMAND.format("maint"),
-        "server",
-        "app-1",
-        "is drained or in maintenance on",
-    ),
-    "secret file edited": Drift(
-        "app-2",
-        "echo '# x' >>/etc/message-app/message-app.conf",
-        "file",
-        "/etc/message-app/message-app.conf",
-        "content differs (secret, not shown)",
-        dated=True,
-    ),
-    "application disabled and overridden": Drift(
-        "app-2",
-        "systemctl -q disable message-app; " + DROP_IN.format("message-app"),
-        "application",
-        "message-app",
-        "would not start at boot; is overridden by",
-    ),
-    "release missing": Drift(
-        "app-2",
-        "rm -r /opt/message-app/releases/1.0.0",
-        "release",
-        "1.0.0",
-        "is not on the node",
-    ),
-    "right revoked": Drift(
-        "db-1",
-        "REVOKE UPDATE ON ALL TABLES IN SCHEMA messages FROM $EVERYONE",
-        "database",
-        "messages",
-        "Grant UPDATE",
-        node="database",
-    ),
-    "right added": Drift(
-        "db-1",
-        "GRANT TRUNCATE ON ALL TABLES IN SCHEMA messages TO $USER",
-        "database",
-        "messages",
-        "Revoke TRUNCATE",
-        node="database",
-    ),
-    "password changed": Drift(
-        "db-1",
-        "ALTER USER $USER PASSWORD 'by hand'",
-        "database",
-        "messages",
-        "Set the password of the user",
-        node="database",
-    ),
-}
-
-
-def make(system: System, drift: Drift) -> None:
-    """Change something by hand."""
-    if drift.where != "db-1":
-        system.node(place(system, drift.where), drift.by_hand)
-        return
-    psql = ("runuser", "-u", "postgres", "--", "psql", "-qtAX", "-d", "messages")
-    show = "sed -n 's/^user = //p' /etc/message-app/message-app.conf"
-    user = system.node("app-1", show).stdout.strip()
-    # After a rotation it is the second login, a member of the one that has the rights.
-    everyone = f"{user}, {user.removesuffix('_portway')}"
-    statement = drift.by_hand.replace("$EVERYONE", everyone).replace("$USER", user)
-    system.execute("db-1", *psql, "-c", statement)
-
-
-def place(system: System, where: str) -> str:
-    """The node that is meant."""
-    return {"holder": system.holder, "standby": system.standby}.get(where, where)
 
 
 @dataclass(frozen=True)
@@ -241,13 +56,35 @@ class Looked:
         return findings
 
 
+REFUSED = """
+systemctl restart portway-address
+for _ in $(seq 100); do
+    grep -q '"refused": "{}' {} && exit
+    sleep 0.1
+done
+exit 1
+"""
+
+
+@contextmanager
+def changed_in_aws(system: System, node: str) -> Iterator[None]:
+    """Everything in AWS is changed by hand, and a node has tried its rights."""
+    drifts = [drift for drift in DRIFTS.values() if drift.where == "aws"]
+    system.python("\n".join(drift.by_hand for drift in drifts))
+    system.node(node, REFUSED.format('[^"]', STATUS))
+    yield
+    system.python("\n".join(drift.undo for drift in drifts))
+    system.node(node, REFUSED.format('"', STATUS))
+
+
 @pytest.fixture(scope="module")
 def looked(site: System) -> Looked:
     """Everything is changed by hand, looked at, mended by a run, and looked at."""
     holder, standby = site.holder, site.standby
-    for drift in DRIFTS.values():
+    for drift in MENDED.values():
         make(site, drift)
-    first = site.drift()
+    with changed_in_aws(site, standby):
+        first = site.drift()
     repaired = site.deploy(what="site")
     return Looked(site, first, repaired, site.drift(), holder, standby)
 
@@ -258,19 +95,20 @@ def test_drift_is_found_with_its_node_its_words_and_who_moved(
 ) -> None:
     drift = DRIFTS[name]
     where = {"holder": looked.holder, "standby": looked.standby}.get(drift.where)
-    node = drift.node or where or drift.where
+    node = (where or drift.where) if drift.node is None else drift.node
+    thing = drift.thing.replace("$ADDRESS", looked.system.address)
     matching = [
         finding
         for finding in looked.found
-        if (finding["node"], finding["kind"], finding["thing"])
-        == (node, drift.kind, drift.thing)
+        if (finding["node"], finding["kind"]) == (node, drift.kind)
+        and finding["thing"].partition(" (")[0] == thing
         and drift.words in finding["what"]
     ]
     assert len(matching) == 1, json.dumps(looked.found, indent=1)
     (finding,) = matching
     assert finding["moved"] == "world"
-    assert finding["mended_by_a_run"]
-    assert drift.diff in finding["diff"] or not drift.diff
+    assert finding["mended_by_a_run"] is not bool(drift.undo)
+    assert any(drift.diff in line for line in finding["diff"]) or not drift.diff
     assert (finding["since"] is not None) or not drift.dated
 
 
@@ -284,11 +122,6 @@ def test_look_with_drift_ends_with_2_and_one_after_a_run_with_0(
     assert looked.second.returncode == 0, output(looked.second)
 
 
-def test_no_drift_means_that_a_run_changes_nothing(looked: Looked) -> None:
-    again = looked.system.deploy(what="site")
-    assert changes(again) == 0, output(again)
-
-
 def test_look_shows_no_secret(looked: Looked) -> None:
     config = looked.system.node("app-1", "cat /etc/message-app/message-app.conf").stdout
     (password,) = (
@@ -300,34 +133,41 @@ def test_look_shows_no_secret(looked: Looked) -> None:
     assert password not in output(looked.first)
 
 
-def test_change_of_the_clients_is_yours(looked: Looked, tmp_path: Path) -> None:
-    file = tmp_path / "clients.json"
+@pytest.fixture(scope="module")
+def wished(looked: Looked, tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """A look by somebody who has one more client, and an SQL file that is another."""
+    path = tmp_path_factory.mktemp("wished")
     clients = json.loads(Path("group_data/clients/lab.json").read_text())
     clients["clients"].append({"client_name": "one_more", "client_port": 9777})
-    file.write_text(json.dumps(clients))
-    result = looked.system.drift("--data", f"clients_file={file}", what="lb")
+    (path / "clients.json").write_text(json.dumps(clients))
+    shutil.copytree("lab/vendor/sql/postgres", path / "sql")
+    first = min((path / "sql").glob("*.sql"))
+    first.write_text(first.read_text() + "-- by hand\n")
+    given = {"clients_file": path / "clients.json", "database_sql_dir": path / "sql"}
+    words = (w for k, v in given.items() for w in ("--data", f"{k}={v}"))
+    result = looked.system.drift(*words)
     assert result.returncode == 2, output(result)
-    findings = read(result)["findings"]
-    configs = [f for f in findings if f["thing"] == "/etc/haproxy/haproxy.cfg"]
-    assert [f["node"] for f in configs] == ["lb-1", "lb-2"]
-    assert {f["moved"] for f in findings} == {"you"}
+    assert {finding["moved"] for finding in read(result)["findings"]} == {"you"}
+    return result
+
+
+def test_change_of_the_clients_is_yours(wished: Result) -> None:
+    configs = [
+        finding
+        for finding in read(wished)["findings"]
+        if finding["thing"] == "/etc/haproxy/haproxy.cfg"
+    ]
+    assert [finding["node"] for finding in configs] == ["lb-1", "lb-2"]
     assert any("9777" in line for line in configs[0]["diff"])
 
 
-def test_applied_sql_file_that_was_changed_is_found(
-    looked: Looked, tmp_path: Path
-) -> None:
-    folder = tmp_path / "sql"
-    shutil.copytree("lab/vendor/sql/postgres", folder)
-    first = min(folder.glob("*.sql"))
-    first.write_text(first.read_text() + "-- by hand\n")
-    result = looked.system.drift("--data", f"database_sql_dir={folder}", what="db")
-    assert result.returncode == 2, output(result)
-    (finding,) = read(result)["findings"]
+def test_applied_sql_file_that_was_changed_is_found(wished: Result) -> None:
+    found = read(wished)["findings"]
+    (finding,) = (one for one in found if one["kind"] == "SQL file")
+    first = min(Path("lab/vendor/sql/postgres").glob("*.sql"))
     assert (finding["node"], finding["thing"]) == ("database", first.name)
     assert "was changed after it had been applied" in finding["what"]
     assert not finding["mended_by_a_run"]
-    assert finding["moved"] == "you"
 
 
 MOVE = """
@@ -363,14 +203,101 @@ def test_address_at_another_node_than_the_master_is_found(looked: Looked) -> Non
     assert others == {(looked.holder, mover)}
 
 
+LAUNCH = """
+import boto3
+group = boto3.client("autoscaling")
+(found,) = (
+    found for found in group.describe_auto_scaling_groups()["AutoScalingGroups"]
+    if {"Name": "app"} in [{tag["Key"]: tag["Value"]} for tag in found["Tags"]])
+group.update_auto_scaling_group(
+    AutoScalingGroupName=found["AutoScalingGroupName"],
+    MaxSize=found["MaxSize"] + 1, DesiredCapacity=found["DesiredCapacity"] + 1)
+(after,) = group.describe_auto_scaling_groups(
+    AutoScalingGroupNames=[found["AutoScalingGroupName"]])["AutoScalingGroups"]
+before = {member["InstanceId"] for member in found["Instances"]}
+(new,) = {member["InstanceId"] for member in after["Instances"]} - before
+print(found["AutoScalingGroupName"], found["MaxSize"], new)
+"""
+TERMINATE = """
+import boto3, sys
+group = boto3.client("autoscaling")
+name, size, instance = sys.argv[1:]
+group.terminate_instance_in_auto_scaling_group(
+    InstanceId=instance, ShouldDecrementDesiredCapacity=True)
+group.update_auto_scaling_group(AutoScalingGroupName=name, MaxSize=int(size))
+"""
+
+
+def haproxy_servers(result: Result) -> set[str]:
+    """The servers that both load balancers should have or should not, with a sign."""
+    files = [
+        finding
+        for finding in read(result)["findings"]
+        if finding["thing"] == "/etc/haproxy/haproxy.cfg"
+    ]
+    assert [f["node"] for f in files] == ["lb-1", "lb-2"], output(result)
+    assert {f["moved"] for f in files} == {"world"}
+    return {
+        f"{line[0]}{line[1:].split()[1]}"
+        for line in files[0]["diff"]
+        if line[:1] in ("+", "-") and line[1:].split()[:1] == ["server"]
+    }
+
+
+def test_instance_that_haproxy_does_not_know_is_found(looked: Looked) -> None:
+    system = looked.system
+    launched = system.python(LAUNCH).split()
+    try:
+        result = system.drift(what="lb")
+    finally:
+        system.python(TERMINATE, *launched)
+    assert haproxy_servers(result) == {"+app-3"}
+
+
+def test_server_that_is_no_instance_any_more_is_found(looked: Looked) -> None:
+    system = looked.system
+    member = leave(system, system.addresses("application")["app-2"])
+    try:
+        result = system.drift(what="lb")
+    finally:
+        join(system, member)
+    assert haproxy_servers(result) == {"-app-2"}
+
+
+RELOADS = """
+for _ in $(seq 199); do
+    echo reload | socat -t 20 - UNIX-CONNECT:/run/haproxy-master.sock >/dev/null
+done
+"""
+
+
+def test_more_older_workers_than_the_bound_are_found(looked: Looked) -> None:
+    system = looked.system
+    with stream(system, 9001) as last:
+        last()
+        system.node(looked.holder, RELOADS)
+        result = system.drift(what="lb")
+        last()
+    assert result.returncode == 2, output(result)
+    found = read(result)["findings"]
+    (finding,) = (one for one in found if one["kind"] == "older workers")
+    assert finding["node"] == looked.holder
+    assert "reloads of 200" in finding["what"]
+    assert not finding["mended_by_a_run"]
+
+
 def test_what_is_dead_or_not_recognized_is_named_and_the_rest_is_told(
     looked: Looked, changed_host_key: None
 ) -> None:
-    """A node is frozen, a host key is another one, the database is down."""
+    """A node is frozen, a host key is another one, the database is down.
+
+    And CloudFormation may not be asked what was changed of what it made.
+    """
     system, database = looked.system, "postgresql@17-main"
     stray = "/usr/local/lib/portway/stray"
     system.node(looked.holder, f"touch {stray}")
     system.call("fault", "freeze", "app-2")
+    faults.aws(Lab(system.name), "deny", actions=("DetectStackDrift",))
     system.execute("db-1", "systemctl", "stop", database)
     began = time.monotonic()
     try:
@@ -383,7 +310,8 @@ def test_what_is_dead_or_not_recognized_is_named_and_the_rest_is_told(
     assert result.returncode == 1, output(result)
     found = read(result)
     unknown = {note["node"]: note["text"] for note in found["unknown"]}
-    assert unknown.keys() == {"app-1", "app-2", looked.standby}
+    assert unknown.keys() == {"app-1", "app-2", looked.standby, ""}
+    assert "may not call cloudformation:DetectStackDrift" in unknown[""]
     assert "does not reach the database" in unknown["app-1"]
     findings = {(f["node"], f["kind"], f["thing"]) for f in found["findings"]}
     assert (looked.holder, "file", stray) in findings
@@ -420,3 +348,31 @@ def test_without_aws_the_reason_is_told_and_the_status_is_1(
     result = looked.system.operator("env", variable, *verb, check=False)
     assert result.returncode == 1, output(result)
     assert said in json.loads(result.stdout)["error"]
+
+
+SEQUENCES, LENGTH = 3, 5
+ON_STANDBY_ONLY = ("service stopped",)
+"""What would move the address if it were done to the node that has it."""
+
+
+@pytest.mark.parametrize("number", range(SEQUENCES))
+def test_after_any_sequence_one_run_leaves_no_drift(
+    looked: Looked, number: int
+) -> None:
+    """PORTWAY_SEED repeats a sequence."""
+    system = looked.system
+    seed = int(os.environ.get("PORTWAY_SEED") or random.randrange(10**6))
+    chosen = random.Random(seed)
+    done = []
+    for name in chosen.sample(list(MENDED), LENGTH):
+        where = MENDED[name].where
+        if where in ("holder", "standby") and name not in ON_STANDBY_ONLY:
+            where = chosen.choice(("lb-1", "lb-2"))
+        make(system, MENDED[name], where if where.startswith("lb-") else "")
+        done.append(f"{name} on {where}")
+    run = system.deploy(what="site", check=False)
+    said = f"PORTWAY_SEED={seed}: {', '.join(done)}\n"
+    assert run.returncode == 0, said + output(run)
+    after = system.drift()
+    assert read(after)["findings"] == [], said + output(after) + output(run)
+    assert after.returncode == 0, said + output(after)
