@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from portway.cli.drift_report import METRICS as DRIFT
+from portway.cli.drift.report import METRICS as DRIFT
 from portway.contract.metrics import (
     METRICS,
     PREFIX,

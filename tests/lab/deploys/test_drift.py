@@ -21,7 +21,7 @@ import pytest
 
 from lab.faults import interface as faults
 from lab.plan.names import Lab
-from portway.cli.drift_report import schema
+from portway.cli.drift.report import schema
 from portway.contract.paths import STATUS
 from tests.lab.deploys.drifts import DRIFTS, MENDED, make
 from tests.lab.deploys.membership import join, leave

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from portway.cli.status_page import page
+from portway.cli.status.page import page
 from portway.run.status.report import report
-from tests.unit.cli.browser import DARK, DESK, PHONE, draw, measured
+from tests.unit.cli.status.browser import DARK, DESK, PHONE, draw, measured
 from tests.unit.run.status.systems import broken, but, system
 
-PICTURE = Path(__file__).parents[3] / "docs" / "status-page.png"
+PICTURE = Path(__file__).parents[4] / "docs" / "status-page.png"
 REDRAW = os.environ.get("PORTWAY_REDRAW") == "1"
 """Whether to draw the picture that the documents show again."""
 LARGEST = 150_000
