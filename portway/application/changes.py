@@ -13,7 +13,13 @@ from portway.application.facts import ApplicationFacts
 from portway.application.pending import Loaded
 from portway.contract.paths import HAPROXY_CONFIG
 from portway.errors import PortwayError, Problem, refuse_if_any
-from portway.load_balancers.routes import FoundRoutes, RoutesFacts, ask_routes
+from portway.load_balancers.loading import running_haproxy
+from portway.load_balancers.routes import (
+    FoundRoutes,
+    RoutesFacts,
+    ask_routes,
+    routes_of,
+)
 from portway.model.cluster import Cluster
 from portway.model.listeners import (
     Listener,
@@ -107,7 +113,13 @@ def verify_application_ports(cluster: Cluster, wanted: WantedNode) -> Commands:
     found = read_node(wanted.survey)
     if not file_differs(wanted.file(str(HAPROXY_CONFIG)), found):
         return
-    used = {_way(route) for route in ask(host, RoutesFacts).routes}
+    runs = running_haproxy().loaded  # what a change of servers needs to know, too
+    used = {
+        _way(route)
+        for route in (
+            ask(host, RoutesFacts).routes if runs is None else routes_of(runs)
+        )
+    }
     new = [route for route in routes(cluster) if _way(route) not in used]
     if problems := list(_unserved(cluster, new)):
         yield failure(

@@ -7,6 +7,7 @@ none when only servers changed, and each says why it is made.
 import base64
 import gzip
 import shlex
+import time
 from contextlib import suppress
 
 from pyinfra import host, logger
@@ -44,7 +45,7 @@ from portway.ops.reading import (
     forget_host,
     is_confirmed,
     keep_of_host,
-    once_per_stage,
+    once_per_host,
 )
 from portway.ops.remote import NotReached, ask, run
 from portway.ops.service_scripts import (
@@ -55,6 +56,9 @@ from portway.ops.service_scripts import (
 )
 from portway.render.files import WantedNode
 from portway.render.load_balancer import HAPROXY
+
+FRESH = 2.0
+"""Seconds for which the state of servers counts as known: others may change it."""
 
 
 class RunningFacts(NodeFact[RunningHaproxy]):
@@ -106,7 +110,7 @@ def run_haproxy(cluster: Cluster, wanted: WantedNode) -> Commands:
         strange = strange_files(HAPROXY, found)
         yield from change(differences, service_script(HAPROXY, others, strange))
     if "reload" in steps:
-        running = _running()
+        running = running_haproxy()
         plan = how_to_load(
             running.loaded, config.content, running.servers, running.leaving
         )
@@ -129,16 +133,26 @@ def run_haproxy(cluster: Cluster, wanted: WantedNode) -> Commands:
             keep_of_host(wanted.survey, with_loaded(HAPROXY, config, found))
 
 
-def _running() -> RunningHaproxy:
-    """What the current host's HAProxy runs, for the moments until it is changed."""
-    return once_per_stage(
-        ("running", HAPROXY.unit, host.name), lambda: ask(host, RunningFacts)
-    )
+def running_haproxy() -> RunningHaproxy:
+    """What the current host's HAProxy runs, as it was a moment ago.
+
+    The holder of the address may have to wait for the standby's streams to end.
+    """
+
+    def read() -> tuple[float, RunningHaproxy]:
+        return time.monotonic(), ask(host, RunningFacts)
+
+    key = ("running", HAPROXY.unit)
+    when, found = once_per_host(key, read)
+    if time.monotonic() - when > FRESH:
+        when, found = read()
+        keep_of_host(key, (when, found))
+    return found
 
 
 def changes_servers_only(wanted: WantedNode) -> bool:
     """Whether the HAProxy of the current host gets other servers, and no reload."""
-    running = _running()
+    running = running_haproxy()
     content = wanted.file(HAPROXY.config).content
     plan = how_to_load(running.loaded, content, running.servers, running.leaving)
     return isinstance(plan, ServerChange)

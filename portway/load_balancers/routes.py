@@ -41,6 +41,27 @@ class RoutesFacts(NodeFact[FoundRoutes]):
         return FoundRoutes()
 
 
+def routes_of(text: str) -> tuple[Route, ...]:
+    """The routes of a configuration; what the script finds in it on a node."""
+    rows, kind, name = [], "", ""
+    for line in text.splitlines():
+        words = line.split()
+        if words and words[0] in SECTIONS:
+            kind, name = words[0], (words[1:] or [""])[0]
+        elif words[1:] and words[0] in SAID.get(kind, ()):
+            row = [kind, name, words[0], words[1]]
+            if words[0] == "server":
+                proxy = "proxy" if "send-proxy-v2" in words else "plain"
+                row = [kind, name, words[0], *words[2:3], proxy]
+            rows.append(row)
+    return tuple(_routes(rows))
+
+
+SECTIONS = ("global", "defaults", "frontend", "backend", "listen")
+SAID = {"frontend": ("bind", "default_backend"), "backend": ("mode", "server")}
+"""The lines of a section that say where its clients go."""
+
+
 def _routes(rows: list[list[str]]) -> Iterator[Route]:
     of_frontends: dict[str, dict[str, str]] = {}
     modes: dict[str, Mode] = {}

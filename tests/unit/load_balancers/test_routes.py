@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from portway.load_balancers.routes import FoundRoutes, RoutesFacts
+from portway.load_balancers.routes import FoundRoutes, RoutesFacts, routes_of
 from portway.model.listeners import routes
 from portway.render.load_balancer import load_balancer
 from tests.unit.samples import cluster
@@ -46,6 +46,7 @@ def test_routes_of_a_configuration_are_those_of_its_cluster(folder: Path) -> Non
     assert set(found.routes) == set(routes(cluster(*CLIENTS)))
     assert len(found.routes) == 7
     assert found.is_in_force
+    assert routes_of((folder / "haproxy.cfg").read_text()) == found.routes
 
 
 def test_configuration_that_is_not_loaded_is_told(folder: Path) -> None:
