@@ -1,25 +1,67 @@
 """Asks load balancers how they are doing, once or until nothing is wrong."""
 
+import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
 
 import gevent
-from pyinfra import host, inventory, logger
+from pyinfra import host, inventory, logger, state
 
 from portway.errors import PortwayError
 from portway.load_balancers.status import LoadBalancerFacts, LoadBalancerStatus
 from portway.model.cluster import Cluster
 from portway.model.stack import Stack
+from portway.ops.differences import FoundNode
+from portway.ops.facts import NodeFacts
+from portway.ops.holding import changes_of
 from portway.ops.ports import UnreachablePorts
 from portway.ops.pyinfra_errors import for_pyinfra
-from portway.ops.reading import once_per_run
-from portway.ops.remote import NotReached, ask, is_silent, node_of_run
+from portway.ops.reading import keep_of_host, kept_of, once_per_host, once_per_run
+from portway.ops.remote import NotReached, ask, ask_together, is_silent, node_of_run
+from portway.render.load_balancer import load_balancer_survey
 
 GRANT_PAUSE = 5
 """Seconds between two looks at whether rights are in force."""
 GRANT_LOOKS = 20
 
+FRESH = 10.0
+"""Seconds for which a status counts in a run that has changed nothing."""
+_STATUS = "status"
+
 Statuses = dict[str, LoadBalancerStatus | None]
 """By node name; None for one that cannot be reached."""
+
+
+def read_load_balancer(cluster: Cluster) -> FoundNode:
+    """What the current load balancer has; how it is doing is asked with that."""
+    survey = load_balancer_survey()
+    address = cluster.stack.virtual_address.address
+
+    def read() -> FoundNode:
+        found, status = ask_together(
+            host,
+            (
+                (NodeFacts, asdict(survey)),
+                (LoadBalancerFacts, {"vrrp_address": address}),
+            ),
+        )
+        keep_of_host(_STATUS, (time.monotonic(), status))
+        return found  # type: ignore[no-any-return]
+
+    return once_per_host(survey, read)
+
+
+def known_statuses(cluster: Cluster) -> Statuses | None:
+    """What was asked at the beginning, if this run has changed nothing since."""
+    if any(changes_of(state, node) for node in inventory):
+        return None
+    found: Statuses = {}
+    for lb in cluster.load_balancers:
+        when, status = kept_of(lb.name, _STATUS) or (float("-inf"), None)
+        if time.monotonic() - when > FRESH:
+            return None
+        found[lb.name] = status
+    return found
 
 
 def ask_status(cluster: Cluster, name: str) -> LoadBalancerStatus:

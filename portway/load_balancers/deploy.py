@@ -13,6 +13,8 @@ from portway.load_balancers.asking import (
     ask_pair,
     ask_reachable,
     ask_status,
+    known_statuses,
+    read_load_balancer,
     wait_until_none,
 )
 from portway.load_balancers.loading import run_haproxy
@@ -59,7 +61,6 @@ from portway.render.load_balancer import (
     PROGRAMS,
     before_reload_paths,
     load_balancer,
-    load_balancer_survey,
     without_pair,
 )
 from portway.render.streams import streams_paths
@@ -68,7 +69,7 @@ from portway.render.streams import streams_paths
 @for_pyinfra
 def wanted_load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
     """What the current host should have; refused if the node cannot have it."""
-    found = read_node(load_balancer_survey())
+    found = read_load_balancer(cluster)
     problems = [
         Problem(
             lb.name,
@@ -237,6 +238,10 @@ def _verify_host(cluster: Cluster) -> Commands:
         other = ask_if_possible(cluster, peer.name) if peer and not serves_all else None
         return node_problems(cluster, own, other)
 
+    known = known_statuses(cluster) or {}
+    own, other = known.get(host.name), known.get(peer.name) if peer else None
+    if own and not node_problems(cluster, own, other):
+        return
     if missing := wait_until_none(cluster, look):
         yield failure(f"{host.name} does not serve every client", missing)
 
@@ -253,9 +258,12 @@ def verify_pair(cluster: Cluster) -> Commands:
         return
     read_address = address_reader(cluster.stack)
     statuses: Statuses = {}
+    known = known_statuses(cluster)
 
     def look() -> tuple[str, ...]:
-        statuses.update(ask_pair(cluster))
+        nonlocal known
+        statuses.update(known or ask_pair(cluster))
+        known = None
         wrong = pair_problems(cluster, statuses, read_address())
         return wrong or unserved(cluster, statuses)
 

@@ -84,6 +84,11 @@ def keep_of_host(what: Hashable, value: object) -> None:
     readings().keep((host.name, (what, is_confirmed())), value)
 
 
+def kept_of(name: str, what: Hashable) -> Any:
+    """What is known of a host, whichever is the current one; None if nothing is."""
+    return readings().get((name, (what, is_confirmed())))
+
+
 def forget_host() -> None:
     """Forget what the current host was like before it was changed."""
     readings().forget(host.name)

@@ -116,10 +116,13 @@ def _refuse_lost(node: Host) -> None:
 def ask(node: Host, fact: type[FactBase[T]], **arguments: Any) -> T:
     """A fact of a node; PortwayError if the node cannot be asked."""
     _refuse_lost(node)
-    late = PortwayError(f"{node.name} does not answer within {ANSWER_SECONDS} s")
-    with as_portway_error(node.name), gevent.Timeout(ANSWER_SECONDS, late):
+    with as_portway_error(node.name), gevent.Timeout(ANSWER_SECONDS, _late(node)):
         answer: T = node.get_fact(fact, **arguments)
     return answer
+
+
+def _late(node: Host) -> PortwayError:
+    return NotReached(f"{node.name} does not answer within {ANSWER_SECONDS} s")
 
 
 def run(node: Host, script: str, stdin: str | None = None) -> list[str]:
@@ -147,7 +150,8 @@ def ask_together(node: Host, questions: Sequence[Question]) -> list[Any]:
     """
     facts = [(fact(), arguments) for fact, arguments in questions]
     scripts = (f"( {fact.command(**arguments)} )" for fact, arguments in facts)
-    printed = parts(_printed(node, "\n".join(scripts)))
+    with gevent.Timeout(ANSWER_SECONDS, _late(node)):
+        printed = parts(_printed(node, "\n".join(scripts)))
     if len(printed) != len(facts):
         raise NotReached(f"{node.name}: it broke off its answer")
     pairs = zip(facts, printed, strict=True)

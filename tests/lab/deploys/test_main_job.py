@@ -51,10 +51,10 @@ def test_second_run_in_production_changes_nothing(deployed: System) -> None:
 def test_second_run_takes_few_commands(settled: System) -> None:
     result = settled.deploy("-y", "--debug")
     fewer, more = sorted(commands(result).values())
-    # Two of the lease, one of the node's facts, two of verifying; one of the two nodes
+    # Two of the lease, one of what the node has and how it is doing; one of the two
     # also tries the clients.
-    assert fewer <= 5, output(result)
-    assert more <= 6, output(result)
+    assert fewer == 3, output(result)
+    assert more == 4, output(result)
 
 
 def test_exactly_one_node_is_master_and_holds_the_address(settled: System) -> None:
