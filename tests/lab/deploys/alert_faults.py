@@ -1,5 +1,6 @@
 """What is broken while Prometheus watches, and how each is mended."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -60,14 +61,15 @@ def keeper_stopped_and_drift_found(world: World) -> Iterator[None]:
     faults.start(world.lab, world.holder, "portway-streams")
 
 
-def look(world: World) -> None:
-    """Look for drift, and leave what was found to a node exporter."""
+def look(world: World) -> bool:
+    """Look for drift, and leave what was found to a node exporter; whether any was."""
     verb = (sys.executable, "-m", "portway.cli.main", "drift", "--prometheus")
     words = (*verb, "inventories/lab.py", "deploys/lb.py")
     text = world.system.run(*words, check=False)
     assert "portway_drift" in text
     script = f"cat >{DRIFT}.new <<'END' && mv {DRIFT}.new {DRIFT}\n{text}END\n"
     world.system.node(world.holder, script)
+    return bool(re.search(r"^portway_drift\{.* [1-9]", text, re.MULTILINE))
 
 
 RELOADS = """

@@ -135,7 +135,12 @@ def watched(world: World, server: Prometheus) -> Seen:
     began = time.time()
     for each in ROUNDS:
         play(world, server, each)
-    look(world)
+    # A node that came back is not where it was at once.
+    try:
+        wait_until(lambda: not look(world), 60, "there is no drift")
+    except AssertionError as error:
+        error.add_note(world.system.drift(what="lb").stdout)
+        raise
     with suppress(AssertionError):  # the tests tell which goes on
         wait_until(lambda: not server.firing(), 40, "no alert fires")
     world.system.node(world.holder, f"rm {DRIFT}")
