@@ -39,11 +39,19 @@ def seen_by(nodes: Nodes, answers: Mapping[str, list[Any] | PortwayError]) -> Sy
     """The system that those answers describe."""
     return System(
         cluster=nodes.cluster,
-        nodes=tuple(_seen(node, answers[node.name]) for node in nodes.stack.nodes),
+        nodes=tuple(
+            _seen(node, answers[node.name])
+            for node in sorted(nodes.stack.nodes, key=_place)
+        ),
         seen_at=datetime.now(UTC),
         aws_problem=nodes.aws_problem,
         aws_read_at=nodes.stack_read_at,
     )
+
+
+def _place(node: Node) -> tuple[Role, int, str]:
+    """Where people look for a node: AWS tells those first that are oldest."""
+    return node.role, len(node.name), node.name
 
 
 def _seen(node: Node, answer: list[Any] | PortwayError) -> SeenNode:

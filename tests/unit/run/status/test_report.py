@@ -2,14 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from portway.application.status import ApplicationStatus
+from portway.errors import PortwayError
 from portway.load_balancers.status import DownServer, LoadBalancerStatus
 from portway.load_balancers.traffic import ClientTraffic, OldWorker, Traffic
+from portway.model.stack import Role
+from portway.run.nodes import Nodes
+from portway.run.status.asking import seen_by
 from portway.run.status.report import report
 from portway.run.status.values import System
+from tests.unit import samples
 from tests.unit.run.status.systems import DEPLOYED, NOW, but, but_status, system
 
 INVENTORY = "inventories/prod.py"
@@ -227,3 +234,21 @@ def test_without_aws_the_address_is_where_the_nodes_saw_it() -> None:
     assert blind.holder == "lb-1"
     torn = but_status(blind, "lb-2", seen_holder="lb-2")
     assert torn.holder == "", "they do not agree"
+
+
+def test_nodes_are_where_people_look_for_them_whichever_is_oldest() -> None:
+    plain = system().cluster.stack
+    names = ("app-10", "app-2", "app-1")
+    nodes = tuple(
+        samples.node(name, Role.APPLICATION, n) for n, name in enumerate(names, 10)
+    )
+    asked = SimpleNamespace(
+        cluster=system().cluster,
+        stack=replace(plain, nodes=(*nodes, *plain.nodes[:2])),
+        aws_problem="",
+        stack_read_at=None,
+    )
+    silent = {node.name: PortwayError("does not answer") for node in asked.stack.nodes}
+    found = seen_by(cast("Nodes", asked), silent)
+    order = [seen.node.name for seen in found.nodes]
+    assert order == ["app-1", "app-2", "app-10", "lb-1", "lb-2"]
