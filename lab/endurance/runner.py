@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,8 +16,11 @@ from lab.endurance.records import CLIENTS, NODES, Change, Endurance, Settings
 from lab.endurance.watching import Watch
 from lab.errors import LabError
 from lab.failover.pair import Pair
+from lab.faults import interface as faults
+from lab.faults.rules import EVERYTHING
 from lab.ground.progress import say, step
 from lab.lifecycle.up import up
+from lab.plan import facts
 from lab.plan.names import Lab
 from lab.traffic.load import not_stored
 from lab.traffic.streams import Stream
@@ -38,6 +42,9 @@ HELD_FOR = 5
 SERVED_SECONDS = 10.0
 """The longest that anyone waits for a node that came to serve."""
 PORTS = (9001, 9002)
+AWAY = 5.0
+"""Milliseconds, each way, to the customer: none is inside AWS, and what is next to
+HAProxy asks, is answered and says so within one tick of its kernel."""
 RELOADS = "app_reload_command=kill -HUP $MAINPID"
 
 NODE_SHARE = 0.6
@@ -102,7 +109,7 @@ def run(lab: Lab, task: Task, report: Report) -> Endurance:
     found = Endurance(settings)
     began = time.monotonic()
     watch = Watch(lab, tuple(sorted(pair.hosts)))
-    with Customers(lab, pair.address.address) as customers:
+    with _away(lab), Customers(lab, pair.address.address) as customers:
         endured = Endured(lab, group, watch, customers, found, report)
         _prepare(endured)
         found.began = time.time()
@@ -129,6 +136,16 @@ def run(lab: Lab, task: Task, report: Report) -> Endurance:
     found.acknowledged, found.lost = len(ids), sorted(not_stored(lab, ids))
     _explain(lab, watch.nodes, found)
     return found
+
+
+@contextmanager
+def _away(lab: Lab) -> Iterator[None]:
+    """The customer is where customers are."""
+    faults.delay(lab, facts.CUSTOMERS[0].thing, EVERYTHING, AWAY)
+    try:
+        yield
+    finally:
+        faults.heal_links(lab)
 
 
 def _until(deadline: float, things: Iterable[T]) -> Iterator[T]:
