@@ -40,6 +40,8 @@ SHOWN = (
     "Description",
 )
 """What is told of a rule that was added."""
+KEPT = "kept:"
+"""How the description of a rule begins that somebody has added on purpose."""
 WORDS = {"ADD": "was added", "REMOVE": "was removed"}
 """What became of a property; otherwise it was changed."""
 
@@ -53,6 +55,8 @@ class Changed:
     what: str
     diff: tuple[str, ...] = ()
     """What is there with ``-``, what the template says with ``+``; as JSON."""
+    is_kept: bool = False
+    """Whether it is a rule that says of itself that it was added on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +192,8 @@ def _strangers(aws: Aws, about: str, listed: list[Answer]) -> Iterator[Changed]:
         if group in ours and id_ not in ids[RULE] and not rule["IsEgress"]:
             said = {key: value for key, value in rule.items() if key in SHOWN}
             line = f"-{json.dumps(said, sort_keys=True)}"
-            yield Changed(f"{names[group]} ({group})", f"{id_} was added", (line,))
+            name = f"{names[group]} ({group})"
+            yield Changed(name, f"{id_} was added", (line,), _is_kept(rule))
 
 
 def _changes(resource: Answer) -> Iterator[Changed]:
@@ -204,7 +209,20 @@ def _changes(resource: Answer) -> Iterator[Changed]:
         if kind != "ADD":
             lines.append(f"+{_plain(property_['ExpectedValue'])}")
         what = f"{property_['PropertyPath']} {WORDS.get(kind, 'was changed')}"
-        yield Changed(name, what, tuple(lines))
+        is_kept = kind == "ADD" and _is_kept(_read(property_["ActualValue"]))
+        yield Changed(name, what, tuple(lines), is_kept)
+
+
+def _is_kept(rule: Any) -> bool:
+    said = rule.get("Description") if isinstance(rule, dict) else None
+    return isinstance(said, str) and said.startswith(KEPT)
+
+
+def _read(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return None
 
 
 def _plain(value: str) -> str:

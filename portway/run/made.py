@@ -5,7 +5,7 @@ import gevent
 from portway.aws.stack_drift import Detected, detect
 from portway.errors import PortwayError
 from portway.model.stack import Stack
-from portway.ops.findings import is_unknown, see
+from portway.ops.findings import is_state, is_unknown, see
 from portway.run.inventory import current_run
 
 SECONDS = 120.0
@@ -29,6 +29,10 @@ def take_in(asked: gevent.Greenlet) -> None:
     """Keep what CloudFormation has found, when it has."""
     detected: Detected = asked.get()
     for changed in detected.changed:
-        see("", KIND, changed.resource, changed.what, changed.diff)
+        if changed.is_kept:
+            (rule,) = changed.diff
+            is_state("", f"{changed.resource}: {changed.what} on purpose: {rule[1:]}")
+        else:
+            see("", KIND, changed.resource, changed.what, changed.diff)
     if detected.unknown:
         is_unknown("", detected.unknown)

@@ -44,14 +44,16 @@ def resource(account: Account, name: str) -> str:
     )
 
 
-def rule(network: str = "203.0.113.9/32", port: int = 22) -> dict[str, Any]:
+def rule(
+    network: str = "203.0.113.9/32", port: int = 22, **words: str
+) -> dict[str, Any]:
     return {
         "IpPermissions": [
             {
                 "IpProtocol": "tcp",
                 "FromPort": port,
                 "ToPort": port,
-                "IpRanges": [{"CidrIp": network}],
+                "IpRanges": [{"CidrIp": network, **words}],
             }
         ]
     }
@@ -154,6 +156,25 @@ def test_what_the_template_does_not_say_is_not_compared(
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [may]}),
     )
     assert detect(discover(), 30) == Detected()
+
+
+@pytest.mark.parametrize(
+    ("group", "said", "kept"),
+    [
+        ("ClientsSecurityGroup", "kept: Prometheus", True),
+        ("ClientsSecurityGroup", "not kept: Prometheus", False),
+        ("LoadBalancerSecurityGroup", "kept: Prometheus", True),
+        ("LoadBalancerSecurityGroup", "Prometheus", False),
+    ],
+)
+def test_rule_that_was_added_on_purpose_says_so(
+    stack: Account, discover: Discovery, group: str, said: str, kept: bool
+) -> None:
+    stack.client("ec2").authorize_security_group_ingress(
+        GroupId=resource(stack, group), **rule(Description=said)
+    )
+    (changed,) = detect(discover(), 30).changed
+    assert changed.is_kept == kept
 
 
 def test_detection_of_somebody_else_is_waited_for(

@@ -93,10 +93,14 @@ interfaces = ec2.describe_network_interfaces(
 groups = [{group["GroupId"] for group in found["Groups"]} for found in interfaces]
 getattr(ec2, f"{verb}_security_group_ingress")(
     GroupId=min(set.intersection(*groups)),
-    IpProtocol="tcp",
-    FromPort=int(port),
-    ToPort=int(port),
-    CidrIp=source,
+    IpPermissions=[
+        {
+            "IpProtocol": "tcp",
+            "FromPort": int(port),
+            "ToPort": int(port),
+            "IpRanges": [{"CidrIp": source, "Description": "kept: Prometheus"}],
+        }
+    ],
 )
 """
 INSTALL = f"""
