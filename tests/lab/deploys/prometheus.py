@@ -52,7 +52,7 @@ class Prometheus:
             words += ["--data-urlencode", f"{key}={value}"]
         url = f"http://127.0.0.1:9090/api/v1/{path}"
         inside = namespaces.inside(Lab(self.system.name), OPERATOR)
-        curl = ("curl", "--silent", "--get", "--max-time", "10")
+        curl = ("curl", "--silent", "--fail", "--get", "--max-time", "10")
         result = completed([*inside, *curl, *words, url], check=False)
         return json.loads(result.stdout)["data"] if result.stdout else {}
 
