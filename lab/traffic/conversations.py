@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from typing import cast
 
 from lab.traffic.messages import NotAcknowledgedError, check_acknowledgement, message
 
@@ -19,8 +20,7 @@ class Conversation(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep what is written to."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the types
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Hand over an acknowledgement when all of it is there."""

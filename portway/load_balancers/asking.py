@@ -38,6 +38,7 @@ def read_load_balancer(cluster: Cluster) -> FoundNode:
     address = cluster.stack.virtual_address.address
 
     def read() -> FoundNode:
+        found: FoundNode
         found, status = ask_together(
             host,
             (
@@ -46,7 +47,7 @@ def read_load_balancer(cluster: Cluster) -> FoundNode:
             ),
         )
         keep_of_host(_STATUS, (time.monotonic(), status))
-        return found  # type: ignore[no-any-return]
+        return found
 
     return once_per_host(survey, read)
 

@@ -53,7 +53,7 @@ class Console:
         """What HAProxy's newest worker has now."""
         return running_servers(self.shell(STATES_SCRIPT, ""))
 
-    def command(
+    def say(
         self,
         commands: Sequence[str],
         then: str = "",
@@ -61,37 +61,37 @@ class Console:
         *,
         first: str = "",
         given: Sequence[str] = (),
-    ) -> list[str]:
-        """Have HAProxy obey lines of commands; returns what the script ``then`` prints.
+    ) -> "Answer":
+        """Give HAProxy lines of commands, and run the script ``then``.
 
         It finds ``rest`` on its standard input. The script ``first`` runs before the
-        commands, and must read the lines ``given``, which ``END`` ends. Raises
-        PortwayError with HAProxy's answer if it refuses a command.
+        commands, and must read the lines ``given``, which ``END`` ends.
         """
-        refused, printed = self.answers(commands, then, rest, first=first, given=given)
-        if refused:
-            raise PortwayError(refused[0])
-        return printed
-
-    def answers(
-        self,
-        commands: Sequence[str],
-        then: str = "",
-        rest: str = "",
-        *,
-        first: str = "",
-        given: Sequence[str] = (),
-    ) -> tuple[list[str], list[str]]:
-        """The same, but what HAProxy refuses is returned, before what is printed."""
         if not (commands or then or first):
-            return [], []
+            return Answer()
         lines = (*given, END, *commands, END, rest)
         script = f"{first or _SKIP}{_COMMANDS_SCRIPT}{then}"
         said = self.shell(script, "\n".join(lines) + "\n")
         place = said.index(END)
         answers = (answer.strip() for answer in said[:place])
-        refused = [a for a in answers if a and not a.startswith(SUCCESS)]
-        return refused, said[place + 1 :]
+        refused = (a for a in answers if a and not a.startswith(SUCCESS))
+        return Answer(tuple(refused), tuple(said[place + 1 :]))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of commands."""
+
+    refused: tuple[str, ...] = ()
+    """What HAProxy says of those that it does not obey."""
+    printed: tuple[str, ...] = ()
+    """By the script."""
+
+    def obeyed(self) -> tuple[str, ...]:
+        """What was printed; PortwayError if HAProxy has refused a command."""
+        if self.refused:
+            raise PortwayError(self.refused[0])
+        return self.printed
 
 
 def running_servers(lines: Iterable[str]) -> tuple[RunningServer, ...]:

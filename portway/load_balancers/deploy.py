@@ -231,17 +231,14 @@ def _verify_host(cluster: Cluster) -> Commands:
     if not state.is_executing:
         return
     peer = cluster.load_balancer(host.name).peer
+    known = known_statuses(cluster) or {}
 
     def look() -> tuple[str, ...]:
-        own = ask_status(cluster, host.name)
+        own = known.pop(host.name, None) or ask_status(cluster, host.name)
         serves_all = own.backends >= {b.name for b in cluster.backends if b.servers}
         other = ask_if_possible(cluster, peer.name) if peer and not serves_all else None
         return node_problems(cluster, own, other)
 
-    known = known_statuses(cluster) or {}
-    own, other = known.get(host.name), known.get(peer.name) if peer else None
-    if own and not node_problems(cluster, own, other):
-        return
     if missing := wait_until_none(cluster, look):
         yield failure(f"{host.name} does not serve every client", missing)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from portway.contract.paths import HAPROXY_CONFIG, LOADED_FOLDER
 from portway.errors import PortwayError
+from portway.load_balancers.configuration import parse
 from portway.load_balancers.lost import ask_unless_left_out
 from portway.model.cluster import Cluster
 from portway.model.fields import Mode
@@ -43,23 +44,16 @@ class RoutesFacts(NodeFact[FoundRoutes]):
 
 def routes_of(text: str) -> tuple[Route, ...]:
     """The routes of a configuration; what the script finds in it on a node."""
-    rows, kind, name = [], "", ""
-    for line in text.splitlines():
-        words = line.split()
-        if words and words[0] in SECTIONS:
-            kind, name = words[0], (words[1:] or [""])[0]
-        elif words[1:] and words[0] in SAID.get(kind, ()):
-            row = [kind, name, words[0], words[1]]
-            if words[0] == "server":
-                proxy = "proxy" if "send-proxy-v2" in words else "plain"
-                row = [kind, name, words[0], *words[2:3], proxy]
-            rows.append(row)
+    found = parse(text)
+    rows = [
+        [*heading.split()[:2], *line.split()[:2]]
+        for heading, lines in found.sections.items()
+        for line in lines
+    ]
+    for server in found.servers:
+        proxy = "proxy" if "send-proxy-v2" in server.options.split() else "plain"
+        rows.append(["backend", server.backend, "server", server.place, proxy])
     return tuple(_routes(rows))
-
-
-SECTIONS = ("global", "defaults", "frontend", "backend", "listen")
-SAID = {"frontend": ("bind", "default_backend"), "backend": ("mode", "server")}
-"""The lines of a section that say where its clients go."""
 
 
 def _routes(rows: list[list[str]]) -> Iterator[Route]:

@@ -28,6 +28,7 @@ from portway.load_balancers.server_changes import (
     server_problems,
 )
 from portway.load_balancers.sockets import ASKING
+from portway.render.load_balancer import HAPROXY
 
 FIRST_CHECK = 4.0
 """Seconds for the first check of a new node, which HAProxy makes after ``downinter``;
@@ -42,7 +43,7 @@ PROBE = ".portway-probe"
 DOWN = "set server {} health down"
 
 _BEGIN_SCRIPT = f"""
-rm -f {LOADED_FOLDER}/haproxy
+rm -f {LOADED_FOLDER}/{HAPROXY.unit}
 while read -r line && [ "$line" != {END} ]; do echo "$line"; done >{LEAVING_SERVERS}
 """
 _STREAMS_SCRIPT = f"""{ASKING}
@@ -105,12 +106,12 @@ def change_servers(
     passed = _first_checks(
         console,
         new,
-        console.command(
+        console.say(
             tuple(in_lines(steps)),
             f"sleep {FIRST_PAUSE}{STATES_SCRIPT}" if new else "",
             first=_BEGIN_SCRIPT,
             given=sorted({s.path for s in change.remove} | running.leaving),
-        ),
+        ).obeyed(),
     )
     ordered = [line for line in change.move if wanted.is_ordered(line.backend)]
     others = [line for line in change.move if line not in ordered]
@@ -123,18 +124,17 @@ def change_servers(
         (_healthy(line) for line in others if line not in sick),
     )
     lines = (*in_lines(admissions), *_ordered_moves(ordered, sick))
-    kept = {line.path for line in wanted.servers}
-    left = {s.path: s.backend for s in before if s.path not in kept}
-    left = {path: left[path] for path in left if not path.endswith(PROBE)}
+    goes = [server for server in change.remove if server not in left_over]
+    left = {server.path: server.backend for server in goes}
     left |= {line.path: line.backend for line in probes.values()}
     if left or running.is_interrupted:
         servers = _remove(console, wanted, before, left, lines)
     else:
-        servers = running_servers(console.command(lines, STATES_SCRIPT))
+        servers = running_servers(console.say(lines, STATES_SCRIPT).obeyed())
     # Not before: it closes the streams that the server has to its old address.
     downs = in_lines(DOWN.format(line.path) for line in others if line in sick)
     if last := (*downs, *in_lines(map(_ready, others))):
-        servers = running_servers(console.command(last, STATES_SCRIPT))
+        servers = running_servers(console.say(last, STATES_SCRIPT).obeyed())
     if problems := server_problems(wanted, servers, change):
         raise PortwayError(f"HAProxy has other servers than it should: {problems[0]}")
 
@@ -144,7 +144,7 @@ def give_traffic(console: Console, lines: Iterable[ServerLine]) -> None:
 
     HAProxy may not have got as far as to know them all.
     """
-    console.answers(tuple(in_lines(map(_ready, lines))))
+    console.say(tuple(in_lines(map(_ready, lines))))
 
 
 def _addition(line: ServerLine) -> str:
@@ -295,17 +295,17 @@ def _remove(
     kept = {line.path for line in wanted.servers}
     for _ in range(TRIES):
         drains = in_lines(f"set server {path} state drain" for path in left)
-        found = console.command((*lines, *drains), _STREAMS_SCRIPT, _kept(wanted))
-        drain_strangers(console, wanted, before, found)
+        found = console.say((*lines, *drains), _STREAMS_SCRIPT, _kept(wanted))
+        drain_strangers(console, wanted, before, found.obeyed())
         outs = (
             _out(backend, path, is_ordered=wanted.is_ordered(backend))
             for path, backend in left.items()
         )
         ends = (*chain.from_iterable(outs), *(f"del server {path}" for path in left))
-        refused, states = console.answers(tuple(in_lines(ends)), STATES_SCRIPT)
-        servers = running_servers(states)
+        answer = console.say(tuple(in_lines(ends)), STATES_SCRIPT)
+        servers = running_servers(answer.printed)
         lines, left = (), {s.path: s.backend for s in servers if s.path not in kept}
-        if not left and not refused:
+        if not left and not answer.refused:
             return servers
         gevent.sleep(PAUSE)
-    raise PortwayError(f"HAProxy removes no server: {(refused or [*left])[0]}")
+    raise PortwayError(f"HAProxy removes no server: {(*answer.refused, *left)[0]}")

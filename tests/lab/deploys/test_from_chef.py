@@ -249,13 +249,15 @@ def servers(old: Old) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         "10.60.0.11": old.system.addresses("load-balancer")["lb-1"],
         "10.60.1.11": old.system.addresses("load-balancer")["lb-2"],
     }
+
+    def at(port: int, line: str) -> str:
+        (place,) = re.findall(r"[\d.]+:9001", line)
+        return line.replace(place, f"{known[place.removesuffix(':9001')]}:{port}")
+
     lines: dict[str, list[str]] = {}
     for client, port in CLIENTS.items():
         chosen = said[:1] if client == "client_one" else said[1:]
-        lines[client] = [
-            re.sub(r"[\d.]+:9001", lambda at: f"{known[at[0][:-5]]}:{port}", line)  # noqa: B023
-            for line in chosen
-        ]
+        lines[client] = [at(port, line) for line in chosen]
     return {"client_one": lines["client_one"]}, lines
 
 
