@@ -57,8 +57,10 @@ def keeper_stopped_and_drift_found(world: World) -> Iterator[None]:
     """Somebody looks for drift while a program does not run."""
     faults.stop(world.lab, world.holder, "portway-streams")
     look(world)
-    yield
-    faults.start(world.lab, world.holder, "portway-streams")
+    try:
+        yield
+    finally:
+        faults.start(world.lab, world.holder, "portway-streams")
 
 
 def look(world: World) -> bool:
@@ -103,10 +105,12 @@ def many_reloads(world: World) -> Iterator[None]:
     """HAProxy at the standby is reloaded again and again, under streams."""
     run = ("systemd-run", "--quiet", "--collect", "--unit=many-reloads")
     world.system.execute(world.standby, *run, "python3", "-c", RELOADS)
-    yield
-    world.system.execute(world.standby, "systemctl", "stop", "many-reloads")
-    # As a run does: a reload by hand leaves unknown what is loaded, which is drift.
-    world.system.node(world.standby, reload_script(HAPROXY))
+    try:
+        yield
+    finally:
+        world.system.execute(world.standby, "systemctl", "stop", "many-reloads")
+        # As a run does: a reload by hand leaves unknown what is loaded, which is drift.
+        world.system.node(world.standby, reload_script(HAPROXY))
 
 
 @contextmanager
@@ -118,11 +122,13 @@ def standby_without_rights(world: World) -> Iterator[None]:
     faults.prepare_clock(world.lab, world.standby, (unit,))
     faults.clock(world.lab, world.standby, -600)
     world.system.node(world.standby, f"systemctl restart {unit}")  # it looks at once
-    yield
-    faults.heal_aws(world.lab)
-    faults.clock(world.lab, world.standby, 0)
-    undo = f"rm -r /run/systemd/system/{unit}.service.d && systemctl daemon-reload"
-    world.system.node(world.standby, f"{undo} && systemctl restart {unit}")
+    try:
+        yield
+    finally:
+        faults.heal_aws(world.lab)
+        faults.clock(world.lab, world.standby, 0)
+        undo = f"rm -r /run/systemd/system/{unit}.service.d && systemctl daemon-reload"
+        world.system.node(world.standby, f"{undo} && systemctl restart {unit}")
 
 
 SENDERS = """
@@ -167,13 +173,15 @@ def clients_that_nobody_serves(world: World) -> Iterator[None]:
     senders = subprocess.Popen(
         [*namespaces.inside(world.lab, thing), *words], env=environment, cwd=PROJECT
     )
-    yield
-    senders.kill()
-    senders.wait()
-    for node in APPLICATIONS:
-        world.system.node(node, f"rm {file}")
-        inside = namespaces.inside(world.lab, node)
-        completed([*inside, "iptables", "-w", "-D", *refuse], check=True)
+    try:
+        yield
+    finally:
+        senders.kill()
+        senders.wait()
+        for node in APPLICATIONS:
+            world.system.node(node, f"rm {file}")
+            inside = namespaces.inside(world.lab, node)
+            completed([*inside, "iptables", "-w", "-D", *refuse], check=True)
 
 
 STORM = """
@@ -199,9 +207,11 @@ def applications_stopped(world: World) -> Iterator[None]:
     """No application node serves."""
     for node in APPLICATIONS:
         faults.stop(world.lab, node, "message-app")
-    yield
-    for node in APPLICATIONS:
-        faults.start(world.lab, node, "message-app")
+    try:
+        yield
+    finally:
+        for node in APPLICATIONS:
+            faults.start(world.lab, node, "message-app")
 
 
 @contextmanager
@@ -209,9 +219,11 @@ def pair_without_a_master(world: World) -> Iterator[None]:
     """The standby is dead, and keepalived at the other one."""
     faults.freeze(world.lab, world.standby)
     faults.stop(world.lab, world.holder, "keepalived")
-    yield
-    faults.start(world.lab, world.holder, "keepalived")
-    faults.thaw(world.lab, world.standby)
+    try:
+        yield
+    finally:
+        faults.start(world.lab, world.holder, "keepalived")
+        faults.thaw(world.lab, world.standby)
 
 
 @contextmanager
@@ -219,6 +231,8 @@ def pair_apart(world: World) -> Iterator[None]:
     """They do not hear each other, and the one has handed the address over."""
     faults.cut(world.lab, "lb-1", "lb-2", only="vrrp")
     world.system.node(world.holder, "echo 1 >/etc/portway/transfer")
-    yield
-    world.system.node(world.holder, "echo 0 >/etc/portway/transfer")
-    faults.heal_links(world.lab)
+    try:
+        yield
+    finally:
+        world.system.node(world.holder, "echo 0 >/etc/portway/transfer")
+        faults.heal_links(world.lab)
