@@ -18,7 +18,7 @@ from lab.lifecycle.reconcile import images, reconcile, wanted
 from lab.plan.names import OPERATOR, Lab
 from lab.plan.records import Host
 
-PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 2.0
 """From one look to the next."""
 
 

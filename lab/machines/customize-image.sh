@@ -32,6 +32,13 @@ systemctl mask --quiet \
     dev-hugepages.mount dev-mqueue.mount rpc_pipefs.target
 systemctl set-default --quiet multi-user.target
 
+# Generators that make nothing here would run at every boot and daemon-reload.
+mkdir -p /etc/systemd/system-generators
+for generator in cryptsetup debug fstab getty gpt-auto hibernate-resume \
+    integritysetup rc-local run ssh system-update tpm2 veritysetup; do
+    ln -s /dev/null "/etc/systemd/system-generators/systemd-$generator-generator"
+done
+
 # Of the database servers, if they are in the image, a host runs the one it is told to.
 for unit in mariadb postgresql; do
     [ ! -e "/usr/lib/systemd/system/$unit.service" ] || systemctl disable --quiet "$unit"

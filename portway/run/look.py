@@ -99,10 +99,13 @@ class Loaders:
     deploy: Callable[[str], None]
 
 
-def look(loaders: Loaders, deploys: tuple[str, ...], seconds: float) -> Look:
+def look(
+    loaders: Loaders, deploys: tuple[str, ...], seconds: float, *, with_template: bool
+) -> Look:
     """Look at the system of an inventory. PortwayError if AWS cannot be asked.
 
-    What takes longer than so many ``seconds`` in all was not found out.
+    What takes longer than so many ``seconds`` in all was not found out. Waiting for
+    CloudFormation, which compares what it made ``with_template``, takes longest.
     """
     began = time.time()
     with _as_a_dry_run(deploys) as state:
@@ -111,10 +114,13 @@ def look(loaders: Loaders, deploys: tuple[str, ...], seconds: float) -> Look:
             # tries again.
             with gevent.Timeout(seconds) as limit:
                 _load_inventory(state, loaders)
-                asked = made.ask()  # it takes longest
+                asked = made.ask() if with_template else None
                 _connect(state)
                 _prepare(state, loaders, deploys)
-                made.take_in(asked)
+                if asked:
+                    made.take_in(asked)
+                else:
+                    made.leave_out()
         except gevent.Timeout as late:
             if late is not limit:
                 raise

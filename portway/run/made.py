@@ -25,6 +25,11 @@ def _ask(stack: Stack) -> Detected:
         return Detected(unknown=str(error))
 
 
+def leave_out() -> None:
+    """Say that nothing of this was asked."""
+    is_state("", "security groups and roles were not compared with the template")
+
+
 def take_in(asked: gevent.Greenlet) -> None:
     """Keep what CloudFormation has found, when it has."""
     detected: Detected = asked.get()

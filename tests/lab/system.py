@@ -40,6 +40,20 @@ CONFIGS = (
     "/etc/needrestart/conf.d/zz-portway.conf",
 )
 
+RELOAD = """
+answering() {
+    echo "show info" | socat - UNIX-CONNECT:/run/haproxy/admin.sock | grep ^Pid:
+}
+before=$(answering)
+systemctl reload haproxy
+for _ in $(seq 150); do
+    now=$(answering) && [ "$now" != "$before" ] && exit
+    sleep 0.1
+done
+echo "no new process of HAProxy answers" >&2
+exit 1
+"""
+
 Result = subprocess.CompletedProcess[str]
 
 
@@ -164,6 +178,14 @@ class System:
     def node(self, name: str, script: str, check: bool = True) -> Result:
         """Run a shell script as root on a host, in the same way."""
         return self._on_host(name, ["sh", "-c", script], check)
+
+    def reload_haproxy(self, name: str) -> None:
+        """Reload HAProxy by hand; return when it is the new process that answers.
+
+        Debian's unit only gives it a signal: what is asked or set at once would go to
+        the old process.
+        """
+        self.node(name, RELOAD)
 
     def _on_host(self, name: str, words: list[str], check: bool) -> Result:
         try:

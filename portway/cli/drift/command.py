@@ -50,6 +50,12 @@ def _print_schema(
 )
 @click.option("--diff/--no-diff", default=True, help="Show differences of files.")
 @click.option(
+    "--template/--no-template",
+    default=True,
+    help="Have CloudFormation compare groups and roles with the template, which takes "
+    "it a while; without, a look takes seconds.",
+)
+@click.option(
     "--timeout",
     "seconds",
     default=300.0,
@@ -62,6 +68,7 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
     data: tuple[str, ...],
     form: str | None,
     diff: bool,
+    template: bool,
     seconds: float,
 ) -> None:
     """Say what a run of these deploys would change, and who changed it.
@@ -88,6 +95,7 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option
             Loaders(config=load_config, inventory=load, deploy=exec_file),
             deploys or ("deploys/site.py",),
             seconds,
+            with_template=template,
         )
     report.FORMS[form or "table"](found, diff)
     if found.unknown:

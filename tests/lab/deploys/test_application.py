@@ -294,7 +294,7 @@ def test_node_whose_test_message_fails_stays_out_over_a_reload(site: System) -> 
         options = ("-y", "--data", "app_version=2.0.0")
         result = site.deploy(*options, what="app", check=False)
         for node in ("lb-1", "lb-2"):
-            site.node(node, "systemctl reload haproxy")
+            site.reload_haproxy(node)
         assert site.answering_nodes(9001, 8) == {"app-2"}
     finally:
         site.node("app-1", f"rm {faults}")

@@ -61,7 +61,7 @@ def test_ordered_stream_of_an_older_worker_leaves_a_drained_node_on_debian_12(
     drain = f"echo 'set server tcp_ordered/app-1 state drain' | {socket}"
     with stream(site_12, 9003) as last:
         last()
-        site_12.node(lb, "systemctl reload haproxy")
+        site_12.reload_haproxy(lb)
         assert site_12.ask(9003).startswith("app-1 ")
         site_12.node(lb, drain)
         with pytest.raises(AssertionError, match="the stream ended"):

@@ -122,6 +122,19 @@ def test_look_with_drift_ends_with_2_and_one_after_a_run_with_0(
     assert looked.second.returncode == 0, output(looked.second)
 
 
+def test_look_without_the_template_does_not_ask_cloudformation(
+    looked: Looked,
+) -> None:
+    began = time.time()
+    result = looked.system.drift("--no-template", what="lb")
+    assert result.returncode == 0, output(result)
+    (state,) = read(result)["states"]
+    assert state["text"].endswith("were not compared with the template")
+    asked = {call.action for call in faults.calls(Lab(looked.system.name), began)}
+    assert "DescribeInstances" in asked
+    assert "DetectStackDrift" not in asked
+
+
 def test_look_shows_no_secret(looked: Looked) -> None:
     config = looked.system.node("app-1", "cat /etc/message-app/message-app.conf").stdout
     (password,) = (

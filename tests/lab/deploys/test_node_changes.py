@@ -111,7 +111,7 @@ def reload_keeps_drains(system: System) -> None:
     counts = reloads(system, node)
     system.node(node, SET.format(drain))
     try:
-        system.node(node, "systemctl reload haproxy")
+        system.reload_haproxy(node)
         wait_until(
             lambda: all(
                 line.endswith("DRAIN")

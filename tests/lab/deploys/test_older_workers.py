@@ -31,7 +31,7 @@ def test_stream_older_than_a_reload_is_drained_and_not_cut(site: System) -> None
     with stream(site, 9001) as last:
         last()
         for node in LOAD_BALANCERS:
-            site.node(node, "systemctl reload haproxy")
+            site.reload_haproxy(node)
         wait_until(lambda: len(old_streams(site)) == 1, 15, "one old stream")
         (node,) = old_streams(site)
         text = output(
@@ -113,7 +113,7 @@ def test_ordered_client_has_one_node_through_reloads_and_a_roll(site: System) ->
     ):
         load.wait_until_served()
         for node in LOAD_BALANCERS:
-            site.node(node, "systemctl reload haproxy")
+            site.reload_haproxy(node)
         wait_until(lambda: "app-1" in old_streams(site), 15, "old streams on app-1")
         text = output(site.deploy("-y", "--data", "app_version=2.0.0", what="app"))
         load.wait_until_served(time.time())

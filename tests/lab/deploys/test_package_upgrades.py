@@ -123,7 +123,7 @@ def test_needrestart_restarts_nothing_that_carries_streams(settled: System) -> N
         assert (process(settled, node, unit) == running[node, unit]) is stays
     assert moves(settled, began) == []
     # A reload is enough for HAProxy to use the new library, once its old process ended.
-    settled.node(holder, "systemctl reload haproxy")
+    settled.reload_haproxy(holder)
     wait_until(
         lambda: "haproxy.service" not in restarts_due(settled, holder),
         15,

@@ -85,7 +85,7 @@ def test_client_that_reached_us_is_found_in_log_and_streams(site: System) -> Non
     with stream(site, 9001) as last:
         last()
         assert site.ask(9002)
-        site.node(site.holder, "systemctl reload haproxy")
+        site.reload_haproxy(site.holder)
         found = portway(site, "status", "--client", "client_one", "--json")
         (at,) = (
             at
@@ -138,7 +138,7 @@ def broken(site: System) -> Iterator[str]:
     wait_until(lambda: site.holder == standby, 20, "the transfer")
     with stream(site, 9001) as last:
         last()
-        site.node(standby, "systemctl reload haproxy")
+        site.reload_haproxy(standby)
         down = "show servers state tcp_ordered"
         socket = "socat - UNIX-CONNECT:/run/haproxy/admin.sock"
         for node in ("app-1", "app-2"):
