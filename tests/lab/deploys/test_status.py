@@ -53,6 +53,18 @@ def documented(path: Path, mark: str, screen: str) -> str:
     return shown
 
 
+@pytest.fixture(scope="module", autouse=True)
+def without_older_streams(site: System) -> None:
+    """Other tests have moved the address: streams of then end within two minutes."""
+
+    def is_over() -> bool:
+        found = status(site)["findings"]
+        assert all("older HAProxy process" in one["text"] for one in found), found
+        return not found
+
+    wait_until(is_over, 130, "streams of earlier tests have ended")
+
+
 def test_healthy_system_is_shown_as_such(site: System) -> None:
     before = os.times()
     result = portway(site, "status")
