@@ -117,10 +117,10 @@ def look(
                 asked = made.ask() if with_template else None
                 _connect(state)
                 _prepare(state, loaders, deploys)
-                if asked:
-                    made.take_in(asked)
-                else:
+                if asked is None:
                     made.leave_out()
+                else:
+                    made.take_in(asked)
         except gevent.Timeout as late:
             if late is not limit:
                 raise
