@@ -28,7 +28,7 @@ CHECKED = (
     "AWS::IAM::Role",
 )
 """What it is asked about: who may reach whom, and who may be what. It cannot be asked
-about AWS::IAM::Policy; the address mover tells what its role lacks."""
+about AWS::IAM::Policy: see ``role_drift``."""
 SHOWN = (
     "IpProtocol",
     "FromPort",
@@ -56,7 +56,7 @@ class Changed:
     diff: tuple[str, ...] = ()
     """What is there with ``-``, what the template says with ``+``; as JSON."""
     is_kept: bool = False
-    """Whether it is a rule that says of itself that it was added on purpose."""
+    """Whether it is said of it there that it was added on purpose."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,10 @@
 """What somebody changed of what CloudFormation made: asked for while a look goes on."""
 
+from collections.abc import Callable
+
 import gevent
 
+from portway.aws.role_drift import changed_rights
 from portway.aws.stack_drift import Detected, detect
 from portway.errors import PortwayError
 from portway.model.stack import Stack
@@ -14,13 +17,21 @@ KIND = "resource"
 
 
 def ask() -> gevent.Greenlet:
-    """Have CloudFormation compare the stack of this look with its template."""
+    """Compare the stack of this look with its template; CloudFormation does most."""
     return gevent.spawn(_ask, current_run().stack)
 
 
-def _ask(stack: Stack) -> Detected:
+def _ask(stack: Stack) -> list[Detected]:
+    return [
+        _found(lambda: Detected(changed_rights(stack))),
+        _found(lambda: detect(stack, SECONDS)),
+    ]
+
+
+def _found(look: Callable[[], Detected]) -> Detected:
+    """What a look finds, or why it could not."""
     try:
-        return detect(stack, SECONDS)
+        return look()
     except PortwayError as error:
         return Detected(unknown=str(error))
 
@@ -31,13 +42,14 @@ def leave_out() -> None:
 
 
 def take_in(asked: gevent.Greenlet) -> None:
-    """Keep what CloudFormation has found, when it has."""
-    detected: Detected = asked.get()
-    for changed in detected.changed:
+    """Keep what was found, when CloudFormation has ended."""
+    found: list[Detected] = asked.get()
+    for changed in (change for detected in found for change in detected.changed):
         if changed.is_kept:
-            (rule,) = changed.diff
-            is_state("", f"{changed.resource}: {changed.what} on purpose: {rule[1:]}")
+            said = " ".join(line[1:] for line in changed.diff)
+            is_state("", f"{changed.resource}: {changed.what} on purpose: {said}")
         else:
             see("", KIND, changed.resource, changed.what, changed.diff)
-    if detected.unknown:
-        is_unknown("", detected.unknown)
+    for text in dict.fromkeys(detected.unknown for detected in found):
+        if text:
+            is_unknown("", text)

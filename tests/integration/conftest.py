@@ -121,6 +121,15 @@ class Account:
         )
         self.aws.forget()
 
+    def resource(self, name: str) -> str:
+        """The id of what the stack has under this name."""
+        found = self.client("cloudformation").list_stack_resources(StackName=STACK)
+        return next(
+            str(one["PhysicalResourceId"])
+            for one in found["StackResourceSummaries"]
+            if one["LogicalResourceId"] == name
+        )
+
     def outputs(self) -> dict[str, str]:
         client = self.client("cloudformation")
         stack = client.describe_stacks(StackName=STACK)["Stacks"][0]

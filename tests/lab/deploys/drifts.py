@@ -59,6 +59,20 @@ ec2.%s_security_group_ingress(
     IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="203.0.113.77/32",
 )
 """
+POLICY = """
+import boto3, json
+iam = boto3.client("iam")
+(role,) = (
+    found["RoleName"] for found in iam.list_roles()["Roles"]
+    if "-ApplicationRole-" in found["RoleName"])
+statement = {"Sid": "Any", "Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+"""
+ADD_POLICY = (
+    POLICY + "iam.put_role_policy("
+    "RoleName=role, PolicyName='by-hand', PolicyDocument=document)"
+)
+REMOVE_POLICY = POLICY + "iam.delete_role_policy(RoleName=role, PolicyName='by-hand')"
 RIGHTS = """
 import boto3, json
 iam = boto3.client("iam")
@@ -240,6 +254,16 @@ DRIFTS = {
         "could not take the address",
         node="",
         undo=RIGHTS % "AssociateAddress",
+    ),
+    "right of a role added": Drift(
+        "aws",
+        ADD_POLICY,
+        "resource",
+        "ApplicationRole",
+        "policy by-hand was added",
+        "s3:*",
+        node="",
+        undo=REMOVE_POLICY,
     ),
 }
 MENDED = {name: drift for name, drift in DRIFTS.items() if not drift.undo}
