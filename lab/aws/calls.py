@@ -27,6 +27,7 @@ NAMING = (
     "PrivateIpAddress",
     "PublicIp",
     "ResourceId",
+    "RoleName",
     "RouteTableId",
     "SecretId",
     "SourceDestCheck",

@@ -29,6 +29,7 @@ _ABOUT_A_STACK = (
     "DescribeStackEvents",
     "DescribeStackResourceDrifts",
     "DetectStackDrift",
+    "GetTemplate",
     "ListStackResources",
 )
 
@@ -96,6 +97,8 @@ def _resources(request: Request) -> Iterator[Resource]:
             yield Resource(_arn("rds", f"db:{given.get('DBInstanceIdentifier', '*')}"))
         case "secretsmanager", "GetSecretValue":
             yield _secret(given.get("SecretId", ""))
+        case "iam", _ if role := given.get("RoleName"):
+            yield Resource(f"arn:aws:iam::{facts.ACCOUNT}:role/{role}")
         case "cloudformation", action if action in _ABOUT_A_STACK:
             yield Resource(_stack(given.get("StackName", "")))
         case _:

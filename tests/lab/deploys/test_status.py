@@ -53,6 +53,15 @@ def documented(path: Path, mark: str, screen: str) -> str:
     return shown
 
 
+OLD_SESSIONS = r"""
+ask() { echo "$1" | socat - UNIX-CONNECT:/run/haproxy-master.sock; }
+ask "show proc"
+for pid in $(ask "show proc" | awk '/^#/ { old = /^# old/; next } old { print $1 }'); do
+    ask "@!$pid show sess"
+done
+"""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def without_older_streams(site: System) -> None:
     """Other tests have moved the address: streams of then end within two minutes."""
@@ -62,7 +71,12 @@ def without_older_streams(site: System) -> None:
         assert all("older HAProxy process" in one["text"] for one in found), found
         return not found
 
-    wait_until(is_over, 130, "streams of earlier tests have ended")
+    try:
+        wait_until(is_over, 130, "streams of earlier tests have ended")
+    except AssertionError as error:
+        for node in ("lb-1", "lb-2"):
+            error.add_note(f"{node}: {site.node(node, OLD_SESSIONS).stdout}")
+        raise
 
 
 def test_healthy_system_is_shown_as_such(site: System) -> None:
