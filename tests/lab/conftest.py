@@ -15,7 +15,8 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 NAME = (os.environ.get("PORTWAY_LAB") or "pwtest") + WORKER
 
 
-LONGEST = (
+FIRST = (
+    "test_status",
     "test_acceptance",
     "test_client_changes",
     "test_debian_12",
@@ -25,12 +26,13 @@ LONGEST = (
     "test_lost_load_balancer",
     "test_failover",
 )
-"""Files that begin first, so that none of them is what everybody waits for at last."""
+"""Files that begin first: the one that shows a system which nothing has happened to,
+and the longest, so that none of them is what everybody waits for at last."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort by file: ``--dist loadfile`` hands files out in this order."""
-    order = {name: place for place, name in enumerate(LONGEST)}
+    order = {name: place for place, name in enumerate(FIRST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
