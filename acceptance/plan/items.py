@@ -133,6 +133,7 @@ ITEMS: Mapping[str, Item] = {
     ),
     "drift-detection": Item("`DetectStackDrift` for some", because=NO_LOOK),
     "rule-ids": Item("The id of a resource that is a rule", because=NO_LOOK),
+    "drift-of-rights": Item("IAM gives a policy back", because=NO_LOOK),
     "drift-undone": Item("A change set with `REVERT_DRIFT`", because=NO_LOOK),
     # --- Instances
     "attach-time": Item(
