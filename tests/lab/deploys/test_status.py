@@ -64,7 +64,7 @@ done
 
 @pytest.fixture(scope="module", autouse=True)
 def without_older_streams(site: System) -> None:
-    """Other tests have moved the address: streams of then end within two minutes."""
+    """Streams of earlier tests, if there are any, end within two minutes."""
 
     def is_over() -> bool:
         found = status(site)["findings"]
