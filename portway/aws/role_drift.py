@@ -11,7 +11,7 @@ from typing import Any
 
 from portway.aws.client import Aws
 from portway.aws.instances import Answer
-from portway.aws.stack_drift import Changed
+from portway.aws.stack_drift import Changed, list_resources
 from portway.aws.template import can_be, read_resources
 from portway.model.stack import Stack
 
@@ -38,13 +38,7 @@ def changed_rights(stack: Stack) -> tuple[Changed, ...]:
     PortwayError if AWS refuses to say so.
     """
     aws, about = Aws(stack.region), f"stack {stack.name}"
-    listed = aws.read(
-        "cloudformation",
-        "list_stack_resources",
-        "StackResourceSummaries",
-        about,
-        StackName=stack.name,
-    )
+    listed = list_resources(aws, stack)
     roles = [one for one in listed if one["ResourceType"] == ROLE]
     if not roles:
         return ()

@@ -80,13 +80,7 @@ def detect(
     PortwayError if it does not do so within that time, or not for these credentials.
     """
     aws, about = Aws(stack.region), f"stack {stack.name}"
-    listed = aws.read(
-        "cloudformation",
-        "list_stack_resources",
-        "StackResourceSummaries",
-        about,
-        StackName=stack.name,
-    )
+    listed = list_resources(aws, stack)
     names = [r["LogicalResourceId"] for r in listed if r["ResourceType"] in CHECKED]
     if not names:
         return Detected()
@@ -122,6 +116,17 @@ def detect(
         ),
     ]
     return Detected(tuple(changed), _failure(about, status))
+
+
+def list_resources(aws: Aws, stack: Stack) -> list[Answer]:
+    """What CloudFormation has made of each resource of a stack."""
+    return aws.read(
+        "cloudformation",
+        "list_stack_resources",
+        "StackResourceSummaries",
+        f"stack {stack.name}",
+        StackName=stack.name,
+    )
 
 
 def _begin(aws: Aws, stack: Stack, names: list[str], wait: Callable[[], None]) -> str:

@@ -6,7 +6,7 @@ or cannot.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -27,7 +27,7 @@ def _function(loader: _Loader, name: str, node: yaml.Node) -> dict[str, Any]:
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
     else:
-        value = loader.construct_mapping(node, deep=True)  # type: ignore[arg-type]
+        value = loader.construct_mapping(cast(yaml.MappingNode, node), deep=True)
     return {name if name in ("Ref", "Condition") else f"Fn::{name}": value}
 
 
@@ -66,7 +66,14 @@ def can_be(said: Any, there: Any) -> bool:
             list(said) if _is_list(said) else [said],
             list(there) if _is_list(there) else [there],
         )
-    return str(said).lower() == str(there).lower()
+    return _plain(said) == _plain(there)
+
+
+def _plain(value: Any) -> str | None:
+    """A value as policies may also write it: true as "true", 1 as "1"."""
+    if value is None:
+        return None
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _function_of(said: Any) -> str | None:

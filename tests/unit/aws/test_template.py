@@ -38,6 +38,8 @@ def test_it_can(said: Any, there: Any) -> None:
     ("said", "there"),
     [
         ("a", "b"),
+        ("a", "A"),
+        ("None", None),
         ("a", None),
         ("a", ["a", "b"]),
         (["a", "b"], ["a"]),
