@@ -104,13 +104,19 @@ def _end_ordered(cluster: Cluster, node: Node) -> None:
             for server in balancing.with_streams(node.address)
         )
 
+    def closed() -> bool:
+        left: list[BackendServer] = []
+        for lb, balancing in ask_load_balancers(cluster).items():
+            # Drained is not enough: HAProxy still sends there what it remembers it for.
+            places = balancing.of(node.address)
+            stop_servers(lb, [s for s in places if s.backend in ordered])
+            active = balancing.with_streams(node.address)
+            close_streams(lb, [s for s in active if s.backend in ordered])
+            left += [s for s in active if s.backend in ordered]
+        return not left  # one that was being connected may have become a stream
+
     _wait_until(ended, ORDERED_PATIENCE)
-    for lb, balancing in ask_load_balancers(cluster).items():
-        # Drained is not enough: HAProxy still sends there what it remembers it for.
-        places = balancing.of(node.address)
-        stop_servers(lb, [server for server in places if server.backend in ordered])
-        active = balancing.with_streams(node.address)
-        close_streams(lb, [server for server in active if server.backend in ordered])
+    _wait_until(closed, ORDERED_PATIENCE)
 
 
 def _undo(found: dict[str, Balancing], node: Node) -> None:

@@ -22,7 +22,7 @@ STREAMS_METRICS = {
     "older_streams": "Streams in those processes.",
     "closed_retired_total": "Streams in older processes closed after idling.",
     "closed_ordered_total": "Streams of ordered clients closed to keep to one node.",
-    "closed_failed_total": "Streams in older processes closed as their node failed.",
+    "closed_failed_total": "Streams closed as their node failed.",
 }
 """The stream keeper's; those that end in ``_total`` are counters."""
 STREAMS_PREFIX = "portway_streams_"

@@ -39,6 +39,8 @@ COMPARED = {
 }
 """Words of a server that are judged, or do not matter while all are well, and how many
 words follow each."""
+KEPT = "client=%f source="
+"""How the lines begin that Portway has HAProxy log."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -113,6 +115,12 @@ def is_ordered(section: Section) -> bool:
         section.value("balance") == "first"
         and section.value("stick", "on") == "var(txn.key)"
     )
+
+
+def is_kept(section: Section) -> bool:
+    """Whether Portway wrote it, whose stream keeper ends streams to failed nodes."""
+    lines = section.starting("log-format")
+    return any(word.startswith(KEPT) for line in lines for word in line.words[1:2])
 
 
 def _entries(section: Section, port: int) -> tuple[list[_Entry], list[Reason]]:
@@ -202,7 +210,7 @@ def _behaviour(
     checks = sorted({health_check(section, e.options) for e in used})
     yield "health check", " or ".join(checks)
     marked = {e.options.get("on-marked-down", "") for e in used}
-    cuts = marked == {"shutdown-sessions"} or is_ordered(section)
+    cuts = marked == {"shutdown-sessions"} or is_kept(section)
     yield "streams of a server that fails", "closed" if cuts else "left open"
     if standby:
         back = {e.options.get("on-marked-up", "") for e in serving}

@@ -11,12 +11,15 @@ from portway.contract.streams import HELD
 from portway.errors import PortwayError
 from portway.load_balancers.haproxy import TAKEN_OUT, UP_STATES
 from portway.load_balancers.server_changes import RunningServer
+from portway.load_balancers.sockets import ASKING
 
 LEAVE = round(0.8 * HELD, 2)
 """Seconds that ``ordered`` clients get to leave a server; HAProxy holds new ones for
 longer. Commands wait for so long at an empty line."""
 LONGEST_LINE = 8_000
 """Characters of commands in one line, which must fit HAProxy's buffer of 16 KiB."""
+CLOSE = "close-streams"
+"""Begins a line that is not HAProxy's: the servers follow whose streams are closed."""
 END = "."
 """The line that ends a part of the standard input, and HAProxy's answers."""
 CHECKED = 0x02 | 0x04
@@ -28,9 +31,12 @@ STATES_SCRIPT = f"""
 echo "show servers state" | timeout 10 socat -t10 - UNIX-CONNECT:{ADMIN_SOCKET}
 """
 _SKIP = "read -r line\n"
-_COMMANDS_SCRIPT = f"""
+_COMMANDS_SCRIPT = f"""{ASKING}
 while read -r line && [ "$line" != {END} ]; do
-    [ -n "$line" ] || {{ sleep {LEAVE}; continue; }}
+    case $line in
+        "") sleep {LEAVE}; continue ;;
+        "{CLOSE} "*) close_streams "${{line#{CLOSE} }}" || exit 1; continue ;;
+    esac
     echo "$line" | timeout 10 socat -t10 - UNIX-CONNECT:{ADMIN_SOCKET} || exit 1
 done
 echo {END}

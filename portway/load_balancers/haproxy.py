@@ -18,14 +18,11 @@ from portway.contract.paths import ADMIN_SOCKET
 from portway.errors import PortwayError
 from portway.load_balancers.lost import ask_unless_left_out
 from portway.load_balancers.reasons import reason
-from portway.load_balancers.sockets import ASKING
+from portway.load_balancers.sockets import ASKING, AT_ONCE
 from portway.model.cluster import Cluster
 from portway.ops.framing import NodeFact
 from portway.ops.reading import once_per_run
 from portway.ops.remote import node_of_run, run
-
-AT_ONCE = 50
-"""Commands in one line, which must fit HAProxy's buffer of 16 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,21 +162,8 @@ done
 :
 """
 _CLOSE_SCRIPT = f"""{ASKING}
-# An older worker refuses "shutdown sessions server": its streams are closed one by one.
-while read -r pid backend server; do
-    streams=$(worker "$pid" "@!$pid show sess") || exit 1
-    printf '%s\\n' "$streams" |
-        awk -v pid="$pid" -v be="be=$backend" -v srv="srv=$server" -v most={AT_ONCE} '
-            {{ found = 0 }}
-            {{ for (i = 2; i <= NF; i++) found += $i == be || $i == srv }}
-            found == 2 {{
-                sub(":", "", $1)
-                if (n) printf n % most ? "; " : "\\n"
-                printf "@!%s shutdown session %s", pid, $1
-                n++
-            }}
-            END {{ if (n) print "" }}' |
-        while read -r commands; do tell_master "$commands" || exit 1; done || exit 1
+while read -r pid paths; do
+    close_streams "$paths" "${{pid#0}}" || exit 1
 done
 """
 
@@ -238,15 +222,24 @@ def ready_servers(lb: str, servers: Iterable[BackendServer]) -> None:
 
 
 def close_streams(lb: str, servers: Iterable[BackendServer]) -> None:
-    """Close the streams of servers, of whichever worker."""
-    servers = tuple(servers)
-    if streams := sum(server.sessions for server in servers):
+    """Close the streams of servers, of whichever worker.
+
+    A client that is just being connected is left: it has a stream in a moment, or goes
+    on to another server.
+    """
+    servers = [server for server in servers if server.sessions]
+    if servers:
+        streams = sum(server.sessions for server in servers)
         logger.info(f"{host.print_prefix}{lb} closes {streams} streams")
-    newest = [server for server in servers if not server.worker]
-    _command(lb, [f"shutdown sessions server {server.path}" for server in newest])
-    older = [f"{s.worker} {s.backend} {s.name}" for s in servers if s.worker]
-    if older:
-        run(node_of_run(lb), _CLOSE_SCRIPT, stdin="\n".join(older))
+        run(node_of_run(lb), _CLOSE_SCRIPT, stdin=_to_close(servers))
+
+
+def _to_close(servers: Iterable[BackendServer]) -> str:
+    """What the script reads: a line for each worker, with its servers."""
+    paths: dict[int, list[str]] = {}
+    for server in servers:
+        paths.setdefault(server.worker, []).append(server.path)
+    return "".join(f"{pid} {' '.join(names)}\n" for pid, names in paths.items())
 
 
 def _command(lb: str, commands: list[str]) -> None:

@@ -5,7 +5,7 @@ connections, and its streams, those of every worker, get time to end.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -16,6 +16,7 @@ from portway.contract.streams import STICK_TABLE_KEY
 from portway.errors import PortwayError
 from portway.load_balancers.configuration import Configuration, ServerLine
 from portway.load_balancers.console import (
+    CLOSE,
     END,
     STATES_SCRIPT,
     Console,
@@ -41,6 +42,8 @@ TRIES = 50
 TELL_EVERY = 5.0
 PROBE = ".portway-probe"
 DOWN = "set server {} health down"
+ESTABLISHED = ("RDY", "EST")
+"""States in which a stream has its server."""
 
 _BEGIN_SCRIPT = f"""
 rm -f {LOADED_FOLDER}/{HAPROXY.unit}
@@ -55,9 +58,15 @@ for pid in $(echo "$found" | cut -d' ' -f2); do
     printf '%s\\n' "$streams" | awk -v pid="$pid" -v kept="$kept" '
         BEGIN {{ split(kept, words); for (i in words) is_kept[words[i]] }}
         /^0x/ {{ stream = $1; sub(":", "", stream) }}
-        $1 ~ /^server=/ && sub("^addr=", "", $NF) {{
-            sub(":[0-9]+$", "", $NF)
-            if (!($NF in is_kept)) print pid, stream, $NF
+        $1 ~ /^server=/ {{ address = sub("^addr=", "", $NF) ? $NF : "" }}
+        $1 ~ /^scb=/ && address {{
+            state = $0
+            sub(".* state=", "", state)
+            sub(" .*", "", state)
+            sub(":[0-9]+$", "", address)
+            if (!(address in is_kept) && state != "CLO")
+                print pid, stream, address, state
+            address = ""
         }}'
 done
 """
@@ -184,29 +193,41 @@ def _ordered_moves(
     if not lines:
         return ()
     drains = in_lines(f"set server {line.path} state drain" for line in lines)
-    moves = in_lines(_ordered_move(line, line in sick) for line in lines)
-    return (*drains, "", *moves)
-
-
-def _ordered_move(line: ServerLine, is_sick: bool) -> str:
-    path = line.path
-    return "; ".join(
-        (
-            *_out(line.backend, path, is_ordered=True),
+    outs = _out({line.path: line.backend for line in lines}, lambda _: True)
+    moves = in_lines(
+        command
+        for line in lines
+        for command in (
             _address(line),
             _ready(line),
-            DOWN.format(path) if is_sick else _healthy(line),
+            DOWN.format(line.path) if line in sick else _healthy(line),
         )
     )
+    return (*drains, "", *outs, *moves)
 
 
-def _out(backend: str, path: str, *, is_ordered: bool) -> tuple[str, ...]:
-    """Commands that end all use of a server, and hold ``ordered`` clients."""
-    maint = f"set server {path} state maint"
-    if not is_ordered:
-        return (maint,)
-    hold = f"set table {backend} key {STICK_TABLE_KEY} data.gpt0 0"
-    return hold, maint, f"shutdown sessions server {path}"
+def _out(
+    servers: Mapping[str, str], is_ordered: Callable[[str], bool]
+) -> Iterator[str]:
+    """Lines that end all use of servers, and hold ``ordered`` clients.
+
+    ``servers`` are paths, each with its backend.
+    """
+    ordered = [path for path, backend in servers.items() if is_ordered(backend)]
+    yield from in_lines(
+        command
+        for path, backend in servers.items()
+        for command in (
+            *([_hold(backend)] if path in ordered else []),
+            f"set server {path} state maint",
+        )
+    )
+    if ordered:
+        yield f"{CLOSE} {' '.join(ordered)}"
+
+
+def _hold(backend: str) -> str:
+    return f"set table {backend} key {STICK_TABLE_KEY} data.gpt0 0"
 
 
 def _only_checked(new: Sequence[ServerLine]) -> Iterator[str]:
@@ -257,10 +278,13 @@ def drain_strangers(
         listed = None
         now = time.monotonic()
         over = now - started >= console.drain_timeout
-        ending = [row for row in found if over or row[2] in dead]
+        # See sockets.ASKING: what is being connected may not be closed yet.
+        ending = [
+            row for row in found if (over or row[2] in dead) and row[3] in ESTABLISHED
+        ]
         if ending:
             console.tell(f"closes {len(ending)} streams of nodes that are gone")
-            ids = (f"@!{pid} shutdown session {stream}" for pid, stream, _ in ending)
+            ids = (f"@!{row[0]} shutdown session {row[1]}" for row in ending)
             console.shell(_CLOSE_SCRIPT, "\n".join(in_lines(ids)) + "\n")
         if len(ending) == len(found):
             return
@@ -297,12 +321,11 @@ def _remove(
         drains = in_lines(f"set server {path} state drain" for path in left)
         found = console.say((*lines, *drains), _STREAMS_SCRIPT, _kept(wanted))
         drain_strangers(console, wanted, before, found.obeyed())
-        outs = (
-            _out(backend, path, is_ordered=wanted.is_ordered(backend))
-            for path, backend in left.items()
+        ends = (
+            *_out(left, wanted.is_ordered),
+            *in_lines(f"del server {path}" for path in left),
         )
-        ends = (*chain.from_iterable(outs), *(f"del server {path}" for path in left))
-        answer = console.say(tuple(in_lines(ends)), STATES_SCRIPT)
+        answer = console.say(ends, STATES_SCRIPT)
         servers = running_servers(answer.printed)
         lines, left = (), {s.path: s.backend for s in servers if s.path not in kept}
         if not left and not answer.refused:

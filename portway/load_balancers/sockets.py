@@ -5,6 +5,11 @@ A process that does not answer may have streams: silence is never taken for "non
 
 from portway.contract.paths import ADMIN_SOCKET, MASTER_SOCKET
 
+AT_ONCE = 50
+"""Commands in one line, which must fit HAProxy's buffer of 16 KiB."""
+ESTABLISHED = "state >= 7 && state <= 8"
+"""In awk: whether a stream has its server; SC_ST_RDY and SC_ST_EST."""
+
 ASKING = f"""
 admin() {{ timeout 10 socat -t11 - UNIX-CONNECT:{ADMIN_SOCKET}; }}
 master() {{ timeout 20 socat -t21 - UNIX-CONNECT:{MASTER_SOCKET}; }}
@@ -45,5 +50,44 @@ worker() {{
     done
     echo "HAProxy's process $1 does not answer on its socket" >&2
     return 1
+}}
+
+# Prints the ids of streams to servers $1, of those that "show sess" lists. Not of those
+# that are being connected: HAProxy 3.0 never ends one that is shut down meanwhile, and
+# its client waits for ever. They are streams soon, or end after connect_timeout.
+streams_to() {{
+    awk -v paths="$1" '
+        BEGIN {{ split(paths, words); for (i in words) is_wanted[words[i]] }}
+        {{
+            be = srv = ""
+            for (i = 2; i <= NF; i++) {{
+                if ($i ~ /^be=/) be = substr($i, 4)
+                if ($i ~ /^srv=/) srv = substr($i, 5)
+            }}
+            split($0, side, /=\\[/)
+            state = side[3] + 0
+        }}
+        (be "/" srv) in is_wanted && {ESTABLISHED} {{ sub(":", "", $1); print $1 }}'
+}}
+
+# Closes the newest process's streams to servers $1, or older process $2's.
+close_streams() {{
+    if [ -z "$2" ]; then
+        said=$(echo "show sess" | admin)
+    else
+        said=$(worker "$2" "@!$2 show sess")
+    fi || return 1
+    printf '%s\\n' "$said" | streams_to "$1" |
+        awk -v at="${{2:+@!$2 }}" -v most={AT_ONCE} '
+            n {{ printf n % most ? "; " : "\\n" }}
+            {{ printf "%sshutdown session %s", at, $1; n++ }}
+            END {{ if (n) print "" }}' |
+        while read -r commands; do
+            if [ -z "$2" ]; then
+                echo "$commands" | admin >/dev/null || exit 1
+            else
+                tell_master "$commands" >/dev/null || exit 1
+            fi
+        done
 }}
 """

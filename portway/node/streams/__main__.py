@@ -12,7 +12,7 @@ from portway.contract.streams import StreamsConfig
 from portway.node.host import notify_systemd
 from portway.node.streams import report
 from portway.node.streams.closing import Closing
-from portway.node.streams.haproxy import Haproxy
+from portway.node.streams.haproxy import NEWEST, Haproxy
 from portway.node.streams.older import Older
 from portway.node.streams.ordered import Ordered
 from portway.node.streams.retiring import Retiring
@@ -69,20 +69,24 @@ class Keeper:
             self._problem = lasting
 
     def _close_failed(self) -> None:
-        """Close older workers' streams to nodes that failed, as the newest one does.
+        """Close streams to nodes that failed: nobody answers on them.
 
-        In older workers no checks run.
+        HAProxy's own ``on-marked-down shutdown-sessions`` shuts down those as well that
+        are being connected, of which 3.0 ends none; and in older workers no checks run.
         """
         now = time.monotonic()
         if now - self._looked_for_failed < FAILED_EVERY:
             return
         self._looked_for_failed = now
-        if streams := self._older.streams():
-            failed = self._haproxy.failed()
-            gone = [stream for stream, address in streams if address in failed]
-            if gone:
-                log.info("%d older streams to failed nodes are closed", len(gone))
-            self._closing.close(gone, "failed")
+        failed = self._haproxy.failed()
+        gone = [
+            s for s, address in self._older.streams() if address in failed.addresses
+        ]
+        if failed.servers:
+            newest = self._haproxy.streams(NEWEST)
+            gone += [s for s in newest if (s.backend, s.server) in failed.servers]
+        if closed := self._closing.close(gone, "failed"):
+            log.info("%d streams to failed nodes were closed", closed)
 
     def resume(self) -> None:
         """Go on counting where the program's last run ended."""

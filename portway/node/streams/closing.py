@@ -18,12 +18,17 @@ class Closing:
         self.closed: Counter[str] = Counter()
         """Streams that were closed, by reason."""
 
-    def close(self, streams: Sequence[Stream], reason: str) -> None:
-        """Close streams whatever they are doing."""
+    def close(self, streams: Sequence[Stream], reason: str) -> int:
+        """Close streams whatever they are doing, but for those still connecting.
+
+        Returns how many were closed.
+        """
+        streams = [stream for stream in streams if stream.is_established]
         if streams:
             self._haproxy.close(streams)
             self._older.forget(streams)
             self.closed[reason] += len(streams)
+        return len(streams)
 
     def close_answered(
         self,

@@ -21,7 +21,9 @@ _STREAM = re.compile(
 )
 _SIDE = re.compile(r"=\[(\d+),[0-9a-f]+h,fd=")
 """The state of each side of a stream, the client's first."""
-_CLOSED = "10"
+_CLOSED = 10
+_ESTABLISHED = (7, 8)
+"""SC_ST_RDY and SC_ST_EST."""
 NO_SERVER = "<none>"
 _ENTRY = re.compile(r"key=(\d+) .*server_id=(\d+) gpt0=(\d+)")
 
@@ -40,6 +42,8 @@ class Stream:
     backend: str
     server: str
     """``NO_SERVER`` while it has none, or none any more."""
+    is_established: bool
+    """Whether that server has accepted the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,16 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """What failed its checks."""
+
+    addresses: frozenset[str]
+    """Of application nodes that failed wherever they are checked."""
+    servers: frozenset[tuple[str, str]]
+    """The newest worker's servers that still have streams, by backend and name."""
+
+
+@dataclass(frozen=True, slots=True)
 class Process:
     """A worker that a reload left with its streams."""
 
@@ -127,11 +141,19 @@ class Haproxy:
         """The clients' streams in one worker; none if that has ended."""
         text = self._of_worker(worker, ["show sess"])
         return [
-            Stream(worker, id_, (address, int(port)), client, backend, server)
-            for id_, address, port, client, backend, named, rest in _STREAM.findall(
+            Stream(
+                worker,
+                id_,
+                (address, int(port)),
+                client,
+                backend,
+                NO_SERVER if state == _CLOSED else server,
+                state in _ESTABLISHED,
+            )
+            for id_, address, port, client, backend, server, rest in _STREAM.findall(
                 text
             )
-            for server in [NO_SERVER if _has_left(rest) else named]
+            for state in [_server_state(rest)]
         ]
 
     def addresses(self, worker: int) -> dict[tuple[str, str], str]:
@@ -142,29 +164,36 @@ class Haproxy:
         )
         return {(r[1], r[3]): r[4] for r in rows if len(r) > 18 and r[0].isdigit()}
 
-    def failed(self) -> set[str]:
-        """Addresses of application nodes that failed their checks everywhere."""
+    def failed(self) -> "Failed":
+        """What failed its checks, as the newest worker sees it."""
         states: dict[str, set[bool]] = {}
-        for line in _ask(self._admin, ["show servers state"]).splitlines():
-            row = line.split(" ")
-            if len(row) > 18 and row[0].isdigit():
+        servers = set()
+        commands = ["show servers state; show stat -1 4 -1"]
+        for line in _ask(self._admin, commands).splitlines():
+            row, values = line.split(" "), line.split(",")
+            if len(values) > 17:
+                if values[17].startswith("DOWN") and values[4] not in ("", "0"):
+                    servers.add((values[0], values[1]))
+            elif len(row) > 18 and row[0].isdigit():
                 down = row[5] == "0" and row[6] == "0"
                 states.setdefault(row[4], set()).add(down)
-        return {address for address, found in states.items() if found == {True}}
+        everywhere = {address for address, found in states.items() if found == {True}}
+        return Failed(frozenset(everywhere), frozenset(servers))
 
     def close(self, streams: Iterable[Stream]) -> None:
-        """Close streams, of whichever worker; what has ended is closed."""
+        """Close established streams, of whichever worker; what has ended is closed.
+
+        HAProxy 3.0 never ends a stream that is shut down while it connects to its
+        server, and its client waits for ever.
+        """
         by_worker: dict[int, list[str]] = {}
         for stream in streams:
-            command = f"shutdown session {stream.id}"
-            by_worker.setdefault(stream.worker, []).append(command)
+            if stream.is_established:
+                command = f"shutdown session {stream.id}"
+                by_worker.setdefault(stream.worker, []).append(command)
         for worker, commands in by_worker.items():
             for start in range(0, len(commands), AT_ONCE):
                 self._of_worker(worker, commands[start : start + AT_ONCE])
-
-    def close_server(self, backend: str, server: str) -> None:
-        """Close the newest worker's streams to a server, being connected or not."""
-        _ask(self._admin, [f"shutdown sessions server {backend}/{server}"])
 
     def frontends(self) -> dict[str, tuple[int, int]]:
         """HAProxy's id of each client, and how often it has connected so far."""
@@ -198,13 +227,10 @@ class Haproxy:
         return _ask(self._master, [f"@!{worker} {command}" for command in commands])
 
 
-def _has_left(sides: str) -> bool:
-    """Whether a stream's connection to its server is closed.
-
-    HAProxy 3.0 leaves the client's open for ever if the stream was shut down while it
-    connected.
-    """
-    return _SIDE.findall(sides)[1:2] == [_CLOSED]
+def _server_state(sides: str) -> int:
+    """The state of the side of a stream that leads to its server; 0 if unknown."""
+    states = _SIDE.findall(sides)
+    return int(states[1]) if len(states) > 1 else 0
 
 
 def _ask(path: Path, commands: list[str]) -> str:

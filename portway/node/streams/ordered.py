@@ -137,7 +137,7 @@ class Ordered:
         if (
             in_order
             and not self._has_strays(group, backend, target)
-            and not self._older_strays(group, target)
+            and not self._older_strays(group, backend, target)
         ):
             self._active[group.backend, group.key] = target.name
             return True
@@ -145,9 +145,12 @@ class Ordered:
         return False
 
     def _has_strays(self, group: Group, backend: Backend, target: Server) -> bool:
-        if group.is_whole:
-            return any(s.streams for s in backend.servers if s.name != target.name)
-        return bool(_strays_of(group, target, self._listed()))
+        if not group.is_whole:
+            return bool(_strays_of(group, backend, target, self._listed()))
+        others = [s for s in backend.servers if s.streams and s.name != target.name]
+        if any(server.alive for server in others):
+            return True
+        return bool(others and _strays_of(group, backend, target, self._list()))
 
     def _listed(self) -> list[Stream]:
         """The newest worker's streams, as they were not long ago."""
@@ -192,11 +195,14 @@ class Ordered:
         most = max(counts, key=lambda server: counts[server], default=None)
         return most if most and counts[most] else None
 
-    def _older_strays(self, group: Group, target: Server) -> list[Stream]:
+    def _older_strays(
+        self, group: Group, backend: Backend, target: Server
+    ) -> list[Stream]:
         """Streams of these clients that older workers have on other nodes.
 
         A client may have used another backend then.
         """
+        dead = {server.address for server in backend.servers if not server.alive}
         listing = self._older.generation, target.address
         place = group.backend, group.key
         if self._clean.get(place) == listing:
@@ -204,17 +210,19 @@ class Ordered:
         strays = [
             stream
             for stream, address in self._older.watched()
-            if stream.client in group.clients and address not in ("", target.address)
+            if stream.client in group.clients
+            and address not in ("", target.address)
+            and (stream.is_established or address not in dead)
         ]
         if not strays:
             self._clean[place] = listing
         return strays
 
-    def _strays(self, group: Group, target: Server) -> list[Stream]:
+    def _strays(self, group: Group, backend: Backend, target: Server) -> list[Stream]:
         """All streams that are on another node now."""
         self._older.list_again()
-        newest = _strays_of(group, target, self._list())
-        return newest + self._older_strays(group, target)
+        newest = _strays_of(group, backend, target, self._list())
+        return newest + self._older_strays(group, backend, target)
 
     def _move(self, group: Group, backend: Backend, target: Server) -> None:
         """Close all streams on other nodes, then let connections pass to this one."""
@@ -224,23 +232,20 @@ class Ordered:
             self._haproxy.approve(name, group.key, target, usable=0)
         elif backend.chosen and backend.approved:
             self._haproxy.hold(name, group.key)
-        strays, closed = self._strays(group, target), 0
+        strays, closed = self._strays(group, backend, target), 0
         dead = {server.name for server in backend.servers if not server.alive}
         if any(stream.server not in dead for stream in strays):
-            closed += self._close_politely(group, target, began + POLITE)
-            strays = self._strays(group, target)
-        closed += len(strays)
+            closed += self._close_politely(group, backend, target, began + POLITE)
+            strays = self._strays(group, backend, target)
         deadline = None
         while True:
-            for server in backend.servers if group.is_whole else ():
-                if server.name != target.name:
-                    self._haproxy.close_server(name, server.name)
-            self._closing.close(strays, "ordered")
+            # Those that are being connected are closed when they are.
+            closed += self._closing.close(strays, "ordered")
             deadline = deadline or self._clock() + SURE
             now = self._haproxy.backends([name]).get(name)
             if now is None:
                 return  # a reload has removed it
-            strays = self._strays(group, target)
+            strays = self._strays(group, now, target)
             if not strays and not (
                 group.is_whole and self._has_strays(group, now, target)
             ):
@@ -264,11 +269,13 @@ class Ordered:
             )
         self._active[name, group.key] = target.name
 
-    def _close_politely(self, group: Group, target: Server, deadline: float) -> int:
+    def _close_politely(
+        self, group: Group, backend: Backend, target: Server, deadline: float
+    ) -> int:
         """Close streams that wait for no answer, until the time is up."""
         closed = 0
         while self._clock() < deadline:
-            strays = self._strays(group, target)
+            strays = self._strays(group, backend, target)
             if not strays:
                 break
             found = connections_of(strays)
@@ -280,11 +287,19 @@ class Ordered:
         return closed
 
 
-def _strays_of(group: Group, target: Server, streams: list[Stream]) -> list[Stream]:
+def _strays_of(
+    group: Group, backend: Backend, target: Server, streams: list[Stream]
+) -> list[Stream]:
+    """The clients' streams on other servers.
+
+    Not those that are being connected to one that is dead: no message gets there.
+    """
+    dead = {server.name for server in backend.servers if not server.alive}
     return [
         stream
         for stream in streams
         if stream.backend == group.backend
         and stream.client in group.clients
         and stream.server not in (target.name, NO_SERVER)
+        and (stream.is_established or stream.server not in dead)
     ]

@@ -4,7 +4,9 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,18 +15,20 @@ import pytest
 from portway.contract.paths import ADMIN_SOCKET, MASTER_SOCKET
 from portway.load_balancers import haproxy
 from portway.load_balancers.haproxy import Balancing, BalancingFacts
-from portway.load_balancers.sockets import ASKING
+from portway.load_balancers.sockets import ASKING, AT_ONCE
 from portway.load_balancers.workers import WorkersFacts
 from tests.integration.load_balancers.haproxy_process import wait_until
 from tests.integration.ports import free_port
 
+CONNECT_SECONDS = 4
 CONFIG = """
 global
     stats socket {folder}/admin.sock mode 660 level admin
     maxconn 300
 defaults
     mode tcp
-    timeout connect 1s
+    timeout connect {connect}s
+    retries 0
     timeout client 1h
     timeout server 1h
 frontend plain
@@ -51,6 +55,7 @@ class Running:
 
     folder: Path
     port: int
+    servers: dict[str, socket.socket]
     process: subprocess.Popen[bytes]
 
     def script(self, text: str, stdin: str = "", says: str = "") -> list[str]:
@@ -91,6 +96,24 @@ class Running:
         wait_until(lambda: self.workers() == before + 1)
         wait_until(lambda: self.balancing().answers)
 
+    def close(self, address: str) -> None:
+        """Close an application node's streams, as a run does."""
+        servers = self.balancing().with_streams(address)
+        self.script(haproxy._CLOSE_SCRIPT, stdin=haproxy._to_close(servers))
+
+    @contextmanager
+    def not_accepting(self, address: str) -> Iterator[None]:
+        """Have a node leave new connections half made, as one that is dead."""
+        place = self.servers[address].getsockname()
+        self.servers[address].shutdown(socket.SHUT_RDWR)
+        with ExitStack() as stack:
+            stack.enter_context(socket.create_server(place, backlog=0))
+            for _ in range(2):
+                full = stack.enter_context(socket.socket())
+                full.setblocking(False)
+                full.connect_ex(place)
+            yield
+
     def connect(self, count: int) -> list[socket.socket]:
         streams = []
         for _ in range(count):
@@ -110,20 +133,24 @@ class Running:
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     back, front = free_port(), free_port()
-    servers = [socket.create_server((f"127.0.0.{n}", back)) for n in (2, 3)]
+    addresses = ("127.0.0.2", "127.0.0.3")
+    servers = {a: socket.create_server((a, back)) for a in addresses}
     accepted: list[socket.socket] = []
-    for server in servers:
+    for server in servers.values():
         threading.Thread(
             target=accept_for_ever, args=(server, accepted), daemon=True
         ).start()
     config = tmp_path / "haproxy.cfg"
-    config.write_text(CONFIG.format(folder=tmp_path, front=front, back=back))
+    text = CONFIG.format(
+        folder=tmp_path, front=front, back=back, connect=CONNECT_SECONDS
+    )
+    config.write_text(text)
     process = subprocess.Popen(
         ["haproxy", "-W", "-f", str(config), "-S", str(tmp_path / "master.sock")],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    found = Running(tmp_path, front, process)
+    found = Running(tmp_path, front, servers, process)
     try:
         wait_until((tmp_path / "master.sock").exists)
         wait_until(lambda: found.balancing().answers)
@@ -131,7 +158,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
     finally:
         process.terminate()
         process.wait(10)
-        for each in (*servers, *accepted):
+        for each in (*servers.values(), *accepted):
             each.close()
 
 
@@ -186,16 +213,34 @@ def test_master_that_is_silent_hides_no_streams(running: Running) -> None:
 def test_closing_a_node_s_streams_reaches_older_workers_and_no_other_node(
     running: Running,
 ) -> None:
-    streams = running.connect(2 * haproxy.AT_ONCE + 20)
+    streams = running.connect(2 * AT_ONCE + 20)
     half = len(streams) // 2
     running.reload()
     wait_until(lambda: running.counted("127.0.0.2") == {True: half, False: 0})
-    older = [s for s in running.balancing().older if s.address == "127.0.0.2"]
-    lines = "\n".join(f"{s.worker} {s.backend} {s.name}" for s in older)
-    running.script(haproxy._CLOSE_SCRIPT, stdin=lines + "\n")
+    streams += running.connect(2 * AT_ONCE + 20)
+    wait_until(lambda: running.counted("127.0.0.2") == {True: half, False: half})
+    running.close("127.0.0.2")
     wait_until(lambda: running.counted("127.0.0.2") == {True: 0, False: 0})
-    assert running.counted("127.0.0.3") == {True: half, False: 0}
-    assert sum(map(is_open, streams)) == half
+    assert running.counted("127.0.0.3") == {True: half, False: half}
+    assert sum(map(is_open, streams)) == 2 * half
+
+
+@pytest.mark.parametrize("reloads", [False, True])
+def test_client_that_is_being_connected_is_not_closed(
+    running: Running, reloads: bool
+) -> None:
+    """HAProxy 3.0 never ends one that is, nor tells the client."""
+    with running.not_accepting("127.0.0.2"):
+        began = time.monotonic()
+        streams = running.connect(2)
+        wait_until(lambda: sum(running.counted("127.0.0.2").values()) == 1)
+        if reloads:
+            running.reload()
+        running.close("127.0.0.2")
+        assert running.counted("127.0.0.2") == {reloads: 1, not reloads: 0}
+        assert all(map(is_open, streams))
+        wait_until(lambda: sum(map(is_open, streams)) == 1)
+        assert time.monotonic() - began > CONNECT_SECONDS
 
 
 def test_older_worker_that_ends_meanwhile_is_no_error(running: Running) -> None:

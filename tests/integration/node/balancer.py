@@ -184,6 +184,20 @@ class Balancer:
         """Have a node refuse a client's new connections."""
         self.servers.pop((self.node(name).address, port)).shutdown(socket.SHUT_RDWR)
 
+    def stop_accepting(self, name: str, port: int) -> list[socket.socket]:
+        """Have a node leave a client's new connections half made, as one that is dead.
+
+        It does while the sockets are open that are returned.
+        """
+        self.close_port(name, port)
+        address = (self.node(name).address, port)
+        sockets = [socket.create_server(address, backlog=0)]
+        for _ in range(2):  # one that the backlog takes, and one to see that it is full
+            sockets.append(socket.socket())
+            sockets[-1].setblocking(False)
+            sockets[-1].connect_ex(address)
+        return sockets
+
     def open_port(self, name: str, port: int) -> None:
         self.listen_on(self.node(name), port)
 
@@ -370,8 +384,12 @@ def balancer(
     entries: Sequence[dict[str, Any]],
     nodes: int = 3,
     binary: str = "haproxy",
+    **more: Any,
 ) -> Iterator[Balancer]:
-    """A running load balancer without a keeper; ``entries`` need no port."""
+    """A running load balancer without a keeper; ``entries`` need no port.
+
+    ``more`` are settings.
+    """
     *ports, health, stats = free_ports(len(entries) + 2)
     found = [Node(f"app-{n}", f"127.0.0.{n + 10}") for n in range(1, nodes + 1)]
     plain = stack(app_nodes=nodes)
@@ -385,7 +403,7 @@ def balancer(
             nodes=members,
             ports=replace(plain.ports, health=health, stats=stats),
         ),
-        settings(health_interval=1, health_fall=2, health_rise=1),
+        settings(health_interval=1, health_fall=2, health_rise=1, **more),
         clients(
             *(
                 {"client_port": port, **entry}

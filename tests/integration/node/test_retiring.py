@@ -73,7 +73,7 @@ def test_stream_in_the_newest_worker_stays(running: Balancer) -> None:
 
 
 def test_older_streams_to_a_failed_node_are_closed(running: Balancer) -> None:
-    """As the newest worker closes its own; in older ones no checks run."""
+    """No checks run in older workers: the newest one's count."""
     running.configure(retire_after=0)
     streams = [running.connect(running.ports[0]) for _ in range(4)]
     wait_until(lambda: len(running.live(running.ports[0])) == 2)
@@ -81,6 +81,31 @@ def test_older_streams_to_a_failed_node_are_closed(running: Balancer) -> None:
     running.node("app-1").healthy = False
     wait_until(lambda: running.live(running.ports[0]) == {"app-2": 2})
     assert sum(map(is_open, streams)) == 2
+
+
+def test_failed_node_s_streams_are_closed_but_not_those_being_connected(
+    tmp_path: Path,
+) -> None:
+    """HAProxy 3.0 would never end these, nor tell their clients."""
+    entries = [{"client_name": "one", "nodes": ["app-1"]}]
+    with balancer(tmp_path, entries, nodes=2, connect_timeout=4) as running:
+        (port,) = running.ports
+        stream = running.connect(port)
+        wait_until(lambda: running.live(port) == {"app-1": 1})
+        stuck = running.stop_accepting("app-1", port)
+        began = time.monotonic()
+        connecting = running.connect(port)
+        running.node("app-1").healthy = False
+        wait_until(lambda: "DOWN" in running.command("show stat"))
+        assert is_open(stream), "that is not HAProxy's to do"
+        running.start_keeper()
+        wait_until(lambda: not is_open(stream))
+        assert is_open(connecting)
+        wait_until(lambda: not is_open(connecting))
+        assert time.monotonic() - began >= 4, "it ended by itself"
+        for each in stuck:
+            each.close()
+        assert running.log().count("streams to failed nodes were closed") == 1
 
 
 def test_forty_changes_with_a_stream_each_leave_few_workers(

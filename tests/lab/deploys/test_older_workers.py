@@ -2,12 +2,16 @@
 
 import bisect
 import itertools
+import json
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from lab.faults import interface as faults
 from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
 from tests.lab.system import PROJECT, System, output, stream, wait_until
@@ -48,6 +52,46 @@ def test_stream_older_than_a_reload_is_drained_and_not_cut(site: System) -> None
     site.deploy(what="app")
 
 
+CONNECT = """
+import socket, sys, time
+began = time.monotonic()
+client = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)
+client.settimeout(40)
+try:
+    print("answer" if client.recv(1) else "end", time.monotonic() - began)
+except ConnectionResetError:
+    print("end", time.monotonic() - began)
+except TimeoutError:
+    print("silence", time.monotonic() - began)
+"""
+
+
+def test_client_that_connects_while_its_node_is_found_dead_is_told(
+    site: System, clients_file: Path
+) -> None:
+    """HAProxy 3.0 forgets one whose stream it is made to shut down meanwhile."""
+    pinned = {"client_name": "pinned", "client_port": 9002, "nodes": ["app-1"]}
+    other = {"client_name": "other", "client_port": 9001}
+    clients_file.write_text(json.dumps({"clients": [other, pinned]}))
+    given = ("--data", f"clients_file={clients_file}", "--data", "connect_timeout=15")
+    site.deploy("-y", *given)
+    try:
+        faults.cut(Lab(site.name), "app-1", "everything")
+        words = ("-c", CONNECT, site.address, "9002")
+        how, seconds = site.client(sys.executable, *words).split()
+        states = site.node(site.holder, STATES).stdout
+    finally:
+        faults.heal(Lab(site.name))
+        site.deploy(what="site")
+    assert how == "end"
+    assert "app-1,DOWN" in states
+    assert 14 < float(seconds) < 35
+
+
+STATES = (
+    'echo "show stat -1 4 -1" | socat - UNIX-CONNECT:/run/haproxy/admin.sock'
+    " | cut -d, -f2,18"
+)
 WATCH = """
 touch /run/watched
 while [ -e /run/watched ] && sleep 0.02; do

@@ -17,10 +17,7 @@ from portway.model.build import build_cluster
 from portway.render.load_balancer import load_balancer
 from tests.unit.samples import clients, settings, stack
 
-CHECKS = (
-    "check port 8081 inter 2s fastinter 500ms downinter 1s fall 3 rise 2 "
-    "on-marked-down shutdown-sessions"
-)
+CHECKS = "check port 8081 inter 2s fastinter 500ms downinter 1s fall 3 rise 2"
 ONE = {"client_name": "one", "client_port": 9001}
 TWO = {"client_name": "two", "client_port": 9002}
 

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from portway.node.streams import haproxy
-from portway.node.streams.haproxy import NEWEST, Haproxy, Process, Server, Stream
+from portway.node.streams.haproxy import (
+    NEWEST,
+    Failed,
+    Haproxy,
+    Process,
+    Server,
+    Stream,
+)
 
 HEAD = "# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,"
 HEAD += "eresp,wretr,wredis,status,weight,act,bck,chkfail,chkdown,lastchg,downtime,"
@@ -68,13 +75,15 @@ def test_workers(said: dict[str, str]) -> None:
 
 def test_streams_without_those_of_the_sockets_themselves(said: dict[str, str]) -> None:
     said["show sess"] = (
-        "0x5581: proto=tcpv4 src=198.51.100.10:4000 fe=one be=o srv=app-1 ts=00 \n"
-        "0x5582: proto=tcpv6 src=2001:db8::1:4001 fe=one be=o srv=<none> ts=00 \n"
+        "0x5581: proto=tcpv4 src=198.51.100.10:4000 fe=one be=o srv=app-1 ts=00 "
+        "scf=[8,0h,fd=1] scb=[8,1h,fd=2]\n"
+        "0x5582: proto=tcpv6 src=2001:db8::1:4001 fe=one be=o srv=<none> ts=00 "
+        "scf=[8,0h,fd=3] scb=[0,1h,fd=-1]\n"
         "0x5583: proto=sockpair src=unix:2 fe=GLOBAL be=<NONE> srv=<none> ts=00 \n"
     )
     assert Haproxy().streams(NEWEST) == [
-        Stream(NEWEST, "0x5581", ("198.51.100.10", 4000), "one", "o", "app-1"),
-        Stream(NEWEST, "0x5582", ("2001:db8::1", 4001), "one", "o", "<none>"),
+        Stream(NEWEST, "0x5581", ("198.51.100.10", 4000), "one", "o", "app-1", True),
+        Stream(NEWEST, "0x5582", ("2001:db8::1", 4001), "one", "o", "<none>", False),
     ]
 
 
@@ -90,7 +99,18 @@ def test_node_fails_when_it_is_down_in_every_backend(said: dict[str, str]) -> No
             ("a", "app-3", "10.60.0.9", 0, 1),
         )
     )
-    assert Haproxy().failed() == {"10.60.0.7"}
+    assert Haproxy().failed() == Failed(frozenset({"10.60.0.7"}), frozenset())
+
+
+def test_server_that_is_down_counts_while_it_has_streams(said: dict[str, str]) -> None:
+    rows = [
+        row("app-1", "DOWN 1/2", 3, 1),
+        row("app-2", "DOWN", 0, 2),
+        row("app-3", "MAINT", 1, 3),
+        row("app-4", "UP", 2, 4),
+    ]
+    said["show servers"] = "\n".join([HEAD, *rows])
+    assert Haproxy().failed().servers == frozenset({("o", "app-1")})
 
 
 def test_stream_whose_server_side_is_closed_is_on_no_node(said: dict[str, str]) -> None:
@@ -104,3 +124,14 @@ def test_stream_whose_server_side_is_closed_is_on_no_node(said: dict[str, str]) 
     said["show sess"] = line.format("0x1", 10) + line.format("0x2", 8)
     found = Haproxy().streams(NEWEST)
     assert [(s.id, s.server) for s in found] == [("0x1", "<none>"), ("0x2", "app-2")]
+
+
+def test_only_what_is_established_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(haproxy, "_ask", lambda _, commands: told.extend(commands))
+    source = ("198.51.100.10", 4000)
+    Haproxy().close(
+        Stream(NEWEST, id_, source, "one", "o", "app-1", is_established)
+        for id_, is_established in (("0x1", False), ("0x2", True))
+    )
+    assert told == ["shutdown session 0x2"]

@@ -21,7 +21,7 @@ class Haproxy:
         if worker in self.hung:
             raise TimeoutError("timed out")
         source = ("192.0.2.1", worker)
-        return [Stream(worker, "0x1", source, "one", "tcp", "app-1")]
+        return [Stream(worker, "0x1", source, "one", "tcp", "app-1", True)]
 
     def addresses(self, worker: int) -> dict[tuple[str, str], str]:
         return {("tcp", "app-1"): "10.60.0.6"}
