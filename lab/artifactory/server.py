@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -203,7 +204,8 @@ def serving(
         if tls is not None:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
             place = f"https://localhost:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        serve = partial(server.serve_forever, 0.05)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         try:
             yield place + ROOT.rstrip("/")

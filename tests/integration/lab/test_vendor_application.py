@@ -30,6 +30,8 @@ from tests.integration.lab.vendor_application import (
 )
 from tests.integration.ports import free_port
 
+ONE_ENGINE = pytest.mark.parametrize("rds", ["mariadb"], indirect=True)
+"""For what does not depend on the database."""
 PROXY_HEADER = b"\r\n\r\n\x00\r\nQUIT\n" + b"\x21\x11\x00\x0c" + bytes(12)
 
 
@@ -79,6 +81,7 @@ def test_other_message_under_a_used_control_id_is_refused(app: Running) -> None:
     assert app.send("one", "PID|2") == ("AR", "one")
 
 
+@ONE_ENGINE
 def test_what_is_not_hl7_is_refused(app: Running) -> None:
     with MLLPClient("127.0.0.1", app.tcp) as client:
         assert b"MSA|AR" in client.send_message("hello")
@@ -143,6 +146,7 @@ def test_database_that_is_gone_means_no_acknowledgement_and_no_health(
     assert app.stored() == ["one", "two"]
 
 
+@ONE_ENGINE
 def test_told_to_stop_it_finishes_what_it_has_in_hand(app: Running) -> None:
     app.faults('{"before_commit": 2}')
     idle = socket.create_connection(("127.0.0.1", app.tcp))
@@ -155,6 +159,7 @@ def test_told_to_stop_it_finishes_what_it_has_in_hand(app: Running) -> None:
     idle.close()
 
 
+@ONE_ENGINE
 def test_slow_start_listens_only_when_it_is_over(app: Running) -> None:
     assert app.stop() == 0
     app.faults('{"start_delay": 2}')
@@ -163,6 +168,7 @@ def test_slow_start_listens_only_when_it_is_over(app: Running) -> None:
     assert time.monotonic() - began >= 2
 
 
+@ONE_ENGINE
 def test_reload_opens_and_closes_ports_and_cuts_no_other_stream(app: Running) -> None:
     with MLLPClient("127.0.0.1", app.tcp) as stays:
         assert answer(stays.send_message(message("one"))) == ("AA", "one")
@@ -231,6 +237,7 @@ def test_told_to_refuse_it_stores_nothing(app: Running) -> None:
     assert app.stored() == []
 
 
+@ONE_ENGINE
 def test_http_client_gets_its_acknowledgement_in_the_answer(app: Running) -> None:
     url = f"http://127.0.0.1:{app.web}/messages"
     with requests.Session() as session:
@@ -245,12 +252,14 @@ def test_http_client_gets_its_acknowledgement_in_the_answer(app: Running) -> Non
     assert app.stored() == ["one", "two"]
 
 
+@ONE_ENGINE
 def test_proxy_header_is_read_over(app: Running) -> None:
     with MLLPClient("127.0.0.1", app.proxied) as client:
         client.socket.sendall(PROXY_HEADER)
         assert answer(client.send_message(message("one"))) == ("AA", "one")
 
 
+@ONE_ENGINE
 def test_broken_release_fails_its_health_check_and_nothing_else(
     place: Place, tmp_path: Path
 ) -> None:
@@ -259,6 +268,7 @@ def test_broken_release_fails_its_health_check_and_nothing_else(
         assert app.send("one") == ("AA", "one")
 
 
+@ONE_ENGINE
 def test_test_message_succeeds_only_if_it_is_acknowledged(app: Running) -> None:
     release = app.folder / "message-app-1.0.0"
     (app.folder / "current").symlink_to(release)
@@ -285,6 +295,7 @@ def test_password_is_in_no_output(app: Running) -> None:
     assert app.password not in app.process.stdout.read()
 
 
+@ONE_ENGINE
 def test_held_clients_tell_what_became_of_their_connections(app: Running) -> None:
     """Each kind of client of ``lab.traffic.held``, until the application stops."""
     words = [sys.executable, "-m", "lab.traffic.held", "127.0.0.1"]
