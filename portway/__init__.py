@@ -3,6 +3,7 @@
 Its packages have floors, and an import may only go down, to a package on a lower line:
 
     cli
+    agent
     run
     application
     load_balancers, database

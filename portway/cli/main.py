@@ -57,6 +57,12 @@ def _reference() -> click.Command:
     return command
 
 
+def _release() -> click.Command:
+    from portway.cli.release import command
+
+    return command
+
+
 def _render() -> click.Command:
     from portway.cli.render import command
 
@@ -92,6 +98,7 @@ VERBS: Mapping[str, Verb] = {
     "history": ("Show who deployed what, moves of the address, reloads.", _history),
     "import-chef": ("Make clients and settings of Chef's exports.", _import_chef),
     "compare": ("Say whether a new HAProxy file routes as an old one.", _compare),
+    "release": ("Put this checkout and all it needs into one archive.", _release),
     "trust": ("Record the nodes' SSH host keys, as EC2 shows them.", _trust),
     "reference": ("Write what the code declares into a document.", _reference),
 }
@@ -119,8 +126,23 @@ class Verbs(click.Group):
             formatter.write_dl([(name, help_) for name, (help_, _) in VERBS.items()])
 
 
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from portway.run.checkout import project_version
+
+        click.echo(project_version())
+        context.exit()
+
+
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="portway", message="%(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def portway() -> None:
     """Is the system right, what changed, who changed it, and the way over from Chef.
 

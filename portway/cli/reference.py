@@ -59,8 +59,10 @@ def verbs() -> Iterator[tuple[str, ...]]:
     for verb, context in _verbs():
         words = verb.collect_usage_pieces(context)[1:]  # all have options
         yield (
-            f"`{' '.join(('portway', str(verb.name), *words))}`",
-            VERBS[str(verb.name)][0],
+            f"`{' '.join(('portway', str(context.info_name), *words))}`",
+            verb.get_short_help_str(120)
+            if context.parent
+            else VERBS[str(verb.name)][0],
         )
 
 
@@ -72,13 +74,23 @@ def options() -> Iterator[tuple[str, ...]]:
             record = parameter.get_help_record(context)
             if record and record[1] and "--json" not in parameter.opts:
                 words, meaning = (text.replace("|", r"\|") for text in record)
-                yield f"`{verb.name}`", f"`{words}`", meaning.replace("  [", " [")
+                yield (
+                    f"`{context.info_name}`",
+                    f"`{words}`",
+                    meaning.replace("  [", " ["),
+                )
 
 
 def _verbs() -> Iterator[tuple[click.Command, click.Context]]:
+    """Each verb, and where one is a group, what is in it, with its whole name."""
     for name, (_, load) in VERBS.items():
         verb = load()
-        yield verb, click.Context(verb, info_name=name)
+        context = click.Context(verb, info_name=name)
+        if not isinstance(verb, click.Group):
+            yield verb, context
+            continue
+        for part in verb.commands.values():
+            yield part, click.Context(part, context, info_name=f"{name} {part.name}")
 
 
 TABLES: dict[str, Callable[[], Iterator[tuple[str, ...]]]] = {

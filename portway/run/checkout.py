@@ -1,9 +1,12 @@
 """What this run deploys from: Portway's version, and a git commit if there is one."""
 
+import json
 import subprocess
 import tomllib
 from pathlib import Path
 
+from portway.contract.archives import MANIFEST, Manifest
+from portway.contract.archives import PROJECT as RELEASED
 from portway.model.deployed import Checkout
 
 PROJECT = Path(__file__).parents[2]
@@ -11,33 +14,49 @@ ANSWER_SECONDS = 30
 
 
 def read_checkout(folder: Path = PROJECT) -> Checkout:
-    """The checkout that a folder is; it works without git."""
-    project = tomllib.loads((folder / "pyproject.toml").read_text())
-    version = str(project["project"]["version"])
+    """The checkout that a folder is, or that a release was made of.
+
+    It works without git.
+    """
+    version = project_version(folder)
     # A copy may lie in somebody else's repository.
-    if _git(folder, "ls-files", "--error-unmatch", "portway/__init__.py") is None:
-        return Checkout(version)
-    commit, _, time = (_git(folder, "log", "-1", "--format=%H %ct") or "").partition(
-        " "
-    )
+    if git(folder, "ls-files", "--error-unmatch", "portway/__init__.py") is None:
+        return _released(folder) or Checkout(version)
+    commit, _, time = (git(folder, "log", "-1", "--format=%H %ct") or "").partition(" ")
     if not time.isdecimal():
         return Checkout(version)
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    changed = git(folder, "status", "--porcelain", "--untracked-files=no")
     return Checkout(version, commit, int(time), changed != "")
+
+
+def project_version(folder: Path = PROJECT) -> str:
+    """Portway's version, as the project's own file has it."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text())
+    return str(project["project"]["version"])
+
+
+def _released(folder: Path) -> Checkout | None:
+    """The checkout that a release was made of, if the folder is in one."""
+    if folder.name != RELEASED:
+        return None
+    try:
+        found = Manifest.from_dict(json.loads((folder.parent / MANIFEST).read_text()))
+    except (OSError, ValueError):
+        return None
+    return Checkout(found.portway, found.commit, found.committed_at, found.changed)
 
 
 def contains(older: str, newer: str, folder: Path = PROJECT) -> bool | None:
     """Whether ``newer`` has ``older`` in its history; None if one is unknown."""
     if any(
-        _git(folder, "cat-file", "-e", f"{c}^{{commit}}") is None
-        for c in (older, newer)
+        git(folder, "cat-file", "-e", f"{c}^{{commit}}") is None for c in (older, newer)
     ):
         return None
-    return _git(folder, "merge-base", "--is-ancestor", older, newer) is not None
+    return git(folder, "merge-base", "--is-ancestor", older, newer) is not None
 
 
-def _git(folder: Path, *words: str) -> str | None:
-    """What git prints; None if it fails, or is not installed."""
+def git(folder: Path, *words: str) -> str | None:
+    """What git prints, stripped; None if it fails, or is not installed."""
     # The repository may belong to another user; its Python code runs anyway.
     options = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false")
     try:

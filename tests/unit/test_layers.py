@@ -27,6 +27,7 @@ OUTSIDE: dict[str, set[str]] = {
     "portway.database": {"pg8000", "pydantic", "pymysql", "pyinfra", "scramp"},
     "portway.application": {"gevent", "pydantic", "pyinfra", "requests"},
     "portway.run": {"click", "gevent", "pyinfra"},
+    "portway.agent": {"packaging"},
     "portway.cli": {
         "click",
         "pydantic",
@@ -42,6 +43,7 @@ OUTSIDE: dict[str, set[str]] = {
 INSTALLER = "portway.node.releases"
 ALONE = {
     INSTALLER: "application nodes have no package for it",
+    "portway.node.agent": "it finds the packages",
 }
 """Packages that must do with less than the one they are in: only the standard library,
 and for the installer the contract and what is beside it."""

@@ -1,0 +1,1 @@
+"""Releases, built with pip and started by themselves."""
