@@ -13,8 +13,9 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import BinaryIO
 
 from portway.agent.checkout import SourceFile, read_files
 from portway.agent.wheels import LOCK, download
@@ -107,16 +108,21 @@ def _check(files: Iterable[SourceFile], folder: Path) -> None:
         path = folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.content)
-    result = subprocess.run(
-        [sys.executable, "-m", "portway.cli.main", "check"],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=CHECK_SECONDS,
-        check=False,
-    )
+    try:
+        result = subprocess.run(
+            [sys.executable, "-m", "portway.cli.main", "check"],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=CHECK_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise PortwayError(
+            f"portway check takes longer than {CHECK_SECONDS} s"
+        ) from None
     if result.returncode:
         raise PortwayError(
             "portway check refuses what the release would have",
@@ -151,28 +157,35 @@ def _pack(
     files: Iterable[SourceFile],
     scratch: Path,
 ) -> None:
-    top = f"portway-{manifest.version}"
     text = json.dumps(manifest.to_dict(), indent=2) + "\n"
+    members = [
+        SourceFile(MANIFEST, text.encode(), is_program=False),
+        *(
+            SourceFile(f"{PROGRAMS}/{name}", program.encode(), is_program=True)
+            for name, program in programs().items()
+        ),
+        *(replace(file, path=f"{PROJECT}/{file.path}") for file in files),
+    ]
+    wheels = {f"{WHEELS}/{n}": f for n, f in _wheels(manifest.wheels, scratch).items()}
     with tarfile.open(fileobj=output, mode="w", format=tarfile.GNU_FORMAT) as tar:
 
-        def add(path: str, size: int, *, is_program: bool = False) -> tarfile.TarInfo:
-            info = tarfile.TarInfo(f"{top}/{path}")
+        def add(path: PurePath | str, content: BinaryIO | None, size: int) -> None:
+            top = f"portway-{manifest.version}"
+            info = tarfile.TarInfo(str(PurePath(top, path)))
+            info.type = tarfile.DIRTYPE if content is None else tarfile.REGTYPE
+            info.mode = 0o755 if content is None or path in executable else 0o644
             info.size, info.mtime = size, manifest.committed_at
-            info.mode = 0o755 if is_program else 0o644
-            return info
+            tar.addfile(info, content)
 
-        def put(path: str, content: bytes, *, is_program: bool = False) -> None:
-            info = add(path, len(content), is_program=is_program)
-            tar.addfile(info, io.BytesIO(content))
-
-        put(MANIFEST, text.encode())
-        for name, program in programs().items():
-            put(f"{PROGRAMS}/{name}", program.encode(), is_program=True)
-        for file in files:
-            put(f"{PROJECT}/{file.path}", file.content, is_program=file.is_program)
-        for name, wheel in sorted(_wheels(manifest.wheels, scratch).items()):
+        executable = {member.path for member in members if member.is_program}
+        paths = [*(member.path for member in members), *wheels]
+        for folder in sorted({f for path in paths for f in PurePath(path).parents}):
+            add(folder, None, 0)
+        for member in members:
+            add(member.path, io.BytesIO(member.content), len(member.content))
+        for path, wheel in sorted(wheels.items()):
             with wheel.open("rb") as content:
-                tar.addfile(add(f"{WHEELS}/{name}", wheel.stat().st_size), content)
+                add(path, content, wheel.stat().st_size)
 
 
 def programs() -> dict[str, str]:

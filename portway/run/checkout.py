@@ -7,7 +7,7 @@ from pathlib import Path
 
 from portway.contract.archives import MANIFEST, Manifest
 from portway.contract.archives import PROJECT as RELEASED
-from portway.model.deployed import Checkout
+from portway.model.deployed import COMMIT, Checkout
 
 PROJECT = Path(__file__).parents[2]
 ANSWER_SECONDS = 30
@@ -43,6 +43,8 @@ def _released(folder: Path) -> Checkout | None:
         found = Manifest.from_dict(json.loads((folder.parent / MANIFEST).read_text()))
     except (OSError, ValueError):
         return None
+    if not COMMIT.fullmatch(found.commit):  # git gets it as an argument
+        return None
     return Checkout(found.portway, found.commit, found.committed_at, found.changed)
 
 
@@ -57,17 +59,22 @@ def contains(older: str, newer: str, folder: Path = PROJECT) -> bool | None:
 
 def git(folder: Path, *words: str) -> str | None:
     """What git prints, stripped; None if it fails, or is not installed."""
+    found = git_bytes(folder, *words)
+    return None if found is None else found.decode(errors="surrogateescape").strip()
+
+
+def git_bytes(folder: Path, *words: str, stdin: bytes = b"") -> bytes | None:
+    """What git prints, byte for byte, in the same way."""
     # The repository may belong to another user; its Python code runs anyway.
     options = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false")
     try:
         result = subprocess.run(  # noqa: S603 - whoever runs it chose the folder
             ["git", "-C", str(folder), *options, *words],  # noqa: S607
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
-            text=True,
             timeout=ANSWER_SECONDS,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return result.stdout.strip() if result.returncode == 0 else None
+    return result.stdout if result.returncode == 0 else None

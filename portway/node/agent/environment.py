@@ -13,6 +13,8 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from portway.contract.archives import (
@@ -42,6 +44,7 @@ def enter(release: Path) -> None:
 
     Ends the program with the reason if it cannot be done.
     """
+    os.environ.pop("VIRTUAL_ENV", None)  # pyinfra would put its packages first
     try:
         sys.path.insert(1, str(prepared(release)))
     except CannotStartError as error:
@@ -55,20 +58,29 @@ def prepared(release: Path) -> Path:
     """
     name, wheels = _wanted(release)
     folder = release / ENVIRONMENTS / name
-    if folder.is_dir():
-        return folder
+    before = os.umask(0o022)  # whoever starts it first does so for all
     try:
-        folder.parent.mkdir(mode=0o755, exist_ok=True)
-        descriptor = os.open(folder.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # others wait for the same one
-            if not folder.is_dir():
-                _unpack([release / WHEELS / wheel for wheel in wheels], folder)
-        finally:
-            os.close(descriptor)
+        if not folder.is_dir():
+            folder.parent.mkdir(exist_ok=True)
+            with _locked(folder.parent):
+                if not folder.is_dir():
+                    _unpack([release / WHEELS / wheel for wheel in wheels], folder)
     except DAMAGED as error:
         raise CannotStartError(f"its packages cannot be unpacked: {error}") from error
+    finally:
+        os.umask(before)
     return folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Have others wait who start the same release."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _wanted(release: Path) -> tuple[str, tuple[str, ...]]:
@@ -91,7 +103,7 @@ def _wanted(release: Path) -> tuple[str, tuple[str, ...]]:
 def _unpack(wheels: list[Path], folder: Path) -> None:
     part = folder.with_name(f".{folder.name}")
     shutil.rmtree(part, ignore_errors=True)  # an interrupted one
-    part.mkdir(mode=0o755)
+    part.mkdir()
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as packed:
             packed.extractall(part)

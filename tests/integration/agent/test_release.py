@@ -107,6 +107,17 @@ def test_it_has_what_a_run_reads_and_no_more(release: Path) -> None:
     assert not have & {"tests", "lab", "docs", ".git"}
 
 
+def test_whoever_starts_it_first_unpacks_for_all(release: Path) -> None:
+    words = ("sh", "-c", 'umask 077; exec "$@"', "sh")
+    project = release / "project"
+    command = [*words, str(release / "bin" / "portway"), "check"]
+    environment = {"PATH": "/usr/bin:/bin", "VIRTUAL_ENV": "/nowhere"}
+    subprocess.run(command, cwd=project, env=environment, check=True)
+    for path in (release / "environments").rglob("*"):
+        if "__pycache__" not in path.parts:  # who cannot read it does without
+            assert path.stat().st_mode & 0o004, path
+
+
 def test_two_that_start_at_once_for_the_first_time_both_do(release: Path) -> None:
     command = [str(release / "bin" / "portway"), "check"]
     project = release / "project"
@@ -195,10 +206,16 @@ def test_what_git_does_not_have_is_refused_or_asked_for(checkout: Path) -> None:
         (checkout / name).write_text("threads = 3\n")
         assert f"not committed: {name}" in refused(checkout)
         (checkout / name).unlink()
+    (checkout / "database-ca.pem").write_text("new\n")
+    assert "not committed: database-ca.pem" in refused(checkout)
+    to = checkout.parent / "to"
+    found = build(checkout, ["debian13-amd64"], to, uncommitted=True)
+    assert found.version.endswith("-changed")
+    found.file.unlink()
     (checkout / "group_data" / "all.py").open("a").write("# mine\n")
+    (checkout / "database-ca.pem").unlink()
     assert "not committed: group_data/all.py" in refused(checkout)
     (checkout / "templates" / "mine.j2").write_text("new\n")
-    to = checkout.parent / "to"
     found = build(checkout, ["debian13-amd64"], to, uncommitted=True)
     with tarfile.open(found.file) as tar:
         top = f"portway-{found.version}/project"
@@ -207,6 +224,19 @@ def test_what_git_does_not_have_is_refused_or_asked_for(checkout: Path) -> None:
         assert member is not None
         assert member.read().endswith(b"# mine\n")
     assert found.version.endswith("-changed")
+
+
+def test_what_is_here_only_is_not_in_the_commit_s_release(
+    checkout: Path, tmp_path: Path
+) -> None:
+    """Git may be told not to look, or have other line ends in the folder."""
+    first = build(checkout, ["debian13-amd64"], tmp_path / "a", uncommitted=False)
+    git(checkout, "update-index", "--assume-unchanged", "group_data/all.py")
+    (checkout / "group_data" / "all.py").write_text("threads = 3\n")
+    git(checkout, "update-index", "--skip-worktree", "config.py")
+    (checkout / "config.py").unlink()
+    second = build(checkout, ["debian13-amd64"], tmp_path / "b", uncommitted=False)
+    assert first.sha256 == second.sha256
 
 
 def test_what_check_refuses_is_refused(checkout: Path) -> None:
@@ -231,6 +261,10 @@ def test_links_outside_and_submodules_are_refused(checkout: Path) -> None:
     commit(checkout)
     assert "templates/mine.j2 is a link to /etc/hostname" in refused(checkout)
     (checkout / "templates" / "mine.j2").unlink()
+    (checkout / "templates" / "mine.j2").symlink_to("../.git/config")
+    commit(checkout)
+    assert "templates/mine.j2 is a link to ../.git/config" in refused(checkout)
+    (checkout / "templates" / "mine.j2").unlink()
     (checkout / "templates" / "mine.j2").symlink_to("haproxy.cfg.j2")
     commit(checkout)
     to = checkout.parent / "kept"
@@ -249,6 +283,8 @@ def test_links_outside_and_submodules_are_refused(checkout: Path) -> None:
 def test_folder_without_git_is_refused(checkout: Path) -> None:
     shutil.rmtree(checkout / ".git")
     assert "is not a commit of a git repository" in refused(checkout)
+    shutil.rmtree(checkout / "portway")
+    assert "is no checkout of Portway" in refused(checkout)
 
 
 def test_wheel_with_another_sum_is_refused(checkout: Path) -> None:
