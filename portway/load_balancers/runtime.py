@@ -42,6 +42,8 @@ TRIES = 50
 TELL_EVERY = 5.0
 PROBE = ".portway-probe"
 DOWN = "set server {} health down"
+CONNECTING = 10.0
+"""Seconds that streams get beyond their time to be connected, and closed then."""
 ESTABLISHED = ("RDY", "EST")
 """States in which a stream has its server."""
 
@@ -140,7 +142,7 @@ def change_servers(
         servers = _remove(console, wanted, before, left, lines)
     else:
         servers = running_servers(console.say(lines, STATES_SCRIPT).obeyed())
-    # Not before: it closes the streams that the server has to its old address.
+    # Not before: portway-streams closes what the server has to its old address then.
     downs = in_lines(DOWN.format(line.path) for line in others if line in sick)
     if last := (*downs, *in_lines(map(_ready, others))):
         servers = running_servers(console.say(last, STATES_SCRIPT).obeyed())
@@ -176,7 +178,8 @@ def _address(line: ServerLine) -> str:
 def _probe(line: ServerLine) -> ServerLine:
     """A server that is checked beside the one that is to get its address.
 
-    That one stays as it is until then, with its streams: marking it down closes them.
+    That one stays as it is until then, with its streams: portway-streams closes those
+    of a server that is down.
     """
     return replace(line, name=f"{line.name}{PROBE}", options=line.part)
 
@@ -193,7 +196,7 @@ def _ordered_moves(
     if not lines:
         return ()
     drains = in_lines(f"set server {line.path} state drain" for line in lines)
-    outs = _out({line.path: line.backend for line in lines}, lambda _: True)
+    outs = tuple(_out({line.path: line.backend for line in lines}, lambda _: True))
     moves = in_lines(
         command
         for line in lines
@@ -203,7 +206,8 @@ def _ordered_moves(
             DOWN.format(line.path) if line in sick else _healthy(line),
         )
     )
-    return (*drains, "", *outs, *moves)
+    # Whoever was being connected at the first time has a stream at the second.
+    return (*drains, "", *outs, outs[-1], *moves)
 
 
 def _out(
@@ -213,7 +217,7 @@ def _out(
 
     ``servers`` are paths, each with its backend.
     """
-    ordered = [path for path, backend in servers.items() if is_ordered(backend)]
+    ordered = {path: b for path, b in servers.items() if is_ordered(b)}
     yield from in_lines(
         command
         for path, backend in servers.items()
@@ -271,6 +275,7 @@ def drain_strangers(
     dead = {s.address for s in before} - {s.address for s in before if s.is_up}
     started = time.monotonic()
     told = started
+    longest = console.drain_timeout + CONNECTING
     while True:
         if listed is None:
             listed = console.shell(_STREAMS_SCRIPT, _kept(wanted))
@@ -286,7 +291,7 @@ def drain_strangers(
             console.tell(f"closes {len(ending)} streams of nodes that are gone")
             ids = (f"@!{row[0]} shutdown session {row[1]}" for row in ending)
             console.shell(_CLOSE_SCRIPT, "\n".join(in_lines(ids)) + "\n")
-        if len(ending) == len(found):
+        if len(ending) == len(found) or now - started >= longest:
             return
         if now - told >= TELL_EVERY:
             told = now

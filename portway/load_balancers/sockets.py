@@ -56,8 +56,8 @@ worker() {{
 # that are being connected: HAProxy 3.0 never ends one that is shut down meanwhile, and
 # its client waits for ever. They are streams soon, or end after connect_timeout.
 streams_to() {{
-    awk -v paths="$1" '
-        BEGIN {{ split(paths, words); for (i in words) is_wanted[words[i]] }}
+    {{ printf '%s\\n' "$1"; cat; }} | awk '
+        NR == 1 {{ for (i = 1; i <= NF; i++) is_wanted[$i]; next }}
         {{
             be = srv = ""
             for (i = 2; i <= NF; i++) {{
@@ -77,6 +77,7 @@ close_streams() {{
     else
         said=$(worker "$2" "@!$2 show sess")
     fi || return 1
+    [ -n "$said" ] || return 1  # it lists the question itself, if nothing else
     printf '%s\\n' "$said" | streams_to "$1" |
         awk -v at="${{2:+@!$2 }}" -v most={AT_ONCE} '
             n {{ printf n % most ? "; " : "\\n" }}

@@ -4,6 +4,7 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from types import FrameType
 from typing import Any
 
@@ -12,7 +13,7 @@ from portway.contract.streams import StreamsConfig
 from portway.node.host import notify_systemd
 from portway.node.streams import report
 from portway.node.streams.closing import Closing
-from portway.node.streams.haproxy import NEWEST, Haproxy
+from portway.node.streams.haproxy import NEWEST, Haproxy, Stream
 from portway.node.streams.older import Older
 from portway.node.streams.ordered import Ordered
 from portway.node.streams.retiring import Retiring
@@ -23,7 +24,9 @@ PAUSE = 0.2
 """Seconds between two looks. HAProxy holds connections for ``HELD``, which is longer
 than this and a move together."""
 FAILED_EVERY = 1.0
-"""Seconds between two looks for application nodes that failed."""
+"""Seconds between two looks for application nodes that failed; more if each is long."""
+FAILED_SHARE = 0.02
+"""The part of one processor's time that they may take."""
 REPORT_EVERY = 5.0
 LASTING = 5.0
 """Seconds after which a problem is one."""
@@ -40,7 +43,7 @@ class Keeper:
         self._closing = Closing(haproxy, self._older)
         self._ordered = Ordered(config.ordered, haproxy, self._older, self._closing)
         self._retiring = Retiring(config, self._older, self._closing)
-        self._looked_for_failed = float("-inf")
+        self._failed_due = 0.0
         self._problem = ""
         self._well = time.monotonic()
         self._reported = float("-inf")
@@ -48,8 +51,9 @@ class Keeper:
     def turn(self) -> None:
         """Look once, and do what is due."""
         try:
+            failed = self._failed()  # first: it needs nothing of the master process
             self._ordered.look(reloaded=self._older.look())
-            self._close_failed()
+            self._close_older(failed)
             self._retiring.turn()
             silent = ", ".join(map(str, self._older.silent()))
             problem = (
@@ -68,24 +72,29 @@ class Keeper:
             log.warning("%s", lasting or "HAProxy answers")
             self._problem = lasting
 
-    def _close_failed(self) -> None:
-        """Close streams to nodes that failed: nobody answers on them.
+    def _failed(self) -> frozenset[str]:
+        """The addresses of nodes that failed; the newest worker's streams there end.
 
         HAProxy's own ``on-marked-down shutdown-sessions`` shuts down those as well that
-        are being connected, of which 3.0 ends none; and in older workers no checks run.
+        are being connected, of which 3.0 ends none. None when it is not time to look.
         """
-        now = time.monotonic()
-        if now - self._looked_for_failed < FAILED_EVERY:
-            return
-        self._looked_for_failed = now
+        if time.monotonic() < self._failed_due:
+            return frozenset()
+        began = time.process_time()
         failed = self._haproxy.failed()
-        gone = [
-            s for s, address in self._older.streams() if address in failed.addresses
-        ]
         if failed.servers:
             newest = self._haproxy.streams(NEWEST)
-            gone += [s for s in newest if (s.backend, s.server) in failed.servers]
-        if closed := self._closing.close(gone, "failed"):
+            self._close(s for s in newest if (s.backend, s.server) in failed.servers)
+        cost = (time.process_time() - began) / FAILED_SHARE
+        self._failed_due = time.monotonic() + max(FAILED_EVERY, cost)
+        return failed.addresses
+
+    def _close_older(self, failed: frozenset[str]) -> None:
+        """Close older workers' streams to nodes that failed: no checks run there."""
+        self._close(s for s, address in self._older.streams() if address in failed)
+
+    def _close(self, streams: Iterable[Stream]) -> None:
+        if closed := self._closing.close(tuple(streams), "failed"):
             log.info("%d streams to failed nodes were closed", closed)
 
     def resume(self) -> None:

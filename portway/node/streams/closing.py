@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from portway.node.streams import kernel
-from portway.node.streams.haproxy import Haproxy, Stream
+from portway.node.streams.haproxy import NEWEST, Haproxy, Stream
 from portway.node.streams.kernel import Connection
 from portway.node.streams.older import Older
 
@@ -23,12 +23,23 @@ class Closing:
 
         Returns how many were closed.
         """
-        streams = [stream for stream in streams if stream.is_established]
-        if streams:
-            self._haproxy.close(streams)
-            self._older.forget(streams)
-            self.closed[reason] += len(streams)
-        return len(streams)
+        silent, by_worker = self._older.silent(), dict[int, list[Stream]]()
+        for stream in streams:
+            if stream.is_established and stream.worker not in silent:
+                by_worker.setdefault(stream.worker, []).append(stream)
+        closed = 0
+        for worker, found in by_worker.items():
+            try:
+                self._haproxy.close(found)
+            except TimeoutError:
+                if worker == NEWEST:
+                    raise
+                self._older.is_silent(worker)
+                continue
+            self._older.forget(found)
+            self.closed[reason] += len(found)
+            closed += len(found)
+        return closed
 
     def close_answered(
         self,
@@ -48,8 +59,7 @@ class Closing:
             and now.idle >= idle(stream)
             and is_answered(now, seen)
         ]
-        self.close(ready, reason)
-        return len(ready)
+        return self.close(ready, reason)
 
 
 def is_answered(now: Connection, seen: Connection) -> bool:

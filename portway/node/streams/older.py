@@ -6,10 +6,12 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from portway.contract.streams import HELD
-from portway.node.streams.haproxy import Haproxy, Process, Stream
+from portway.node.streams.haproxy import NO_SERVER, Haproxy, Process, Stream
 
 log = logging.getLogger("streams")
 
+CONNECTING_EVERY = 1.0
+"""Seconds between two listings while a stream is still being connected."""
 SILENT = 60.0
 """Seconds after which a process that did not answer is asked again."""
 
@@ -26,6 +28,8 @@ class _Known:
     streams: dict[str, Stream] = field(default_factory=dict)
     watched: list[tuple[Stream, str]] = field(default_factory=list)
     addresses: dict[tuple[str, str], str] = field(default_factory=dict)
+    is_connecting: bool = False
+    """Whether a stream was still being connected to its server when it was listed."""
 
 
 class Older:
@@ -60,7 +64,8 @@ class Older:
             known = self._known.setdefault(pid, _Known(process, now))
             known.process = process
             again = known.since + 1.5 * HELD
-            if known.listed < known.since or known.listed < again <= now:
+            late = known.is_connecting and now - known.listed >= CONNECTING_EVERY
+            if late or known.listed < known.since or known.listed < again <= now:
                 self._list(known, now)
         for pid in self._known.keys() - found.keys():
             del self._known[pid]
@@ -75,11 +80,20 @@ class Older:
         try:
             known.streams = {stream.id: stream for stream in self._haproxy.streams(pid)}
             known.addresses = known.addresses or self._haproxy.addresses(pid)
+            known.is_connecting = any(
+                not stream.is_established and stream.server != NO_SERVER
+                for stream in known.streams.values()
+            )
         except TimeoutError:
-            known.silent_until = now + SILENT
-            log.warning("HAProxy's older process %d does not answer", pid)
+            self.is_silent(pid)
             return
         self._watch(known)
+
+    def is_silent(self, pid: int) -> None:
+        """Leave a worker alone for a while: it did not answer, and holds the others."""
+        if pid in self._known:
+            self._known[pid].silent_until = self._clock() + SILENT
+            log.warning("HAProxy's older process %d does not answer", pid)
 
     def silent(self) -> list[int]:
         """The process ids of those that did not answer lately."""

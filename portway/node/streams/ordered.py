@@ -208,15 +208,13 @@ class Ordered:
         if self._clean.get(place) == listing:
             return []
         strays = [
-            stream
+            (stream, address)
             for stream, address in self._older.watched()
-            if stream.client in group.clients
-            and address not in ("", target.address)
-            and (stream.is_established or address not in dead)
+            if stream.client in group.clients and address not in ("", target.address)
         ]
         if not strays:
             self._clean[place] = listing
-        return strays
+        return [s for s, address in strays if s.is_established or address not in dead]
 
     def _strays(self, group: Group, backend: Backend, target: Server) -> list[Stream]:
         """All streams that are on another node now."""
@@ -251,6 +249,10 @@ class Ordered:
             ):
                 break
             if self._clock() >= deadline:
+                if not any(stream.is_established for stream in strays):
+                    # Whoever comes now goes to the right node; those that are being
+                    # connected are streams soon, and closed then, or give up.
+                    self._haproxy.approve(name, group.key, target, usable=0)
                 log.warning(
                     "%s: streams on other nodes do not end; trying again", group.name
                 )

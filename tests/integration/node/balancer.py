@@ -290,7 +290,8 @@ class Balancer:
 
     def start_keeper(self) -> None:
         self.keeper = subprocess.Popen(
-            [sys.executable, "-c", KEEPER, str(self.folder)],
+            # As its unit has it.
+            ["nice", "-n", "-10", sys.executable, "-c", KEEPER, str(self.folder)],
             stdout=(self.folder / "keeper.log").open("ab"),
             stderr=subprocess.STDOUT,
         )

@@ -344,6 +344,13 @@ def test_standby_servers_streams_that_are_closed_are_told_apart() -> None:
     assert (difference.old, difference.new) == ("closed", "left open")
 
 
+def test_failed_server_s_streams_end_where_portway_s_keeper_does_it() -> None:
+    logs = ' log-format "client=%f source=%ci:%cp node=%s"\n'
+    (difference,) = only(PLAIN, PLAIN + logs).differences
+    assert (difference.old, difference.new) == ("left open", "closed")
+    assert only(PLAIN, PLAIN + " log-format\n").differences == ()
+
+
 def test_limit_of_the_whole_process_is_compared() -> None:
     limited = "global\n maxconn 5\n" + PLAIN
     (difference,) = compared(limited).process
