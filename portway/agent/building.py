@@ -162,10 +162,11 @@ def _pack(
         SourceFile(MANIFEST, text.encode(), is_program=False),
         *(
             SourceFile(f"{PROGRAMS}/{name}", program.encode(), is_program=True)
-            for name, program in programs().items()
+            for name, program in _programs().items()
         ),
         *(replace(file, path=f"{PROJECT}/{file.path}") for file in files),
     ]
+    executable = {member.path for member in members if member.is_program}
     wheels = {f"{WHEELS}/{n}": f for n, f in _wheels(manifest.wheels, scratch).items()}
     with tarfile.open(fileobj=output, mode="w", format=tarfile.GNU_FORMAT) as tar:
 
@@ -177,7 +178,6 @@ def _pack(
             info.size, info.mtime = size, manifest.committed_at
             tar.addfile(info, content)
 
-        executable = {member.path for member in members if member.is_program}
         paths = [*(member.path for member in members), *wheels]
         for folder in sorted({f for path in paths for f in PurePath(path).parents}):
             add(folder, None, 0)
@@ -188,7 +188,7 @@ def _pack(
                 add(path, content, wheel.stat().st_size)
 
 
-def programs() -> dict[str, str]:
+def _programs() -> dict[str, str]:
     """The text of each program of a release, by its name."""
     return {
         name: PROGRAM.format(name=name, module=module, project=PROJECT)

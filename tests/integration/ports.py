@@ -4,7 +4,7 @@ import os
 import random
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 FIRST, EACH, WORKERS = 12_000, 4_000, 5
 """Each of the processes that run tests side by side has its own range."""
@@ -33,3 +33,15 @@ def free_port() -> int:
 def free_ports(count: int) -> list[int]:
     """So many of them."""
     return [free_port() for _ in range(count)]
+
+
+@contextmanager
+def not_accepting(address: tuple[str, int]) -> Iterator[None]:
+    """Have connections to an address stay half made, as to a node that is dead."""
+    with ExitStack() as stack:
+        stack.enter_context(socket.create_server(address, backlog=0))
+        for _ in range(2):  # one that the backlog takes, and one to see that it is full
+            full = stack.enter_context(socket.socket())
+            full.setblocking(False)
+            full.connect_ex(address)
+        yield

@@ -111,11 +111,32 @@ def test_whoever_starts_it_first_unpacks_for_all(release: Path) -> None:
     words = ("sh", "-c", 'umask 077; exec "$@"', "sh")
     project = release / "project"
     command = [*words, str(release / "bin" / "portway"), "check"]
-    environment = {"PATH": "/usr/bin:/bin", "VIRTUAL_ENV": "/nowhere"}
-    subprocess.run(command, cwd=project, env=environment, check=True)
+    subprocess.run(command, cwd=project, env={"PATH": "/usr/bin:/bin"}, check=True)
     for path in (release / "environments").rglob("*"):
         if "__pycache__" not in path.parts:  # who cannot read it does without
             assert path.stat().st_mode & 0o004, path
+
+
+def test_active_virtual_environment_does_not_come_first(
+    release: Path, tmp_path: Path
+) -> None:
+    asked = [PYTHON, "-c", "import sys; print('python%d.%d' % sys.version_info[:2])"]
+    version = subprocess.check_output(asked, text=True).strip()
+    packages = tmp_path / "venv" / "lib" / version / "site-packages"
+    (packages / "boto3").mkdir(parents=True)
+    (packages / "boto3" / "__init__.py").write_text("raise SystemExit('theirs')\n")
+    deploys = release / "project" / "deploys"
+    (deploys / "own.py").write_text("import boto3\n")
+    done = subprocess.run(
+        [str(release / "bin" / "pyinfra"), "-y", "@local", "deploys/own.py"],
+        cwd=deploys.parent,
+        env={"PATH": "/usr/bin:/bin", "VIRTUAL_ENV": str(tmp_path / "venv")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "theirs" not in done.stdout + done.stderr
+    assert done.returncode == 0, done.stderr
 
 
 def test_two_that_start_at_once_for_the_first_time_both_do(release: Path) -> None:

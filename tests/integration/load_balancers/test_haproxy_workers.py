@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from portway.load_balancers.haproxy import Balancing, BalancingFacts
 from portway.load_balancers.sockets import ASKING, AT_ONCE
 from portway.load_balancers.workers import WorkersFacts
 from tests.integration.load_balancers.haproxy_process import wait_until
-from tests.integration.ports import free_port
+from tests.integration.ports import free_port, not_accepting
 
 CONNECT_SECONDS = 4
 CONFIG = """
@@ -106,12 +106,7 @@ class Running:
         """Have a node leave new connections half made, as one that is dead."""
         place = self.servers[address].getsockname()
         self.servers[address].shutdown(socket.SHUT_RDWR)
-        with ExitStack() as stack:
-            stack.enter_context(socket.create_server(place, backlog=0))
-            for _ in range(2):
-                full = stack.enter_context(socket.socket())
-                full.setblocking(False)
-                full.connect_ex(place)
+        with not_accepting(place):
             yield
 
     def connect(self, count: int) -> list[socket.socket]:

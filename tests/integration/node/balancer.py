@@ -184,20 +184,6 @@ class Balancer:
         """Have a node refuse a client's new connections."""
         self.servers.pop((self.node(name).address, port)).shutdown(socket.SHUT_RDWR)
 
-    def stop_accepting(self, name: str, port: int) -> list[socket.socket]:
-        """Have a node leave a client's new connections half made, as one that is dead.
-
-        It does while the sockets are open that are returned.
-        """
-        self.close_port(name, port)
-        address = (self.node(name).address, port)
-        sockets = [socket.create_server(address, backlog=0)]
-        for _ in range(2):  # one that the backlog takes, and one to see that it is full
-            sockets.append(socket.socket())
-            sockets[-1].setblocking(False)
-            sockets[-1].connect_ex(address)
-        return sockets
-
     def open_port(self, name: str, port: int) -> None:
         self.listen_on(self.node(name), port)
 

@@ -13,6 +13,7 @@ from tests.integration.node.balancer import (
     senders,
     wait_until,
 )
+from tests.integration.ports import not_accepting
 
 AFTER = 2
 
@@ -92,19 +93,18 @@ def test_failed_node_s_streams_are_closed_but_not_those_being_connected(
         (port,) = running.ports
         stream = running.connect(port)
         wait_until(lambda: running.live(port) == {"app-1": 1})
-        stuck = running.stop_accepting("app-1", port)
-        began = time.monotonic()
-        connecting = running.connect(port)
-        running.node("app-1").healthy = False
-        wait_until(lambda: "DOWN" in running.command("show stat"))
-        assert is_open(stream), "that is not HAProxy's to do"
-        running.start_keeper()
-        wait_until(lambda: not is_open(stream))
-        assert is_open(connecting)
-        wait_until(lambda: not is_open(connecting))
-        assert time.monotonic() - began >= 8, "it ended by itself"
-        for each in stuck:
-            each.close()
+        running.close_port("app-1", port)
+        with not_accepting((running.node("app-1").address, port)):
+            began = time.monotonic()
+            connecting = running.connect(port)
+            running.node("app-1").healthy = False
+            wait_until(lambda: "DOWN" in running.command("show stat"))
+            assert is_open(stream), "that is not HAProxy's to do"
+            running.start_keeper()
+            wait_until(lambda: not is_open(stream))
+            assert is_open(connecting)
+            wait_until(lambda: not is_open(connecting))
+            assert time.monotonic() - began >= 8, "it ended by itself"
         assert running.log().count("streams to failed nodes were closed") == 1
 
 
