@@ -45,7 +45,7 @@ check: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/cfn-lint cloudformation/stack.yaml
+	$(BIN)/cfn-lint cloudformation/*.yaml
 
 format: setup
 	$(BIN)/ruff check --fix

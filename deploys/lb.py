@@ -17,6 +17,7 @@ from portway.load_balancers.deploy import (
     wanted_load_balancer,
 )
 from portway.load_balancers.permissions import try_permissions_late
+from portway.load_balancers.pulled import begin, tell_that_it_serves, wait_for_holder
 from portway.load_balancers.standby_first import verify_order
 from portway.ops.ordering import barrier
 from portway.run.exclusive import one_run_at_a_time
@@ -33,6 +34,7 @@ if lb is not None:
         cluster=cluster, wanted=wanted, name="Verify that the application serves it all"
     )
     verify_order(cluster=cluster, lb=lb, wanted=wanted, name="Verify the order")
+    begin(cluster=cluster, lb=lb, wanted=wanted, name="Keep the order of the pair")
     if not lb.holds_address:  # the standby first …
         apply_load_balancer(cluster, wanted)
     verify_standby(cluster=cluster, lb=lb, name="Verify the standby")  # on both
@@ -40,7 +42,10 @@ if lb is not None:
         apply_load_balancer(cluster, wanted)
         verify_load_balancer(cluster=cluster, name="Verify the holder of the address")
         run_keepalived(cluster, wanted)
-    barrier(name="The holder knows its peer")  # on both
+    tell_that_it_serves(cluster=cluster, lb=lb, name="Tell the other that it serves")
+    wait_for_holder(  # which then knows its peer: on both
+        cluster=cluster, lb=lb, wanted=wanted, name="The holder knows its peer"
+    )
     if not lb.holds_address:
         run_keepalived(cluster, wanted)
     barrier(name="Both take part in VRRP")  # on both

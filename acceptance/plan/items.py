@@ -97,6 +97,10 @@ ITEMS: Mapping[str, Item] = {
     "create-tags-judged": Item("`CreateTags` on an instance", After.DEPLOY),
     "master-secret-tag": Item("The secret that RDS makes", After.CREATION),
     "drift-rights": Item("`DetectStackDrift` reads", because=NO_LOOK),
+    "own-instance": Item(
+        "`aws:userid` of a role on an instance",
+        because="no node of a run deploys to itself",
+    ),
     # --- The template
     "rules": Item("`Fn::RefAll` in a rule", After.CREATION),
     "client-networks": Item("A change of `ClientCidrs`", After.UPDATE),

@@ -19,10 +19,13 @@ NAMING = (
     "AllocationId",
     "AssociationId",
     "AutoScalingGroupName",
+    "Bucket",
     "DBInstanceIdentifier",
     "DestinationCidrBlock",
     "DryRun",
     "InstanceId",
+    "Key",
+    "Name",
     "NetworkInterfaceId",
     "PrivateIpAddress",
     "PublicIp",
@@ -49,7 +52,7 @@ class Request:
     """The service's name in signatures: ``ec2``."""
     action: str
     protocol: str
-    """``ec2``, ``query`` or ``json``: the form of the service's answers."""
+    """The form of the service's answers: ``ec2``, ``query``, ``json``, ``rest-xml``."""
     parameters: dict[str, str]
     """Those of ``NAMING`` that it has, with the number that lists have: ``.1``."""
     key: str = ""
@@ -94,7 +97,15 @@ def read(environ: dict[str, Any]) -> Request:
     environ["wsgi.input"] = io.BytesIO(body)
     source = str(environ["REMOTE_ADDR"])
     key, service = _signer(environ)
-    if target := str(environ.get("HTTP_X_AMZ_TARGET", "")):
+    if service == "s3":
+        method, place = str(environ["REQUEST_METHOD"]), str(environ["PATH_INFO"])
+        bucket, _, name = place.removeprefix("/").partition("/")
+        action, protocol = (
+            f"{method.capitalize()}{'Object' if name else 'Bucket'}",
+            "rest-xml",
+        )
+        given = {"Bucket": bucket, "Key": name}
+    elif target := str(environ.get("HTTP_X_AMZ_TARGET", "")):
         action, protocol = target.rpartition(".")[2], "json"
         given = _json_parameters(body)
     else:

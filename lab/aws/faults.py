@@ -113,12 +113,15 @@ _ERRORS = {
     ("throttle", "ec2"): ("503 Service Unavailable", "RequestLimitExceeded"),
     ("throttle", "query"): ("400 Bad Request", "Throttling"),
     ("throttle", "json"): ("400 Bad Request", "ThrottlingException"),
+    ("throttle", "rest-xml"): ("503 Slow Down", "SlowDown"),
     ("fail", "ec2"): ("500 Internal Server Error", "InternalError"),
     ("fail", "query"): ("500 Internal Server Error", "InternalFailure"),
     ("fail", "json"): ("500 Internal Server Error", "InternalServiceError"),
+    ("fail", "rest-xml"): ("500 Internal Server Error", "InternalError"),
     ("deny", "ec2"): ("403 Forbidden", "UnauthorizedOperation"),
     ("deny", "query"): ("403 Forbidden", "AccessDenied"),
     ("deny", "json"): ("400 Bad Request", "AccessDeniedException"),
+    ("deny", "rest-xml"): ("403 Forbidden", "AccessDenied"),
 }
 """Status and code by kind and protocol, as AWS's references of common errors say."""
 
@@ -141,7 +144,10 @@ def _answer(kind: str, request: Request) -> Answer:
         return Answer(status, "application/x-amz-json-1.1", body)
     error = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
     id_ = uuid4()
-    if request.protocol == "ec2":
+    if request.protocol == "rest-xml":
+        text = f"<Error>{error}<RequestId>{id_}</RequestId></Error>"
+        text = "" if request.action.startswith("Head") else text
+    elif request.protocol == "ec2":
         text = (
             '<?xml version="1.0" encoding="UTF-8"?>\n'
             f"<Response><Errors><Error>{error}</Error></Errors>"

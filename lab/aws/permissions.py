@@ -12,6 +12,7 @@ from typing import Any
 from moto.cloudformation.models import cloudformation_backends
 from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
+from moto.s3.models import s3_backends
 from moto.secretsmanager.models import secretsmanager_backends
 from moto.sts.models import sts_backends
 
@@ -32,6 +33,8 @@ _ABOUT_A_STACK = (
     "GetTemplate",
     "ListStackResources",
 )
+_IAM_NAMES = {"HeadObject": "GetObject"}
+"""What IAM calls a call that has no action of its own."""
 
 
 def is_permitted(request: Request) -> bool:
@@ -41,9 +44,34 @@ def is_permitted(request: Request) -> bool:
     if (request.service, request.action) == ("sts", "GetCallerIdentity"):
         return True  # needs no permission, as in AWS
     statements = list(_statements(_caller(request)))
-    return allowed(
-        statements, f"{request.service}:{request.action}", list(_resources(request))
-    )
+    about = {"aws:userid": (user,)} if (user := _user_id(request)) else {}
+    resources = [
+        Resource(resource.arn, {**resource.context, **about})
+        for resource in _resources(request)
+    ]
+    action = f"{request.service}:{_IAM_NAMES.get(request.action, request.action)}"
+    if _is_nothing(request):
+        # S3 tells who may not list a bucket of what is missing that access is denied.
+        bucket = Resource(f"arn:aws:s3:::{request.parameters.get('Bucket', '')}", about)
+        return allowed(statements, "s3:ListBucket", [bucket])
+    return allowed(statements, action, resources)
+
+
+def _is_nothing(request: Request) -> bool:
+    """Whether a request reads an object that a bucket does not have."""
+    if request.service != "s3" or request.action not in ("GetObject", "HeadObject"):
+        return False
+    buckets = s3_backends[facts.ACCOUNT]["aws"].buckets
+    found = buckets.get(request.parameters.get("Bucket", ""))
+    return found is not None and request.parameters.get("Key") not in found.keys
+
+
+def _user_id(request: Request) -> str:
+    """Whose session it is: the role's id, and the session's name; of nodes only."""
+    instance = instance_at(request.source)
+    role = role_of(instance) if instance is not None else None
+    # EC2 names the session after the instance.
+    return f"{role.id}:{instance.id}" if role is not None else ""
 
 
 def _caller(request: Request) -> Any:
@@ -97,6 +125,11 @@ def _resources(request: Request) -> Iterator[Resource]:
             yield Resource(_arn("rds", f"db:{given.get('DBInstanceIdentifier', '*')}"))
         case "secretsmanager", "GetSecretValue":
             yield _secret(given.get("SecretId", ""))
+        case "s3", _:
+            bucket, key = given.get("Bucket", ""), given.get("Key", "")
+            yield Resource(f"arn:aws:s3:::{bucket}{f'/{key}' if key else ''}")
+        case "ssm", "GetParameter" | "PutParameter":
+            yield Resource(_arn("ssm", f"parameter{given.get('Name', '')}"))
         case "iam", _ if role := given.get("RoleName"):
             yield Resource(f"arn:aws:iam::{facts.ACCOUNT}:role/{role}")
         case "cloudformation", action if action in _ABOUT_A_STACK:
@@ -154,7 +187,7 @@ def _ec2(kind: str, id_: str, context: Context | None = None) -> Resource:
 
 def _instance(id_: str, context: Context | None = None) -> Resource:
     kind = "instance" if id_.startswith("i-") else "other"
-    return _ec2(kind, id_, context)
+    return _ec2(kind, id_, {"ec2:InstanceID": (id_,)} | (context or {}))
 
 
 def _attached(id_: str, context: Context | None = None) -> Iterator[Resource]:

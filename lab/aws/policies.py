@@ -15,6 +15,7 @@ Statement = Mapping[str, Any]
 ANYTHING = "*"
 """What a call is about that AWS does not limit to resources."""
 
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _KNOWN = {"Sid", "Effect", "Action", "Resource", "Condition"}
 
 
@@ -50,11 +51,35 @@ def _applies(statement: Statement, action: str, resource: Resource) -> bool:
         any(_like(p, action, ignore_case=True) for p in _listed(statement["Action"]))
         and any(_like(p, resource.arn) for p in _listed(statement["Resource"]))
         and all(
-            _holds(operator, _listed(wanted), resource.context.get(key))
+            _holds(
+                operator,
+                _filled_in(_listed(wanted), resource),
+                resource.context.get(key),
+            )
             for operator, keys in statement.get("Condition", {}).items()
             for key, wanted in keys.items()
         )
     )
+
+
+def _filled_in(wanted: Sequence[str], resource: Resource) -> Sequence[str]:
+    """The values of a condition, with the call's own in place of variables.
+
+    One that has a variable without a value fits nothing.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        values = resource.context[found[1]]
+        if len(values) != 1 or set("*?$") & set(values[0]):
+            raise LabError(f"lab/aws/policies.py cannot fill in {found[0]}: teach it")
+        return values[0]
+
+    known = [
+        text
+        for text in wanted
+        if all(key in resource.context for key in _VARIABLE.findall(text))
+    ]
+    return [_VARIABLE.sub(value, text) for text in known]
 
 
 def _holds(

@@ -13,6 +13,7 @@ from portway.application.facts import ApplicationFacts
 from portway.application.pending import Loaded
 from portway.contract.paths import HAPROXY_CONFIG
 from portway.errors import PortwayError, Problem, refuse_if_any
+from portway.load_balancers.asking import ask_reachable
 from portway.load_balancers.loading import running_haproxy
 from portway.load_balancers.routes import (
     FoundRoutes,
@@ -31,6 +32,7 @@ from portway.model.listeners import (
     routes,
 )
 from portway.model.stack import Node, Role
+from portway.ops.connector import is_own
 from portway.ops.differences import file_differs
 from portway.ops.operations import read_node
 from portway.ops.pyinfra_errors import Commands, failure, operation
@@ -121,12 +123,27 @@ def verify_application_ports(cluster: Cluster, wanted: WantedNode) -> Commands:
         )
     }
     new = [route for route in routes(cluster) if _way(route) not in used]
-    if problems := list(_unserved(cluster, new)):
+    find = _unreachable if is_own(host) else _unserved
+    if problems := list(find(cluster, new)):
         yield failure(
             "HAProxy is not changed: clients would be sent where nothing answers them",
             problems,
             do=SITE,
         )
+
+
+def _unreachable(cluster: Cluster, new: list[Route]) -> Iterator[str]:
+    """The clients whose port no application node opens to this load balancer.
+
+    For nodes that deploy to themselves, which cannot ask what a port expects.
+    """
+    asked: dict[str, tuple[int, set[str]]] = {}
+    for route in new:
+        listener = route.listener
+        _, addresses = asked.setdefault(listener.client, (listener.port, set()))
+        addresses.add(route.address)
+    for client, why in ask_reachable(cluster, asked).items():
+        yield f"{client}: port {asked[client][0]} of the application: {why}"
 
 
 def _way(route: Route) -> tuple[object, ...]:

@@ -95,7 +95,8 @@ def _answer(call: Call, code: str, message: str) -> AwsCallError:
             f"{call.about}: access denied: these credentials may not call "
             f"{call.action} in {call.region} (AWS says: {message})",
             "attach the policy in the stack's output OperatorPolicyArn, or use other "
-            "credentials",
+            "credentials; for a node that deploys to itself, update the stack of "
+            "cloudformation/agent.yaml",
         )
     if code in EXPIRED:
         what = f"{call.about}: the AWS credentials have expired ({code})"

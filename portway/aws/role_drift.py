@@ -7,12 +7,13 @@ and no policies of a role that its template does not name.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from portway.aws.client import Aws
 from portway.aws.instances import Answer
 from portway.aws.stack_drift import Changed, list_resources
-from portway.aws.template import can_be, read_resources
+from portway.aws.template import can_be, read_resources, resources_of
 from portway.model.stack import Stack
 
 ROLE = "AWS::IAM::Role"
@@ -20,6 +21,9 @@ POLICY = "AWS::IAM::Policy"
 MANAGED_POLICY = "AWS::IAM::ManagedPolicy"
 KEPT_TAG = "portway:kept"
 """The tag of a role that names the policies it got on purpose, with blanks between."""
+
+AGENT = Path(__file__).parents[2] / "cloudformation" / "agent.yaml"
+"""The template of another stack, which may give these roles policies as well."""
 
 Resources = Mapping[str, Any]
 
@@ -77,7 +81,9 @@ def _compared(
         "iam", "list_attached_role_policies", "AttachedPolicies", about, RoleName=id_
     )
     resource = f"{name} ({id_})"
-    for change in _inline(_said(resources, name), there):
+    of_agent = _said(resources_of(AGENT.read_text()), name)
+    agents = [policy for policy in of_agent if policy.name in there]
+    for change in _inline([*_said(resources, name), *agents], there):
         yield Changed(resource, change.what, change.diff, change.resource in kept)
     own = resources.get(name, {}).get("Properties", {}).get("ManagedPolicyArns", ())
     for policy in attached:

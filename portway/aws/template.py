@@ -44,7 +44,14 @@ def read_resources(aws: Aws, stack: Stack) -> Mapping[str, Any]:
         TemplateStage="Processed",
     )["TemplateBody"]
     if isinstance(body, str):  # YAML; what was JSON comes as values
-        body = yaml.load(body, _Loader)  # noqa: S506 - it is a SafeLoader
+        return resources_of(body)
+    found: Mapping[str, Any] = body["Resources"]
+    return found
+
+
+def resources_of(template: str) -> Mapping[str, Any]:
+    """The resources of a template in YAML, by name."""
+    body = yaml.load(template, _Loader)  # noqa: S506 - it is a SafeLoader
     found: Mapping[str, Any] = body["Resources"]
     return found
 

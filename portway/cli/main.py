@@ -15,6 +15,12 @@ from portway.cli.output import FAILED
 from portway.errors import PortwayError
 
 
+def _agent() -> click.Command:
+    from portway.cli.agent import command
+
+    return command
+
+
 def _check() -> click.Command:
     from portway.cli.check import command
 
@@ -99,6 +105,7 @@ VERBS: Mapping[str, Verb] = {
     "import-chef": ("Make clients and settings of Chef's exports.", _import_chef),
     "compare": ("Say whether a new HAProxy file routes as an old one.", _compare),
     "release": ("Put this checkout and all it needs into one archive.", _release),
+    "agent": ("Have a load balancer deploy to itself.", _agent),
     "trust": ("Record the nodes' SSH host keys, as EC2 shows them.", _trust),
     "reference": ("Write what the code declares into a document.", _reference),
 }

@@ -55,6 +55,24 @@ def node_option(*, required: bool) -> Callable[[F], F]:
     return give
 
 
+def stack_options(verb: F) -> F:
+    """Give a verb ``--stack`` and ``--region``, which may be in the environment."""
+    stack = click.option(
+        "--stack",
+        envvar="PORTWAY_STACK",
+        required=True,
+        help="The stack; else what PORTWAY_STACK says.",
+    )
+    region = click.option(
+        "--region",
+        envvar="AWS_REGION",
+        required=True,
+        help="Its region; else what AWS_REGION says.",
+    )
+    decorated: F = stack(region(verb))
+    return decorated
+
+
 def inventory_argument(*, required: bool) -> Callable[[F], F]:
     """Give a verb ``INVENTORY``, a file."""
 

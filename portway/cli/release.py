@@ -1,10 +1,11 @@
-"""``portway release``: a checkout with everything it needs, as one archive."""
+"""``portway release``: a checkout with all it needs in one archive, for nodes."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from portway.cli.options import json_option
+from portway.cli.options import json_option, stack_options
 from portway.cli.output import print_json
 from portway.contract.archives import DEBIAN
 
@@ -14,7 +15,7 @@ DEFAULT = ("debian13-amd64", "debian13-arm64")
 
 @click.group("release", epilog="Example: portway release build")
 def command() -> None:
-    """Make a release: this checkout with everything it needs, in one archive.
+    """Releases: this checkout with everything it needs, in one archive, for nodes.
 
     Each verb of it has --json.
     """
@@ -60,3 +61,23 @@ def build_command(
         return
     click.echo(f"{built.file}: {built.size / 2**20:.0f} MiB for {', '.join(machines)}")
     click.echo(f"sha256 {built.sha256}")
+
+
+@command.command("publish", epilog="Example: portway release publish releases/X.tar")
+@click.argument("archive", type=click.Path(path_type=Path))
+@stack_options
+@json_option
+def publish_command(archive: Path, stack: str, region: str, as_json: bool) -> None:
+    """Put an archive where the nodes of a stack find it, and have them take it.
+
+    ARCHIVE is what portway release build wrote. To go back to an earlier release,
+    publish that one again.
+    """
+    from portway.aws.releases import publish, release_bucket
+
+    published = publish(region, stack, archive, release_bucket(region, stack))
+    if as_json:
+        print_json({"stack": stack, **asdict(published)})
+        return
+    click.echo(f"stack {stack}: {published.name} in {published.bucket}")
+    click.echo(f"sha256 {published.sha256}")

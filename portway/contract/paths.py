@@ -68,6 +68,13 @@ METRICS_FILE = METRICS_FOLDER / "portway_address.prom"
 STREAMS_METRICS_FILE = METRICS_FOLDER / "portway_streams.prom"
 RELOAD_METRICS_FILE = METRICS_FOLDER / "portway_haproxy.prom"
 
+UNPROVEN = Path("/var/lib/portway/unproven")
+"""Exists on a node that deploys to itself while it has not served with what it has: the
+backends that had a healthy server before, a line each, or ``*`` for all."""
+WAITS = Path("/run/portway/agent/waits")
+"""Since when a node that deploys to itself waits for its standby, in seconds since the
+boot, and with which configuration."""
+
 SUM_FILE = ".portway-sha256"
 """In each release: the SHA-256 of the archive it was unpacked from."""
 

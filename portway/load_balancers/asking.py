@@ -11,12 +11,20 @@ from portway.errors import PortwayError
 from portway.load_balancers.status import LoadBalancerFacts, LoadBalancerStatus
 from portway.model.cluster import Cluster
 from portway.model.stack import Stack
+from portway.ops.connector import is_own
 from portway.ops.differences import FoundNode
 from portway.ops.facts import NodeFacts
 from portway.ops.holding import changes_of
 from portway.ops.ports import UnreachablePorts
 from portway.ops.pyinfra_errors import for_pyinfra
-from portway.ops.reading import keep_of_host, kept_of, once_per_host, once_per_run
+from portway.ops.reading import (
+    Key,
+    keep_of_host,
+    kept_of,
+    once_per_host,
+    once_per_run,
+    readings,
+)
 from portway.ops.remote import NotReached, ask, ask_together, is_silent, node_of_run
 from portway.render.load_balancer import load_balancer_survey
 
@@ -47,9 +55,21 @@ def read_load_balancer(cluster: Cluster) -> FoundNode:
             ),
         )
         keep_of_host(_STATUS, (time.monotonic(), status))
+        if readings().get(_first(host.name)) is None:
+            readings().keep(_first(host.name), status)
         return found
 
     return once_per_host(survey, read)
+
+
+def _first(name: str) -> Key:
+    return None, ("status at first", name)
+
+
+def status_at_first(name: str) -> LoadBalancerStatus | None:
+    """How a load balancer was doing before this run changed it, if it was asked."""
+    found: LoadBalancerStatus | None = readings().get(_first(name))
+    return found
 
 
 def known_statuses(cluster: Cluster) -> Statuses | None:
@@ -76,6 +96,8 @@ def ask_if_possible(cluster: Cluster, name: str) -> LoadBalancerStatus | None:
 
     One that was silent before is not tried again: that takes its time at every look.
     """
+    if is_own(host) and name != host.name:
+        return None  # nodes that deploy to themselves ask no other
     try:
         if is_silent(name):
             raise NotReached(f"{name}: it could not be connected to")

@@ -1,6 +1,7 @@
 """What is done to one load balancer, in the words of the job."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import filterfalse
 
 from pyinfra import host, logger, state
@@ -21,6 +22,7 @@ from portway.load_balancers.loading import run_haproxy
 from portway.load_balancers.looking import look_at_node, look_at_pair
 from portway.load_balancers.permissions import try_permissions
 from portway.load_balancers.ports import taken_ports, verify_ports
+from portway.load_balancers.pulled import unproven_backends
 from portway.load_balancers.verify import (
     client_nodes,
     down_servers,
@@ -35,6 +37,7 @@ from portway.load_balancers.verify import (
     without_peer,
 )
 from portway.model.cluster import Cluster, LoadBalancer
+from portway.ops.connector import is_own
 from portway.ops.describing import wishes
 from portway.ops.differences import Difference, FoundNode
 from portway.ops.fence import change
@@ -232,9 +235,12 @@ def _verify_host(cluster: Cluster) -> Commands:
         return
     peer = cluster.load_balancer(host.name).peer
     known = known_statuses(cluster) or {}
+    needed = unproven_backends(cluster) if is_own(host) else frozenset()
 
     def look() -> tuple[str, ...]:
         own = known.pop(host.name, None) or ask_status(cluster, host.name)
+        if is_own(host):
+            return node_problems(cluster, own, replace(own, backends=needed))
         serves_all = own.backends >= {b.name for b in cluster.backends if b.servers}
         other = ask_if_possible(cluster, peer.name) if peer and not serves_all else None
         return node_problems(cluster, own, other)

@@ -2,11 +2,12 @@
 
 from dataclasses import asdict
 
-from pyinfra import inventory, logger, state
+from pyinfra import host, inventory, logger, state
 
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster, LoadBalancer
 from portway.model.stack import Node
+from portway.ops.connector import is_own
 from portway.ops.differences import FoundNode, is_settled
 from portway.ops.facts import NodeFacts
 from portway.ops.operations import read_node
@@ -30,11 +31,12 @@ def verify_order(cluster: Cluster, lb: LoadBalancer, wanted: WantedNode) -> Comm
     it is down: one that cannot be asked, or on which HAProxy does not run, protects
     nobody, and the run goes on and says so. So it does if EC2 says that it is stopped.
 
-    A new pair is deployed together: only both show that they hear each other.
+    A new pair is deployed together: only both show that they hear each other. For
+    nodes that deploy to themselves, see ``portway.load_balancers.pulled``.
     """
     active = {member.name for member in inventory.get_active_hosts()}
     peer = lb.peer
-    if not state.is_executing or (peer and peer.name in active):
+    if not state.is_executing or is_own(host) or (peer and peer.name in active):
         return
     found = read_node(load_balancer_survey())
     if _is_missing(peer) and _is_new(cluster, found):

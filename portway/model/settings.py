@@ -190,6 +190,12 @@ class Settings(BaseModel):
         default=30,
         description="Seconds a changed load balancer may take to serve all clients.",
     )
+    pair_timeout: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        default=300,
+        description="Seconds after which a load balancer that deploys to itself and "
+        "holds the address goes on without its standby, if that has said nothing of "
+        "the same configuration.",
+    )
     app_name: AppName = Field(
         default="message-app",
         description="The application's name, and that of its unit, `/opt/NAME` and "
@@ -320,6 +326,7 @@ class Settings(BaseModel):
         """A hash of what these settings make of nodes, not of how a run does it."""
         one_run = {"go_back", "lease_expiry", "lease_wait", "transfer_to"}
         one_run |= {"boot_timeout", "trust_console_output", "tunnel_command"}
+        one_run |= {"pair_timeout"}
         text = self.model_dump_json(exclude=one_run)
         return hashlib.sha256(text.encode()).hexdigest()
 

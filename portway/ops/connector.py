@@ -1,6 +1,6 @@
 """How a run connects to nodes: pyinfra's SSH, on the way that leads to each.
 
-It waits while a node boots.
+It waits while a node boots. A run on a node itself needs no way.
 """
 
 import logging
@@ -18,6 +18,7 @@ from pyinfra import logger
 from pyinfra.api.exceptions import ConnectError
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
+from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.ssh import SSHConnector
 
 from portway.errors import PortwayError
@@ -179,6 +180,20 @@ class NodeConnector(SSHConnector):
             self._tunnel = Tunnel(command, self.host.data.get(REGION, ""))
             arguments["sock"] = self._tunnel.socket
         return arguments
+
+
+class OwnConnector(LocalConnector):
+    """Runs a node's commands on this machine, by the user who runs this."""
+
+
+def is_own(host: Host) -> bool:
+    """Whether a host is a node that deploys to itself."""
+    return isinstance(host.connector, OwnConnector)
+
+
+def connect_as_own(state: State, node: Host) -> None:
+    """Have a node be the machine that the run is on."""
+    node.connector = OwnConnector(state, node)
 
 
 def _is_silence(error: ConnectError) -> bool:

@@ -18,6 +18,7 @@ from pyinfra.api.host import Host
 
 from portway.errors import PortwayError
 from portway.model.stack import Node
+from portway.ops.connector import is_own
 from portway.ops.fence import fenced
 from portway.ops.framing import NodeFact, framed, parts, unframed
 from portway.ops.pyinfra_errors import as_portway_error
@@ -66,8 +67,11 @@ def node_of_run(name: str) -> Host:
 def node_beside(near: Host, name: str, data: dict[str, str], groups: list[str]) -> Host:
     """A node that is not in the inventory of a run, to ask it when that is needed.
 
-    ``near`` is a node that is; ``data`` is where the other one is reached.
+    ``near`` is a node that is; ``data`` is where the other one is reached. NotReached
+    on a node that deploys to itself: it connects to no other.
     """
+    if is_own(near):
+        raise NotReached(f"{name}: {near.name} deploys to itself and asks no other")
     found = Host(name, near.inventory, groups, near.connector_cls)
     near.inventory.host_data[name] = {REGION: near.data.get(REGION, "")} | data
     found.init(near.state)

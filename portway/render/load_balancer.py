@@ -1,5 +1,6 @@
 """Everything that a load balancer should have."""
 
+import hashlib
 from dataclasses import replace
 
 from portway.contract import paths
@@ -148,6 +149,17 @@ def load_balancer(cluster: Cluster, lb: LoadBalancer) -> WantedNode:
         services=SERVICES,
         folders=FOLDERS,
     )
+
+
+def fingerprint(cluster: Cluster) -> str:
+    """16 hexadecimal digits that stand for everything that the pair should have."""
+    pair = sorted(cluster.load_balancers, key=lambda lb: lb.name)
+    lines = [
+        f"{lb.name} {file.path} {file.sha256} {file.mode}"
+        for lb in pair
+        for file in load_balancer(cluster, lb).files
+    ]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def without_pair(wanted: WantedNode) -> WantedNode:

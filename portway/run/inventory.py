@@ -6,6 +6,7 @@ A run that would find nothing to do, or do it in an unsafe order, is refused her
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import Any
 
 from pyinfra import host, logger
 from pyinfra.api.host import Host
@@ -33,13 +34,14 @@ from portway.ops.pyinfra_errors import for_pyinfra
 from portway.ops.reading import readings
 from portway.ops.way import INSTANCE, REGION
 from portway.render.templates import compile_all
-from portway.run import command_line
+from portway.run import command_line, pulled
 from portway.run.checkout import read_checkout
 from portway.run.narration import narrate
+from portway.run.pulled import is_pulled
 from portway.run.run import Run
 from portway.run.trust import Reached, reached, refuse_unknown, trust
 
-Hosts = list[tuple[str, dict[str, str]]]
+Hosts = list[tuple[str, dict[str, Any]]]
 RUN = (None, "run")
 NEED = (None, "need")
 READER = (None, "stack reader")
@@ -86,7 +88,11 @@ def _hosts(stack: str, region: str, role: Role) -> Hosts:
     )
     if role not in needed:
         return []
-    return [(n.name, _host_data(n) | {REGION: region}) for n in found.with_role(role)]
+    nodes, more = found.with_role(role), dict[str, Any]()
+    if is_pulled():
+        own = pulled.own_node(found, _roles(CHANGES))
+        nodes, more = tuple(n for n in nodes if n == own), pulled.OWN_DATA
+    return [(n.name, _host_data(n) | {REGION: region} | more) for n in nodes]
 
 
 def _host_data(node: Node) -> dict[str, str]:
@@ -137,9 +143,15 @@ def _read(name: str, region: str, invocation: command_line.Invocation) -> Stack:
             default=readings().get(NEED) or Need.NOTHING,
         ),
         leaves=_leave,
-        wait_seconds=0 if is_look() else WAIT_SECONDS,
+        wait_seconds=_patience(),
         progress=_tell,
     )
+
+
+def _patience() -> float:
+    if is_look():
+        return 0
+    return pulled.WAIT_SECONDS if is_pulled() else WAIT_SECONDS
 
 
 def _tell(line: str) -> None:
@@ -167,6 +179,7 @@ def _load_deploys() -> None:
 
     if Role.LOAD_BALANCER in _roles(CHANGES):
         import portway.application.changes  # noqa: PLC0415
+        import portway.load_balancers.pulled  # noqa: PLC0415
         import portway.load_balancers.standby_first  # noqa: PLC0415
     if Role.APPLICATION in _roles(CHANGES):
         import portway.application.deploy  # noqa: F401, PLC0415
@@ -223,6 +236,9 @@ def _prepare_to_connect(run: Run) -> None:
     but nothing waits until it has booted.
     """
     state = _state()
+    if is_pulled():
+        pulled.connect_to_itself(state)
+        return
     hosts = [host for host in state.inventory if host.connector_cls is SSHConnector]
     found = reached(run.stack, hosts)
     connect_as_nodes(state, [node.host for node in found])

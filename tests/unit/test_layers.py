@@ -18,7 +18,7 @@ OUTSIDE: dict[str, set[str]] = {
     "portway.contract": set(),
     "portway.errors": set(),
     "portway.model": {"pydantic", "pydantic_core"},
-    "portway.aws": {"boto3", "botocore", "pydantic", "yaml"},
+    "portway.aws": {"boto3", "botocore", "pydantic", "requests", "yaml"},
     "portway.chef": set(),
     "portway.haproxy_files": set(),
     "portway.render": {"jinja2", "pydantic"},

@@ -1,4 +1,7 @@
-"""The health port: status 200 while the database works, 503 while it does not."""
+"""The health port: status 200 while the database works, 503 while it does not.
+
+It knows one path.
+"""
 
 import asyncio
 import time
@@ -11,6 +14,7 @@ from .http import response
 FRESH = 1.0
 """Seconds for which one look at the database answers every question."""
 
+PATH = b"/health"
 LONGEST_CHECK = 2.0
 PATIENCE = 5.0
 
@@ -35,10 +39,12 @@ class Health:
     async def answer(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Answer one request, whatever it asks for."""
+        """Answer one request."""
         try:
-            await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
             status = self._faults.get("health")
+            if head.split(b" ")[1:2] != [PATH]:
+                status = "404 Not Found"
             if status is None:
                 status = "200 OK" if await self._is_well() else "503 Unavailable"
             writer.write(response(str(status), b""))

@@ -10,7 +10,7 @@ from lab.failover.pair import MOVES
 from lab.faults import interface as faults
 from lab.plan.names import Lab
 from tests.lab.deploys.interfaces import renamed_interface, without_address
-from tests.lab.system import System, output, wait_until
+from tests.lab.system import System, output, shown, wait_until
 
 SHORT = ("-y", "--data", "verify_timeout=6")
 BACK = 20
@@ -124,3 +124,15 @@ def test_address_that_waits_is_told_and_comes_back_when_asked(healed: System) ->
     target = ("--data", "transfer_to=lb-1")
     healed.deploy(*later, *target, what="transfer")
     assert at(healed, "lb-1")
+
+
+def test_check_that_no_application_node_passes_gets_no_further_than_the_standby(
+    healed: System,
+) -> None:
+    """HAProxy's new process knows from the old one that they were healthy."""
+    before = healed.execute("lb-1", "cat", "/etc/haproxy/haproxy.cfg")
+    stopped = healed.deploy(*SHORT, "--data", "health_path=/nowhere", check=False)
+    assert stopped.returncode == 1, shown(stopped)
+    assert "lb-2 does not serve every client" in output(stopped)
+    assert "backends without a healthy server" in output(stopped)
+    assert healed.execute("lb-1", "cat", "/etc/haproxy/haproxy.cfg") == before

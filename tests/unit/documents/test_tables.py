@@ -20,7 +20,7 @@ def first_cells(text: str) -> list[str]:
 def test_outputs_are_those_of_the_template_and_of_discovery() -> None:
     reference = (PROJECT / "docs" / "reference.md").read_text()
     listed = first_cells(section(reference, "Stack outputs"))
-    assert sorted(listed) == sorted(template()["Outputs"])
+    assert sorted(listed) == sorted(template("cloudformation/stack.yaml")["Outputs"])
     assert set(listed[:-2]) == {*TEXT_OUTPUTS, *PORT_OUTPUTS}
 
 
@@ -83,7 +83,7 @@ def test_floors_are_those_of_the_package() -> None:
 
 def unknown_places(document: str) -> list[str]:
     """Files and parts of the template, in last cells, that do not exist."""
-    parsed = template()
+    parsed = template("cloudformation/stack.yaml")
     known = {
         name for part in parsed.values() if isinstance(part, dict) for name in part
     }

@@ -10,7 +10,13 @@ from lab.errors import LabError
 ADDRESS = Resource("arn:aws:ec2:eu-central-1:1:elastic-ip/eipalloc-1")
 NODE = Resource(
     "arn:aws:ec2:eu-central-1:1:instance/i-1",
-    {"aws:ResourceTag/role": ("lb",), "aws:TagKeys": ("slot",)},
+    {
+        "aws:ResourceTag/role": ("lb",),
+        "aws:TagKeys": ("slot",),
+        "aws:userid": ("AROA1:i-1",),
+        "ec2:InstanceID": ("i-1",),
+        "ec2:Kind": ("i-?",),
+    },
 )
 
 
@@ -66,6 +72,11 @@ def test_a_denial_wins() -> None:
         ("ForAllValues:StringEquals", "aws:TagKeys", "Name", False),
         ("ForAllValues:StringEquals", "absent", "Name", True),
         ("ForAnyValue:StringEquals", "absent", "Name", False),
+        ("StringLike", "aws:userid", "*:${ec2:InstanceID}", True),
+        ("StringEquals", "aws:userid", "AROA1:${ec2:InstanceID}", True),
+        ("StringEquals", "aws:userid", "*:${ec2:InstanceID}", False),
+        ("StringLike", "aws:userid", "*:${ec2:InstanceID}0", False),
+        ("StringLike", "aws:userid", "*:${absent}", False),
     ],
 )
 def test_conditions_are_asked_of_the_resource_and_the_call(
@@ -91,6 +102,7 @@ def test_all_conditions_of_a_statement_must_hold() -> None:
         {"NotAction": "ec2:Move"},
         {"Condition": {"StringEqualsIfExists": {"aws:ResourceTag/role": "lb"}}},
         {"Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}},
+        {"Condition": {"StringLike": {"aws:userid": "*:${ec2:Kind}"}}},
     ],
 )
 def test_what_is_not_known_is_an_error(unknown: dict[str, Any]) -> None:

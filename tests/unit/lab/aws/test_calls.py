@@ -41,6 +41,16 @@ def test_secret_value_is_not_kept_of_a_call() -> None:
     assert (read.action, read.parameters) == ("PutSecretValue", {"SecretId": "name"})
 
 
+def test_object_of_a_bucket_is_named_and_its_content_is_not() -> None:
+    more = {"REQUEST_METHOD": "PUT", "PATH_INFO": "/bucket/folder/name.tar"}
+    body = b"Key=other"
+    given = environ(body, service="s3") | more
+    read = calls.read(given)
+    assert (read.action, read.protocol) == ("PutObject", "rest-xml")
+    assert read.parameters == {"Bucket": "bucket", "Key": "folder/name.tar"}
+    assert given["wsgi.input"].read() == body
+
+
 def test_calls_are_given_since_a_moment() -> None:
     calls = Calls()
     for at in (1.0, 2.0, 3.0):

@@ -33,6 +33,9 @@ RDS = Request("10.0.0.5", "rds", "DescribeDBInstances", "query", {})
 SECRETS = Request("10.0.0.5", "secretsmanager", "GetSecretValue", "json", {})
 
 
+S3 = Request("10.0.0.5", "s3", "GetObject", "rest-xml", {})
+
+
 @pytest.mark.parametrize(
     ("kind", "request_", "status", "code"),
     [
@@ -45,12 +48,23 @@ SECRETS = Request("10.0.0.5", "secretsmanager", "GetSecretValue", "json", {})
         ("throttle", SECRETS, 400, "ThrottlingException"),
         ("fail", SECRETS, 500, "InternalServiceError"),
         ("deny", SECRETS, 400, "AccessDeniedException"),
+        ("throttle", S3, 503, "SlowDown"),
+        ("fail", S3, 500, "InternalError"),
+        ("deny", S3, 403, "AccessDenied"),
     ],
 )
 def test_boto_reads_the_error_that_the_service_gives(
     kind: str, request_: Request, status: int, code: str
 ) -> None:
     assert answer(kind, request_)[:2] == (status, code)
+
+
+def test_answer_to_a_head_request_has_no_body() -> None:
+    faults = CloudFaults()
+    faults.put(CloudFault("deny"))
+    given = faults.answer(Request("10.0.0.5", "s3", "HeadObject", "rest-xml", {}))
+    assert given
+    assert (given.status, given.body) == ("403 Forbidden", b"")
 
 
 def test_denial_names_the_action() -> None:

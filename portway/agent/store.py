@@ -1,0 +1,174 @@
+"""The releases on a node: each whole or not at all, and one of them the current."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from portway.aws.releases import fetch
+from portway.contract.archives import PROGRAMS, PROJECT
+from portway.errors import PortwayError
+from portway.model.published import Published
+
+ROOT = Path("/opt/portway")
+KEPT = 3
+"""Releases that stay, the current one among them."""
+START_SECONDS = 180
+"""What a release may take to start for the first time: it unpacks its packages."""
+TRIALS = (("pyinfra", "--version"), ("portway", "check"))
+"""What a release must be able to do before it counts: it then imports all packages."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder with releases, and a link to the current one."""
+
+    root: Path = ROOT
+
+    @property
+    def link(self) -> Path:
+        """Points to the current release."""
+        return self.root / "current"
+
+    @property
+    def current(self) -> str:
+        """The name of the current release; empty if there is none."""
+        return self.link.readlink().name if self.link.is_symlink() else ""
+
+    def update(self, region: str, published: Published) -> bool:
+        """Have a release be the current one; whether it was not.
+
+        It is fetched unless it is there, verified, unpacked and started once before the
+        link is changed. PortwayError if any of it fails; the link stays then.
+        """
+        name = published.name.removesuffix(".tar")
+        before = os.umask(0o022)  # root runs what is here
+        try:
+            with self._locked():
+                self._sweep()
+                if (previous := self.current) == name:
+                    return False
+                if not (self._releases / name).is_dir():
+                    self._take(region, published, name)
+                self._try(name)
+                self._switch(name)
+                self._prune({name, previous})
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise PortwayError(f"release {published.name}: {error}") from error
+        finally:
+            os.umask(before)
+        return True
+
+    @property
+    def _releases(self) -> Path:
+        return self.root / "releases"
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._releases.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.root, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _sweep(self) -> None:
+        """Remove what an interrupted one has left."""
+        for left in self._releases.glob(".*"):
+            shutil.rmtree(left)
+
+    def _take(self, region: str, published: Published, name: str) -> None:
+        """Fetch and unpack a release beside where it will be, then give it its name."""
+        part = self._releases / ".part"
+        try:
+            part.mkdir()
+            archive = part / published.name
+            fetch(region, published, archive)
+            (part / "unpacked").mkdir()
+            with tarfile.open(archive, "r:") as packed:
+                into = part / "unpacked"
+                packed.extractall(into, members=_members(packed))  # noqa: S202 - judged
+            archive.unlink()
+            (inside,) = (part / "unpacked").iterdir()
+            subprocess.run(["sync", "-f", str(inside)], check=True)  # noqa: S603, S607
+            inside.rename(self._releases / name)
+        except (ValueError, tarfile.TarError) as error:
+            raise PortwayError(
+                f"release {published.name} cannot be unpacked: {error}"
+            ) from error
+        finally:
+            self._sweep()
+
+    def _try(self, name: str) -> None:
+        """Start a release's programs once; one that cannot start is removed."""
+        try:
+            for program, *words in TRIALS:
+                self._start(name, program, *words)
+        except PortwayError:
+            if name != self.current:
+                self._remove(name)
+            raise
+
+    def _start(self, name: str, *words: str) -> None:
+        release = self._releases / name
+        program, *rest = words
+        try:
+            done = subprocess.run(  # noqa: S603 - verified above
+                [str(release / PROGRAMS / program), *rest],
+                cwd=release / PROJECT,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=START_SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise PortwayError(f"release {name} cannot start: {error}") from error
+        if done.returncode:
+            raise PortwayError(
+                f"release {name} cannot start on this machine",
+                why=(done.stderr or done.stdout).strip()[-500:],
+            )
+
+    def _switch(self, name: str) -> None:
+        os.utime(self._releases / name)  # the last ones in use stay
+        new = self.root / ".current"
+        new.unlink(missing_ok=True)
+        new.symlink_to(Path("releases") / name)
+        new.replace(self.link)
+
+    def _prune(self, needed: Collection[str]) -> None:
+        """Remove the oldest releases, and none of those."""
+        found = sorted(self._releases.iterdir(), key=lambda f: f.stat().st_mtime)
+        spare = [folder.name for folder in found if folder.name not in needed]
+        for name in spare[: max(0, len(found) - KEPT)]:
+            self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        """Remove a release: at once by its name, so that none is half there."""
+        removed = self._releases / f".{name}"
+        (self._releases / name).rename(removed)
+        shutil.rmtree(removed)
+
+
+def _members(packed: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members of an archive; ValueError if one is what no release has.
+
+    Debian 12's tarfile has no filters.
+    """
+    for member in packed:
+        path = PurePosixPath(member.name)
+        if not (member.isreg() or member.isdir()):
+            raise ValueError(f"{path} is neither a file nor a folder")
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{path} leads out of the release")
+        member.mode &= 0o755
+        member.uid, member.gid = os.getuid(), os.getgid()
+        member.uname = member.gname = ""
+        yield member

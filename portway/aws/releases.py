@@ -1,0 +1,172 @@
+"""Releases in AWS: archives in a bucket, and a parameter that says which one counts."""
+
+import base64
+import hashlib
+from pathlib import Path
+
+from portway.aws.client import Aws
+from portway.aws.errors import AwsCallError, Call, translate_aws_errors
+from portway.errors import PortwayError
+from portway.model.published import Published, parameter_name
+
+BUCKET_OUTPUT = "ReleaseBucket"
+CHUNK = 1 << 20
+
+
+def release_bucket(region: str, stack: str) -> str:
+    """The bucket that the agent's stack of a stack has made.
+
+    PortwayError if there is no such stack.
+    """
+    name = f"{stack}-agent"
+    try:
+        (found,) = Aws(region).read(
+            "cloudformation",
+            "describe_stacks",
+            "Stacks",
+            f"stack {name}",
+            StackName=name,
+        )
+    except AwsCallError as error:
+        if error.code != "ValidationError" or "does not exist" not in error.message:
+            raise
+        raise PortwayError(
+            f"stack {name}: there is no such stack in {region}",
+            why="its bucket is where releases are published",
+            do="create it from cloudformation/agent.yaml",
+        ) from error
+    outputs = {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", ())}
+    if BUCKET_OUTPUT not in outputs:
+        raise PortwayError(
+            f"stack {name}: it has no output {BUCKET_OUTPUT}",
+            do="update it with this version's cloudformation/agent.yaml",
+        )
+    return str(outputs[BUCKET_OUTPUT])
+
+
+def publish(region: str, stack: str, archive: Path, bucket: str) -> Published:
+    """Put an archive into a bucket, and have the stack's nodes run it.
+
+    S3 verifies what it gets. What it has already is not sent again.
+    """
+    aws, about = Aws(region), f"release {archive.name}"
+    try:
+        with archive.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+            published = Published(bucket, archive.name, digest.hexdigest())
+            _refuse_unless_it_can_be_taken(published)
+            checksum = base64.b64encode(digest.digest()).decode()
+            if _checksum(aws, published, about) != checksum:
+                file.seek(0)
+                aws.call(
+                    "s3",
+                    "put_object",
+                    about,
+                    Bucket=bucket,
+                    Key=archive.name,
+                    Body=file,
+                    ChecksumSHA256=checksum,
+                )
+    except OSError as error:
+        raise PortwayError(f"{archive} cannot be read ({error.strerror})") from error
+    aws.call(
+        "ssm",
+        "put_parameter",
+        f"stack {stack}",
+        Name=parameter_name(stack),
+        Value=published.to_json(),
+        Type="String",
+        Overwrite=True,
+    )
+    return published
+
+
+def _refuse_unless_it_can_be_taken(published: Published) -> None:
+    """Refuse what nodes would: the text of a parameter may be anybody's."""
+    try:
+        Published.from_json(published.to_json())
+    except ValueError as error:
+        raise PortwayError(
+            f"{published.name} cannot be published: {error}",
+            do="publish what portway release build wrote, under the name that it has",
+        ) from error
+
+
+def _checksum(aws: Aws, published: Published, about: str) -> str:
+    """The checksum of what is in the bucket; empty if there is nothing."""
+    try:
+        found = aws.call(
+            "s3",
+            "head_object",
+            about,
+            Bucket=published.bucket,
+            Key=published.name,
+            ChecksumMode="ENABLED",
+        )
+    except AwsCallError as error:
+        # Whoever may not list a bucket is told that access is denied.
+        if error.code not in ("404", "403", "NoSuchKey"):
+            raise
+        return ""
+    return str(found.get("ChecksumSHA256", ""))
+
+
+def published_release(region: str, stack: str) -> Published | None:
+    """The release that a stack's nodes are to run; None while there is none.
+
+    PortwayError if there is no such parameter, or it says something else.
+    """
+    name = parameter_name(stack)
+    try:
+        value = Aws(region).call("ssm", "get_parameter", f"stack {stack}", Name=name)[
+            "Parameter"
+        ]["Value"]
+    except AwsCallError as error:
+        if error.code != "ParameterNotFound":
+            raise
+        raise PortwayError(
+            f"stack {stack}: there is no parameter {name} in {region}",
+            do="create the stack of cloudformation/agent.yaml",
+        ) from error
+    try:
+        return Published.from_json(str(value))
+    except ValueError as error:
+        raise PortwayError(
+            f"stack {stack}: the parameter {name} says no release: {error}",
+            do="publish one again: portway release publish",
+        ) from error
+
+
+def fetch(region: str, published: Published, to: Path) -> None:
+    """Write a release's archive into a file. PortwayError if it is another one."""
+    about = f"release {published.name}"
+    try:
+        answer = Aws(region).call(
+            "s3", "get_object", about, Bucket=published.bucket, Key=published.name
+        )
+    except AwsCallError as error:
+        # Whoever may not list a bucket is told that access is denied.
+        if error.code not in ("AccessDenied", "NoSuchKey", "NoSuchBucket"):
+            raise
+        raise PortwayError(
+            f"{about} is not in bucket {published.bucket}",
+            why="or this node may not read it",
+            do="publish it again: portway release publish; or update the stack of "
+            "cloudformation/agent.yaml",
+        ) from error
+    digest = hashlib.sha256()
+    reading = translate_aws_errors(Call("s3:GetObject", about, region))
+    try:
+        with to.open("wb") as file, reading:
+            for chunk in answer["Body"].iter_chunks(CHUNK):
+                digest.update(chunk)
+                file.write(chunk)
+    except OSError as error:
+        raise PortwayError(f"{to} cannot be written ({error.strerror})") from error
+    if digest.hexdigest() != published.sha256:
+        raise PortwayError(
+            f"{about}: its SHA-256 is {digest.hexdigest()}, and {published.sha256} was "
+            "published",
+            why="somebody has replaced it in the bucket, or it was cut off",
+            do="publish it again: portway release publish",
+        )

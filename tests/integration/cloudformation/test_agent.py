@@ -1,0 +1,235 @@
+"""cloudformation/agent.yaml: what load balancers may do that deploy to themselves."""
+
+import time
+from typing import Any
+
+import pytest
+
+from lab.aws.calls import Request
+from lab.aws.permissions import is_permitted
+from lab.plan import facts
+from portway.aws.names import SLOT_TAG
+from portway.aws.progress import progress_reader, tell
+from portway.aws.releases import release_bucket
+from portway.aws.role_drift import AGENT, changed_rights
+from portway.contract.address import AddressKind
+from portway.model.progress import TAG, Progress, Step
+from portway.model.published import parameter_name
+from portway.model.stack import Role
+from tests.integration.aws.test_role_drift import put
+from tests.integration.cloudformation.test_permissions import actions, shortcomings
+from tests.integration.conftest import REGION, STACK, Account, Discovery
+
+POLICY = "deploy-to-itself"
+SERVES = Progress(Step.SERVES, "0123456789abcdef")
+
+
+@pytest.fixture(autouse=True)
+def _judged_where_the_stack_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "REGION", REGION)
+
+
+@pytest.fixture
+def agent(account: Account) -> Account:
+    """An account with the stack and the agent's."""
+    account.create()
+    create_agent(account, AddressKind.ELASTIC_IP)
+    return account
+
+
+def create_agent(account: Account, kind: AddressKind) -> None:
+    given = {
+        "Stack": STACK,
+        "LoadBalancerRole": account.resource("LoadBalancerRole"),
+        "AddressKind": str(kind),
+    }
+    account.client("cloudformation").create_stack(
+        StackName=f"{STACK}-agent",
+        TemplateBody=AGENT.read_text(),
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[
+            {"ParameterKey": key, "ParameterValue": value}
+            for key, value in given.items()
+        ],
+    )
+    account.aws.forget()
+
+
+def statements(account: Account) -> dict[str, dict[str, Any]]:
+    """The statements of its policy, by ``Sid``."""
+    found = account.client("iam").get_role_policy(
+        RoleName=account.resource("LoadBalancerRole"), PolicyName=POLICY
+    )
+    return {one["Sid"]: one for one in found["PolicyDocument"]["Statement"]}
+
+
+def may(account: Account, caller: str, service: str, action: str, **given: str) -> bool:
+    """Whether a load balancer may make a call."""
+    (address,) = (
+        i["PrivateIpAddress"]
+        for i in account.instances("load-balancer")
+        if i["InstanceId"] == account.load_balancer(caller)
+    )
+    return is_permitted(Request(address, service, action, "ec2", given))
+
+
+def may_tag(account: Account, caller: str, instance: str, key: str = TAG) -> bool:
+    given = {"ResourceId.1": instance, "Tag.1.Key": key}
+    return may(account, caller, "ec2", "CreateTags", **given)
+
+
+def test_every_statement_is_one_that_aws_knows(agent: Account) -> None:
+    for sid, statement in statements(agent).items():
+        found = shortcomings(statement)
+        # IAM's own keys go with every action.
+        assert [text for text in found if "has no aws:userid" not in text] == [], sid
+        assert all("*" not in action for action in statement["Action"])
+
+
+def test_only_descriptions_that_aws_cannot_limit_are_for_all_resources(
+    agent: Account,
+) -> None:
+    found = [s for s in statements(agent).values() if s["Resource"] == "*"]
+    assert actions(found) == {
+        "autoscaling:DescribeAutoScalingGroups",
+        "ec2:DescribeInstances",
+    }
+
+
+def test_a_load_balancer_tells_the_other_in_a_tag_of_its_own_instance_only(
+    agent: Account,
+) -> None:
+    own, other = agent.load_balancer("lb-1"), agent.load_balancer("lb-2")
+    (application, *_) = agent.instances("application")
+
+    assert may_tag(agent, "lb-1", own)
+    assert may_tag(agent, "lb-2", other)
+    assert not may_tag(agent, "lb-1", other)
+    assert not may_tag(agent, "lb-1", application["InstanceId"])
+    assert not may_tag(agent, "lb-1", own, "portway:master")
+    assert not may_tag(agent, "lb-1", own, "portway:stack")
+
+
+def test_a_load_balancer_keeps_names_of_application_nodes_and_of_no_other(
+    agent: Account,
+) -> None:
+    (application, *_) = agent.instances("application")
+    own, slot = agent.load_balancer("lb-1"), SLOT_TAG
+
+    assert may_tag(agent, "lb-1", application["InstanceId"], slot)
+    assert not may_tag(agent, "lb-1", own, slot)
+    assert not may_tag(agent, "lb-1", application["InstanceId"], "portway:role")
+
+
+@pytest.mark.parametrize("kind", AddressKind)
+def test_only_where_routes_point_to_them_do_they_let_all_packets_in(
+    account: Account, kind: AddressKind
+) -> None:
+    account.create_with(kind)
+    create_agent(account, kind)
+    given = {
+        "NetworkInterfaceId": account.interface("lb-1"),
+        "SourceDestCheck.Value": "false",
+    }
+    call = "ModifyNetworkInterfaceAttribute"
+    is_route = kind is AddressKind.ROUTE
+
+    assert may(account, "lb-1", "ec2", call, **given) is is_route
+    wrong = given | {"SourceDestCheck.Value": "true"}
+    assert not may(account, "lb-1", "ec2", call, **wrong)
+
+
+def test_it_reads_its_own_stack_only(agent: Account) -> None:
+    for action in ("DescribeStacks", "DescribeStackEvents"):
+        assert may(agent, "lb-1", "cloudformation", action, StackName=STACK)
+        other = f"{STACK}-agent"
+        assert not may(agent, "lb-1", "cloudformation", action, StackName=other)
+
+
+def test_a_load_balancer_fetches_releases_and_changes_none(agent: Account) -> None:
+    bucket = release_bucket(REGION, STACK)
+    agent.client("s3").put_object(Bucket=bucket, Key="one.tar", Body=b"")
+    agent.client("s3").create_bucket(
+        Bucket="other", CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
+    agent.client("s3").put_object(Bucket="other", Key="one.tar", Body=b"")
+    parameter = parameter_name(STACK)
+
+    assert may(agent, "lb-1", "s3", "GetObject", Bucket=bucket, Key="one.tar")
+    assert may(agent, "lb-1", "ssm", "GetParameter", Name=parameter)
+    assert not may(agent, "lb-1", "s3", "GetObject", Bucket=bucket, Key="none.tar")
+    assert not may(agent, "lb-1", "s3", "GetObject", Bucket="other", Key="one.tar")
+    assert not may(agent, "lb-1", "s3", "PutObject", Bucket=bucket, Key="one.tar")
+    assert not may(agent, "lb-1", "ssm", "PutParameter", Name=parameter)
+    other = parameter_name("other")
+    assert not may(agent, "lb-1", "ssm", "GetParameter", Name=other)
+
+
+def test_publishers_may_do_what_publishing_takes_and_no_more(agent: Account) -> None:
+    cloud, iam = agent.client("cloudformation"), agent.client("iam")
+    (stack,) = cloud.describe_stacks(StackName=f"{STACK}-agent")["Stacks"]
+    outputs = {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]}
+    arn = outputs["PublisherPolicyArn"]
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    found = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]
+    of_publishers = found["Document"]["Statement"]
+
+    assert [text for s in of_publishers for text in shortcomings(s)] == []
+    assert actions(of_publishers) == {
+        "cloudformation:DescribeStacks",
+        "s3:GetObject",
+        "s3:PutObject",
+        "ssm:PutParameter",
+    }
+    assert all("*" not in s["Resource"].removesuffix("/*") for s in of_publishers)
+
+
+def test_without_it_load_balancers_may_do_none_of_this(account: Account) -> None:
+    account.create()
+    own = account.load_balancer("lb-1")
+
+    assert not may_tag(account, "lb-1", own)
+    assert not may(account, "lb-1", "ec2", "DescribeInstances")
+
+
+def test_what_is_told_is_read(agent: Account, discover: Discovery) -> None:
+    stack = discover()
+    first, second = stack.with_role(Role.LOAD_BALANCER)
+    read = progress_reader(stack)
+    assert read() == {first.name: None, second.name: None}
+
+    tell(stack, second, SERVES)
+    told = read()[second.name]
+    assert told is not None
+    assert told.progress == SERVES
+    assert abs(told.at - time.time()) < 60
+    assert read()[first.name] is None
+
+    agent.client("ec2").terminate_instances(InstanceIds=[second.instance_id])
+    assert read() == {first.name: None}
+
+
+def test_its_policy_is_no_drift_until_somebody_changes_it(
+    agent: Account, discover: Discovery
+) -> None:
+    assert changed_rights(discover()) == ()
+
+    wider = statements(agent)["ReadTheStack"] | {"Resource": "*"}
+    put(agent, POLICY, wider, to="LoadBalancerRole")
+    found = {change.what for change in changed_rights(discover())}
+    assert f"policy {POLICY}: statement ReadTheStack was changed" in found
+    assert f"policy {POLICY}: statement TellTheOtherNode was removed" in found
+
+
+def test_nor_are_those_of_routes(account: Account, discover: Discovery) -> None:
+    account.create_with(AddressKind.ROUTE)
+    create_agent(account, AddressKind.ROUTE)
+    assert changed_rights(discover()) == ()
+
+
+def test_the_same_rights_on_the_other_role_are_a_drift(
+    agent: Account, discover: Discovery
+) -> None:
+    put(agent, POLICY, *statements(agent).values(), to="ApplicationRole")
+    (changed,) = changed_rights(discover())
+    assert changed.what == f"policy {POLICY} was added"

@@ -1,0 +1,333 @@
+"""Load balancers deploy to themselves, from a release: the order of the pair holds.
+
+The hosts have Debian's Python and no package that a release needs.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from lab.machines import commands
+from lab.plan import facts
+from lab.plan.names import Lab
+from lab.traffic.load import Load, missing
+from portway.agent.building import Built, build
+from portway.aws.role_drift import AGENT
+from portway.contract import paths
+from portway.model.progress import TAG
+from portway.run.checkout import project_version as version
+from tests.integration.agent.checkouts import original
+from tests.lab.deploys.membership import lose
+from tests.lab.system import System, changes, output, shown, wait_until
+
+__all__ = ["original"]
+
+HAPROXY = str(paths.HAPROXY_CONFIG)
+FOLDER = "/var/tmp/release"
+STACK = f"{facts.STACK}-agent"
+PORTS = (9001, 9002, 9003)
+
+CREATE = """
+import boto3, sys
+stack, name, template, user = sys.argv[1:]
+cloud = boto3.client("cloudformation")
+role = next(
+    one["PhysicalResourceId"] for one in
+    cloud.list_stack_resources(StackName=stack)["StackResourceSummaries"]
+    if one["LogicalResourceId"] == "LoadBalancerRole")
+cloud.create_stack(
+    StackName=name, TemplateBody=open(template).read(),
+    Capabilities=["CAPABILITY_IAM"],
+    Parameters=[{"ParameterKey": key, "ParameterValue": value}
+                for key, value in (("Stack", stack), ("LoadBalancerRole", role))])
+(found,) = cloud.describe_stacks(StackName=name)["Stacks"]
+outputs = {o["OutputKey"]: o["OutputValue"] for o in found["Outputs"]}
+boto3.client("iam").attach_user_policy(
+    UserName=user, PolicyArn=outputs["PublisherPolicyArn"])
+"""
+DELETE = """
+import boto3, sys
+name, user = sys.argv[1:]
+iam = boto3.client("iam")
+for policy in iam.list_attached_user_policies(UserName=user)["AttachedPolicies"]:
+    if name in policy["PolicyArn"]:
+        iam.detach_user_policy(UserName=user, PolicyArn=policy["PolicyArn"])
+boto3.client("cloudformation").delete_stack(StackName=name)
+"""
+TAGS = """
+import boto3, json, sys
+found = boto3.client("ec2").describe_tags(
+    Filters=[{"Name": "key", "Values": [sys.argv[1]]}])["Tags"]
+print(json.dumps({tag["ResourceId"]: tag["Value"] for tag in found}))
+"""
+UNTAG = """
+import boto3, sys
+key, *ids = sys.argv[1:]
+boto3.client("ec2").delete_tags(Resources=ids, Tags=[{"Key": key}])
+"""
+
+
+@dataclass
+class Agents:
+    """The agents of a lab's load balancers, run as somebody's unit would run them."""
+
+    system: System
+    built: Built
+    nodes: set[str] = field(default_factory=set)
+    """Those that have the release."""
+
+    @property
+    def release(self) -> str:
+        return f"{FOLDER}/portway-{self.built.version}"
+
+    def bring(self, node: str) -> None:
+        """Unpack the release on a node."""
+        unpack = f"mkdir {FOLDER} && tar --extract --directory {FOLDER}"
+        line = commands.on_host(Lab(self.system.name), node, ["sh", "-c", unpack])
+        with self.built.file.open("rb") as archive:
+            subprocess.run(line, stdin=archive, check=True)
+        self.nodes.add(node)
+
+    def run(self, node: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """One run of a node's agent."""
+        return self.call(node, "run", "inventories/lab.py", *options)
+
+    def call(self, node: str, *verb: str) -> subprocess.CompletedProcess[str]:
+        """A verb of a node's agent, with the rights of its role and nothing more."""
+        words = [
+            *("systemd-run", "--quiet", "--wait", "--pipe", "--collect"),
+            f"--property=WorkingDirectory={self.release}/project",
+            f"--setenv=PORTWAY_STACK={facts.STACK}",
+            f"--setenv=AWS_REGION={facts.REGION}",
+            *(f"{self.release}/bin/portway", "agent", *verb),
+        ]
+        line = commands.on_host(Lab(self.system.name), node, words)
+        return subprocess.run(
+            line, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+
+    def until_done(self, node: str) -> subprocess.CompletedProcess[str]:
+        """Run a node's agent as often as a timer would, for a while."""
+        for _ in range(4):
+            done = self.run(node)
+            if done.returncode == 0:
+                break
+        return done
+
+    def run_all(self, nodes: Iterable[str]) -> None:
+        """Run the agents of several nodes at the same time, until all are done."""
+        with ThreadPoolExecutor() as pool:
+            for done in pool.map(self.until_done, nodes):
+                assert done.returncode == 0, shown(done)
+
+    def told(self) -> dict[str, str]:
+        """What the load balancers tell, by name, without when they did."""
+        tags = json.loads(self.system.python(TAGS, TAG))
+        return {
+            name: tags[node["instance_id"]].rpartition(" ")[0]
+            for name, node in self.system.nodes().items()
+            if node["instance_id"] in tags
+        }
+
+    def forget(self, node: str) -> None:
+        """Have a node tell nothing."""
+        self.system.python(UNTAG, TAG, self.system.nodes()[node]["instance_id"])
+
+
+@pytest.fixture(scope="module")
+def built(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    to = tmp_path_factory.mktemp("built")
+    return build(original, ["debian13-amd64"], to, uncommitted=False)
+
+
+@pytest.fixture(scope="module")
+def agents(site: System, built: Built) -> Iterator[Agents]:
+    """Both load balancers have the release, and may deploy to themselves."""
+    site.python(CREATE, facts.STACK, STACK, str(AGENT), facts.OPERATOR_USER)
+    found = Agents(site, built)
+    for node in ("lb-1", "lb-2"):
+        found.bring(node)
+    found.run_all(found.nodes)
+    yield found
+    for node in found.nodes:
+        site.node(node, f"rm -r {FOLDER}")
+    site.python(DELETE, STACK, facts.OPERATOR_USER)
+
+
+def config(system: System, node: str) -> str:
+    return system.execute(node, "cat", HAPROXY)
+
+
+def test_release_runs_with_the_hosts_own_python(agents: Agents) -> None:
+    system, release = agents.system, agents.release
+    have = system.node("lb-1", "python3 -c 'import click'", check=False)
+    assert have.returncode, "the host must not have what the release brings"
+    check = f"cd {release}/project && ../bin/portway check --json"
+    assert json.loads(system.node("lb-1", check).stdout)["problems"] == []
+
+
+def test_node_takes_the_release_that_is_published(agents: Agents) -> None:
+    system, node = agents.system, agents.system.standby
+    publish = (sys.executable, "-m", "portway.cli.main", "release", "publish")
+    told = system.operator(*publish, str(agents.built.file))
+    assert agents.built.sha256 in told.stdout
+    name = agents.built.file.name.removesuffix(".tar")
+    try:
+        for changed in (True, False):
+            taken = agents.call(node, "update", "--json")
+            assert taken.returncode == 0, shown(taken)
+            assert json.loads(taken.stdout) == {"release": name, "changed": changed}
+        program = "/opt/portway/current/bin/portway"
+        assert system.execute(node, program, "--version") == f"{version()}\n"
+    finally:
+        system.node(node, "rm -rf /opt/portway")
+
+
+@pytest.mark.parametrize("what", ["standby", "holder"])
+def test_drift_is_mended_and_a_second_run_changes_nothing(
+    agents: Agents, what: str
+) -> None:
+    system = agents.system
+    node: str = getattr(system, what)
+    told = agents.told()[node]
+    assert told.startswith("serves ")
+    before = config(system, node)
+
+    stop = "; systemctl stop keepalived" if what == "standby" else ""
+    system.node(node, f"echo '# by hand' >>{HAPROXY}{stop}")
+    mended = agents.run(node)
+    assert mended.returncode == 0, shown(mended)
+    assert changes(mended) > 0
+    assert config(system, node) == before
+    assert system.execute(node, "systemctl", "is-active", "keepalived") == "active\n"
+
+    again = agents.run(node)
+    assert again.returncode == 0, shown(again)
+    assert changes(again) == 0, output(again)
+    assert agents.told()[node] == told
+    assert getattr(system, what) == node
+
+
+def test_holder_of_the_address_is_changed_once_its_standby_serves(
+    agents: Agents,
+) -> None:
+    system, change = agents.system, ("--data", "idle_timeout=7000")
+    holder, standby = system.holder, system.standby
+    before = config(system, holder)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(agents.run, holder, *change)
+        look = f"test -s {paths.WAITS}"
+        wait_until(lambda: not system.node(holder, look, False).returncode, 30, "it")
+        time.sleep(3)  # it has looked what its standby tells
+        assert not waiting.done(), shown(waiting.result())
+        assert config(system, holder) == before
+
+        first = agents.run(standby, *change)
+        assert first.returncode == 0, shown(first)
+        assert "7000s" in config(system, standby)
+        second = waiting.result(timeout=60)
+    assert second.returncode == 0, shown(second)
+    assert f"waiting until {standby} serves with the same" in output(second)
+    assert "7000s" in config(system, holder)
+    told = agents.told()
+    assert told[holder] == told[standby]
+
+
+def test_holder_stays_as_it_is_while_its_standby_does_not_serve(
+    agents: Agents,
+) -> None:
+    """Also once nothing differs on the standby any more."""
+    system = agents.system
+    holder, standby = system.holder, system.standby
+    change = ("--data", "health_path=/nowhere", "--data", "verify_timeout=5")
+    before = config(system, holder)
+    for _ in range(2):
+        failed = agents.run(standby, *change)
+        assert failed.returncode == 1, shown(failed)
+        assert "backends without a healthy server" in output(failed)
+        assert agents.told()[standby].startswith("begun ")
+    assert "/nowhere" in config(system, standby)
+
+    refused = agents.run(holder, *change, "--data", "pair_timeout=0")
+    assert refused.returncode == 1, shown(refused)
+    why = f"{standby}, its standby, has begun with this configuration and does not"
+    assert why in output(refused), shown(refused)
+    assert config(system, holder) == before
+
+    for node in (standby, holder):
+        done = agents.run(node)
+        assert done.returncode == 0, shown(done)
+        assert agents.told()[node].startswith("serves ")
+
+
+def test_holder_without_a_word_of_its_standby_is_mended_and_not_changed(
+    agents: Agents,
+) -> None:
+    system, patience = agents.system, ("--data", "pair_timeout=3")
+    holder, standby = system.holder, system.standby
+    agents.forget(standby)
+    before = config(system, holder)
+    change = (*patience, "--data", "idle_timeout=5000")
+    for why in ("does not serve with this configuration yet", "has said nothing of"):
+        refused = agents.run(holder, *change)
+        assert refused.returncode == 1, shown(refused)
+        assert f"{standby}, its standby, {why}" in output(refused)
+        assert config(system, holder) == before
+
+    system.node(holder, f"echo '# by hand' >>{HAPROXY}")
+    early = agents.run(holder, *patience)
+    assert early.returncode == 1, shown(early)
+    late = agents.run(holder, *patience)
+    assert late.returncode == 0, shown(late)
+    assert f"is mended though {standby}, its standby, has said nothing" in output(late)
+    assert config(system, holder) == before
+
+
+def test_keepalived_of_a_standby_starts_once_the_holder_knows_the_node(
+    agents: Agents,
+) -> None:
+    system, patience = agents.system, ("--data", "pair_timeout=2")
+    holder, standby = system.holder, system.standby
+    agents.forget(holder)
+    system.node(standby, "systemctl stop keepalived")
+
+    refused = agents.run(standby, *patience)
+    assert refused.returncode == 1, shown(refused)
+    assert f"{holder}, which goes first here, has not said" in output(refused)
+    state = system.node(standby, "systemctl is-active keepalived", check=False)
+    assert state.stdout == "inactive\n"
+    assert system.masters() == [holder]
+
+    for node in (holder, standby):
+        done = agents.run(node, *patience)
+        assert done.returncode == 0, shown(done)
+    assert system.execute(standby, "systemctl", "is-active", "keepalived") == "active\n"
+    assert system.masters() == [system.holder] == [holder]
+
+
+def test_pair_is_whole_again_without_an_operator(agents: Agents) -> None:
+    """Each is terminated in turn, so that in the end the lab is as it was."""
+    system = agents.system
+    for lost in (system.holder, system.standby):
+        (other,) = {"lb-1", "lb-2"} - {lost}
+        with Load.start(Lab(system.name), system.address, PORTS, 6) as load:
+            load.wait_until_served()
+            lose(system, lost)
+            agents.nodes.discard(lost)
+            wait_until(lambda: system.holder in ("lb-1", "lb-2"), 20, "a holder")
+            agents.bring(lost)
+            agents.run_all((lost, other))
+            load.wait_until_served(time.time())
+            report = load.stop()
+
+        assert system.masters() == [system.holder] == [other]
+        assert missing(Lab(system.name), report) == set()
+        found = json.loads(system.drift("--no-template", what="lb").stdout)
+        assert found["findings"] == [], found
