@@ -40,7 +40,7 @@ from portway.render.files import WantedNode
 from portway.render.load_balancer import HAPROXY, KEEPALIVED, fingerprint
 from portway.render.streams import STREAM_KEEPER
 
-PAUSE_SECONDS = 5.0
+PAUSE_SECONDS = 2.0
 AT_ONCE_SECONDS = 60.0
 """How long one run waits for the other. The next one goes by what AWS says then."""
 

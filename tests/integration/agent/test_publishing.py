@@ -16,14 +16,23 @@ from portway.aws.releases import (
     published_release,
     release_bucket,
 )
+from portway.contract.address import AddressKind
 from portway.errors import PortwayError
 from portway.model.published import Published
-from tests.integration.cloudformation.test_agent import agent
+from tests.integration.cloudformation.test_agent import create_agent
 from tests.integration.conftest import REGION, STACK, Account
 
-__all__ = ["agent"]
-
 Make = Callable[..., Path]
+
+
+@pytest.fixture
+def agent(account: Account) -> Account:
+    """An account with the agent's stack, and of the other one a role only."""
+    role = account.client("iam").create_role(
+        RoleName="load-balancers", AssumeRolePolicyDocument="{}"
+    )["Role"]["RoleName"]
+    create_agent(account, AddressKind.ELASTIC_IP, role)
+    return account
 
 
 @pytest.fixture

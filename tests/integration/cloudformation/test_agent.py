@@ -37,10 +37,11 @@ def agent(account: Account) -> Account:
     return account
 
 
-def create_agent(account: Account, kind: AddressKind) -> None:
+def create_agent(account: Account, kind: AddressKind, role: str = "") -> None:
+    """Create the agent's stack, for the role of the stack's load balancers."""
     given = {
         "Stack": STACK,
-        "LoadBalancerRole": account.resource("LoadBalancerRole"),
+        "LoadBalancerRole": role or account.resource("LoadBalancerRole"),
         "AddressKind": str(kind),
     }
     account.client("cloudformation").create_stack(

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.integration.node.balancer import (
     senders,
     wait_until,
 )
+from tests.integration.ports import not_accepting
 
 CLIENT = {"client_name": "one", "ordered": True}
 
@@ -123,6 +125,32 @@ def test_without_its_keeper_clients_are_served_and_with_it_kept_together(
         running.start_keeper()
         settled_on(running, "app-2", seconds=3)
     assert not is_open(old)
+
+
+def test_who_connects_to_a_dead_node_keeps_nobody_from_the_better_one(
+    tmp_path: Path,
+) -> None:
+    """Its health page answers, and its port does not."""
+    with balancer(tmp_path, [CLIENT], connect_timeout=30) as running:
+        running.start_keeper()
+        (port,) = running.ports
+        running.node("app-1").healthy = False
+        with senders(port, 1):
+            settled_on(running, "app-2")
+        running.close_port("app-2", port)
+        with not_accepting((running.node("app-2").address, port)):
+            connecting = [running.connect(port) for _ in range(3)]
+            running.node("app-1").healthy = True
+
+            def is_served() -> bool:
+                with running.connect(port) as stream, suppress(TimeoutError):
+                    stream.settimeout(1.5)
+                    stream.sendall(b"message")
+                    return stream.recv(100) == b"app-1"
+                return False
+
+            wait_until(is_served)
+            assert all(map(is_open, connecting))
 
 
 def test_one_node_through_a_bad_minute(running: Balancer) -> None:
