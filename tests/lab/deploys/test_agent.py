@@ -312,6 +312,19 @@ def test_keepalived_of_a_standby_starts_once_the_holder_knows_the_node(
     assert system.masters() == [system.holder] == [holder]
 
 
+@pytest.mark.parametrize("what", ["standby", "holder"])
+def test_what_both_must_have_at_once_is_left_to_a_run_for_both(
+    agents: Agents, what: str
+) -> None:
+    system = agents.system
+    node: str = getattr(system, what)
+    before = system.execute(node, "cat", str(paths.KEEPALIVED_CONFIG))
+    refused = agents.run(node, "--data", "virtual_router_id=77")
+    assert refused.returncode == 1, shown(refused)
+    assert "virtual_router_id changes" in output(refused), shown(refused)
+    assert system.execute(node, "cat", str(paths.KEEPALIVED_CONFIG)) == before
+
+
 def test_pair_is_whole_again_without_an_operator(agents: Agents) -> None:
     """Each is terminated in turn, so that in the end the lab is as it was."""
     system = agents.system
