@@ -200,7 +200,8 @@ def _tell_stopped(stack: Stack, progress: Callable[[str], None]) -> None:
             )
 
 
-def _read_description(aws: Aws, name: str) -> Answer:
+def describe_stack(aws: Aws, name: str) -> Answer | None:
+    """A stack as CloudFormation describes it; None if there is none."""
     try:
         return aws.read(
             "cloudformation",
@@ -212,6 +213,12 @@ def _read_description(aws: Aws, name: str) -> Answer:
     except AwsCallError as error:
         if error.code != "ValidationError" or "does not exist" not in error.message:
             raise
+    return None
+
+
+def _read_description(aws: Aws, name: str) -> Answer:
+    if (found := describe_stack(aws, name)) is not None:
+        return found
     raise PortwayError(
         f"stack {name}: there is no such stack in {aws.region}",
         do="check PORTWAY_STACK "

@@ -6,11 +6,14 @@ from pathlib import Path
 
 from portway.aws.client import Aws
 from portway.aws.errors import AwsCallError, Call, translate_aws_errors
+from portway.aws.reading import describe_stack
 from portway.errors import PortwayError
 from portway.model.published import Published, parameter_name
 
 BUCKET_OUTPUT = "ReleaseBucket"
 CHUNK = 1 << 20
+SHA256 = "sha256"
+"""The metadata of an archive in the bucket that says what it has."""
 
 
 def release_bucket(region: str, stack: str) -> str:
@@ -19,22 +22,13 @@ def release_bucket(region: str, stack: str) -> str:
     PortwayError if there is no such stack.
     """
     name = f"{stack}-agent"
-    try:
-        (found,) = Aws(region).read(
-            "cloudformation",
-            "describe_stacks",
-            "Stacks",
-            f"stack {name}",
-            StackName=name,
-        )
-    except AwsCallError as error:
-        if error.code != "ValidationError" or "does not exist" not in error.message:
-            raise
+    found = describe_stack(Aws(region), name)
+    if found is None:
         raise PortwayError(
             f"stack {name}: there is no such stack in {region}",
             why="its bucket is where releases are published",
             do="create it from cloudformation/agent.yaml",
-        ) from error
+        )
     outputs = {o["OutputKey"]: o["OutputValue"] for o in found.get("Outputs", ())}
     if BUCKET_OUTPUT not in outputs:
         raise PortwayError(
@@ -54,9 +48,8 @@ def publish(region: str, stack: str, archive: Path, bucket: str) -> Published:
         with archive.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
             published = Published(bucket, archive.name, digest.hexdigest())
-            _refuse_unless_it_can_be_taken(published)
             checksum = base64.b64encode(digest.digest()).decode()
-            if _checksum(aws, published, about) != checksum:
+            if _sha256(aws, published, about) != published.sha256:
                 file.seek(0)
                 aws.call(
                     "s3",
@@ -66,9 +59,15 @@ def publish(region: str, stack: str, archive: Path, bucket: str) -> Published:
                     Key=archive.name,
                     Body=file,
                     ChecksumSHA256=checksum,
+                    Metadata={SHA256: published.sha256},
                 )
     except OSError as error:
         raise PortwayError(f"{archive} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise PortwayError(
+            f"{archive.name} cannot be published: {error}",
+            do="publish what portway release build wrote, under the name that it has",
+        ) from error
     aws.call(
         "ssm",
         "put_parameter",
@@ -81,19 +80,8 @@ def publish(region: str, stack: str, archive: Path, bucket: str) -> Published:
     return published
 
 
-def _refuse_unless_it_can_be_taken(published: Published) -> None:
-    """Refuse what nodes would: the text of a parameter may be anybody's."""
-    try:
-        Published.from_json(published.to_json())
-    except ValueError as error:
-        raise PortwayError(
-            f"{published.name} cannot be published: {error}",
-            do="publish what portway release build wrote, under the name that it has",
-        ) from error
-
-
-def _checksum(aws: Aws, published: Published, about: str) -> str:
-    """The checksum of what is in the bucket; empty if there is nothing."""
+def _sha256(aws: Aws, published: Published, about: str) -> str:
+    """The SHA-256 of what is in the bucket; empty if that is nothing of ours."""
     try:
         found = aws.call(
             "s3",
@@ -101,14 +89,13 @@ def _checksum(aws: Aws, published: Published, about: str) -> str:
             about,
             Bucket=published.bucket,
             Key=published.name,
-            ChecksumMode="ENABLED",
         )
     except AwsCallError as error:
         # Whoever may not list a bucket is told that access is denied.
         if error.code not in ("404", "403", "NoSuchKey"):
             raise
         return ""
-    return str(found.get("ChecksumSHA256", ""))
+    return str(found.get("Metadata", {}).get(SHA256, ""))
 
 
 def published_release(region: str, stack: str) -> Published | None:

@@ -1,7 +1,6 @@
 """``portway agent``: a node that deploys to itself."""
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -24,15 +23,8 @@ def command() -> None:
 
 @command.command("update", epilog="Example: portway agent update --stack portway-prod")
 @stack_options
-@click.option(
-    "--root",
-    type=click.Path(path_type=Path),
-    default=Path("/opt/portway"),
-    show_default=True,
-    help="Folder of the releases on this machine; current in it is a link to one.",
-)
 @json_option
-def update_command(stack: str, region: str, root: Path, as_json: bool) -> None:
+def update_command(stack: str, region: str, as_json: bool) -> None:
     """Have this machine's current release be the one that is published.
 
     It is fetched, verified, unpacked and started once before the link is changed; if
@@ -43,7 +35,7 @@ def update_command(stack: str, region: str, root: Path, as_json: bool) -> None:
     from portway.aws.releases import published_release
 
     refuse_unless_root()
-    store, published = Store(root), published_release(region, stack)
+    store, published = Store(), published_release(region, stack)
     changed = published is not None and store.update(region, published)
     if as_json:
         print_json({"release": store.current, "changed": changed})

@@ -55,8 +55,7 @@ def read_load_balancer(cluster: Cluster) -> FoundNode:
             ),
         )
         keep_of_host(_STATUS, (time.monotonic(), status))
-        if readings().get(_first(host.name)) is None:
-            readings().keep(_first(host.name), status)
+        readings().once(_first(host.name), lambda: status)
         return found
 
     return once_per_host(survey, read)

@@ -5,6 +5,7 @@ what it has begun with and what it serves with, and the other one goes by that. 
 for both does none of this.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping
 
@@ -34,7 +35,7 @@ from portway.ops.differences import (
 )
 from portway.ops.operations import read_node
 from portway.ops.pyinfra_errors import Commands, failure, operation
-from portway.ops.reading import readings
+from portway.ops.reading import Key, readings
 from portway.ops.remote import run
 from portway.render.files import WantedNode
 from portway.render.load_balancer import HAPROXY, KEEPALIVED, fingerprint
@@ -90,11 +91,9 @@ def begin(cluster: Cluster, lb: LoadBalancer, wanted: WantedNode) -> Commands:
         )
         return
     if lb.holds_address and lb.peer is not None and not lb.peer.is_stopped:
-        own = read().get(lb.name)
         verdict = _wait_for_standby(cluster, lb.peer.name, configuration, read)
         if verdict is Verdict.NOTHING and (
-            _is_harmless(wanted, found)
-            or (own is not None and own.progress.configuration == configuration)
+            _is_harmless(wanted, found) or _had(read().get(lb.name), configuration)
         ):
             logger.warning(
                 f"{host.print_prefix}{lb.name} holds the address and is mended though "
@@ -205,9 +204,18 @@ def _differs_in_what_both_must_have(wanted: WantedNode, found: FoundNode) -> boo
     there = found.files.get(KEEPALIVED.config)
     if config is None or there is None or there.sha256 == config.sha256:
         return False
-    word = "virtual_router_id"
-    has = run(host, f"grep -o '{word} [0-9]*' {KEEPALIVED.config} || :")
-    return bool(has) and has[0] not in config.content
+    has = "\n".join(run(host, f"cat {KEEPALIVED.config}"))
+    return router_ids(has) != router_ids(config.content)
+
+
+def router_ids(config: str) -> list[str]:
+    """The virtual router ids in a configuration of keepalived's."""
+    return re.findall(r"^\s*virtual_router_id\s+(\d+)\s*$", config, re.MULTILINE)
+
+
+def _had(told: Told | None, configuration: str) -> bool:
+    """Whether a node has lately told that it had this configuration."""
+    return told is not None and told.progress.configuration == configuration
 
 
 def _holds_address(cluster: Cluster, lb: LoadBalancer) -> bool:
@@ -266,14 +274,14 @@ def _tell(
     cluster: Cluster, lb: LoadBalancer, told: Told | None, progress: Progress
 ) -> None:
     """Tell something, unless it was told as well lately."""
-    is_known = told is not None and told.progress == progress
-    if told is None or not is_known or time.time() - told.at > RENEWED_SECONDS:
+    is_known = told is not None and time.time() - told.at <= RENEWED_SECONDS
+    if not is_known or _progress(told) != progress:
         tell(cluster.stack, lb.node, progress)
     if progress.step is Step.BEGUN:
         readings().keep(_begun(), True)
 
 
-def _begun() -> tuple[None, object]:
+def _begun() -> Key:
     """Where a run remembers that it has told so."""
     return None, ("begun", host.name)
 

@@ -25,6 +25,17 @@ class Published:
     """Of the archive, and its key in the bucket."""
     sha256: str
 
+    def __post_init__(self) -> None:
+        """ValueError for what no node would take."""
+        for field, pattern in (
+            ("bucket", _BUCKET),
+            ("name", _NAME),
+            ("sha256", _SHA256),
+        ):
+            value = getattr(self, field)
+            if not isinstance(value, str) or not pattern.fullmatch(value):
+                raise ValueError(f"its {field} is none: {value!r}")
+
     def to_json(self) -> str:
         """The value of the parameter."""
         return json.dumps(asdict(self))
@@ -41,15 +52,6 @@ class Published:
         if not isinstance(found, dict):
             raise ValueError("it is no object")
         try:
-            published = cls(**found)
+            return cls(**found)
         except TypeError as error:
             raise ValueError(f"a field is missing or unknown: {error}") from error
-        for field, pattern in (
-            ("bucket", _BUCKET),
-            ("name", _NAME),
-            ("sha256", _SHA256),
-        ):
-            value = getattr(published, field)
-            if not isinstance(value, str) or not pattern.fullmatch(value):
-                raise ValueError(f"its {field} is none: {value!r}")
-        return published

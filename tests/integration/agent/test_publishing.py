@@ -86,20 +86,19 @@ def test_what_is_published_is_taken_once(
     assert not store.update(REGION, published)
 
 
-def test_archive_that_is_there_is_not_sent_again(
-    agent: Account, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_archive_that_is_there_is_not_sent_again(agent: Account, make: Make) -> None:
     first, second = make("1"), make("2")
-    put(first)
+    s3, sent = agent.client("s3"), put(first)
+    place = {"Bucket": sent.bucket, "Key": sent.name}
+    mark = [{"Key": "marked", "Value": "yes"}]
+    s3.put_object_tagging(**place, Tagging={"TagSet": mark})
     put(second)
-    sent = agent.client("s3").list_object_versions(Bucket=release_bucket(REGION, STACK))
-    assert put(first) == published_release(REGION, STACK)
-    assert (
-        agent.client("s3").list_object_versions(Bucket=release_bucket(REGION, STACK))[
-            "Versions"
-        ]
-        == sent["Versions"]
-    )
+    assert put(first) == published_release(REGION, STACK) == sent
+    assert s3.get_object_tagging(**place)["TagSet"] == mark, "it was written again"
+
+    s3.put_object(**place, Body=b"something else")
+    put(first)
+    assert s3.get_object(**place)["Body"].read() == first.read_bytes()
 
 
 def test_it_goes_back_without_fetching(
