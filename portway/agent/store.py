@@ -20,8 +20,13 @@ KEPT = 3
 """Releases that stay, the current one among them."""
 START_SECONDS = 180
 """What a release may take to start for the first time: it unpacks its packages."""
-TRIALS = (("pyinfra", "--version"), ("portway", "check"))
-"""What a release must be able to do before it counts: it then imports all packages."""
+TRIALS = (
+    ("pyinfra", "--version"),
+    ("portway", "check"),
+    ("portway", "agent", "turn", "--help"),
+)
+"""What a release must be able to do before it counts: it then imports all packages, and
+the timer can start it."""
 
 
 @dataclass(frozen=True)
@@ -40,24 +45,39 @@ class Store:
         """The name of the current release; empty if there is none."""
         return self.link.readlink().name if self.link.is_symlink() else ""
 
-    def update(self, region: str, published: Published) -> bool:
+    def has(self, name: str) -> bool:
+        """Whether a release is here."""
+        return bool(name) and self.folder(name).is_dir()
+
+    def folder(self, name: str) -> Path:
+        """Where a release is, or would be."""
+        return self._releases / name
+
+    def choose(self, name: str) -> None:
+        """Have a release that is here be the current one, as it was before."""
+        with self._locked():
+            self._switch(name)
+
+    def update(self, region: str, published: Published, keeps: str = "") -> bool:
         """Have a release be the current one; whether it was not.
 
         It is fetched unless it is there, verified, unpacked and started once before the
-        link is changed. PortwayError if any of it fails; the link stays then.
+        link is changed. The release ``keeps`` stays. PortwayError if any of it fails;
+        the link stays then.
         """
-        name = published.name.removesuffix(".tar")
+        name = published.release
         before = os.umask(0o022)  # root runs what is here
         try:
             with self._locked():
                 self._sweep()
-                if (previous := self.current) == name:
+                previous = self.current
+                if previous == name and self.has(name):
                     return False
-                if not (self._releases / name).is_dir():
+                if not self.has(name):
                     self._take(region, published, name)
                 self._try(name)
                 self._switch(name)
-                self._prune({name, previous})
+                self._prune({name, previous, keeps})
         except (OSError, subprocess.CalledProcessError) as error:
             raise PortwayError(f"release {published.name}: {error}") from error
         finally:
@@ -97,7 +117,7 @@ class Store:
             archive.unlink()
             (inside,) = (part / "unpacked").iterdir()
             subprocess.run(["sync", "-f", str(inside)], check=True)  # noqa: S603, S607
-            inside.rename(self._releases / name)
+            inside.rename(self.folder(name))
         except (ValueError, tarfile.TarError) as error:
             raise PortwayError(
                 f"release {published.name} cannot be unpacked: {error}"
@@ -116,7 +136,7 @@ class Store:
             raise
 
     def _start(self, name: str, *words: str) -> None:
-        release = self._releases / name
+        release = self.folder(name)
         program, *rest = words
         try:
             done = subprocess.run(  # noqa: S603 - verified above
@@ -137,7 +157,7 @@ class Store:
             )
 
     def _switch(self, name: str) -> None:
-        os.utime(self._releases / name)  # the last ones in use stay
+        os.utime(self.folder(name))  # the last ones in use stay
         new = self.root / ".current"
         new.unlink(missing_ok=True)
         new.symlink_to(Path("releases") / name)
@@ -153,7 +173,7 @@ class Store:
     def _remove(self, name: str) -> None:
         """Remove a release: at once by its name, so that none is half there."""
         removed = self._releases / f".{name}"
-        (self._releases / name).rename(removed)
+        self.folder(name).rename(removed)
         shutil.rmtree(removed)
 
 

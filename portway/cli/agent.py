@@ -10,14 +10,14 @@ from portway.cli.options import (
     json_option,
     stack_options,
 )
-from portway.cli.output import print_json
+from portway.cli.output import FOUND, print_json
 
 
 @click.group("agent", epilog="Example: portway agent run inventories/prod.py")
 def command() -> None:
     """Deploy to the machine that this runs on, a load balancer of the stack.
 
-    Each verb of it has --json.
+    deploys/agent.py installs a timer that does it. Each verb of it has --json.
     """
 
 
@@ -30,13 +30,15 @@ def update_command(stack: str, region: str, as_json: bool) -> None:
     It is fetched, verified, unpacked and started once before the link is changed; if
     any of that fails, the link stays. This deploys nothing.
     """
+    from portway.agent.memory import Files
     from portway.agent.running import refuse_unless_root
     from portway.agent.store import Store
     from portway.aws.releases import published_release
 
     refuse_unless_root()
     store, published = Store(), published_release(region, stack)
-    changed = published is not None and store.update(region, published)
+    keeps = Files().memory().served
+    changed = published is not None and store.update(region, published, keeps)
     if as_json:
         print_json({"release": store.current, "changed": changed})
     elif published is None:
@@ -62,3 +64,135 @@ def run_command(inventory: str, data: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         print_json({"succeeded": status == 0})
     sys.exit(status)
+
+
+@command.command(
+    "turn", epilog="Example: portway agent turn --every 300 inventories/prod.py"
+)
+@inventory_argument(required=True)
+@stack_options
+@click.option(
+    "--every",
+    type=click.FloatRange(min=60),
+    default=300,
+    show_default=True,
+    help="Seconds between two runs while nothing fails.",
+)
+@json_option
+def turn_command(
+    inventory: str, stack: str, region: str, every: float, as_json: bool
+) -> None:
+    """Do what the timer does: take the published release, and run it if it is time.
+
+    It does nothing while the node is suspended. A release with which the node does not
+    serve is replaced by the last one that served, and not tried again before somebody
+    runs portway agent resume.
+    """
+    import time
+
+    from portway.agent.memory import Files
+    from portway.agent.running import refuse_unless_root
+
+    refuse_unless_root()
+    if (why := Files().why_idle(time.time(), every)) is not None:
+        if why:
+            click.echo(why, err=True)
+        ran, status = False, 0
+    else:  # most times it is not, and need not load what follows
+        from portway.agent.unattended import Unattended, tell
+
+        turn = Unattended(region, stack, inventory, every, tell=tell).turn()
+        ran, status = turn.ran, turn.status
+    if as_json:
+        print_json({"ran": ran, "succeeded": status == 0})
+    sys.exit(status)
+
+
+@command.command(
+    "suspend", epilog='Example: portway agent suspend --reason "kernel tests, Anna"'
+)
+@click.option("--reason", required=True, help="Why; every later run prints it.")
+@json_option
+def suspend_command(reason: str, as_json: bool) -> None:
+    """Have the timer leave this machine as it is until portway agent resume.
+
+    A run that is going on comes to its end.
+    """
+    import time
+
+    from portway.agent.memory import Files, Suspension
+    from portway.agent.running import refuse_unless_root
+    from portway.run.command_line import one_line
+
+    refuse_unless_root()
+    if not (text := one_line(reason).strip()):
+        raise click.UsageError("--reason must say why")
+    suspension = Suspension(text, _who(), time.time())
+    Files().suspend(suspension)
+    if as_json:
+        print_json({"suspended": str(suspension)})
+    else:
+        click.echo(str(suspension))
+
+
+@command.command("resume", epilog="Example: portway agent resume")
+@json_option
+def resume_command(as_json: bool) -> None:
+    """Have the timer go on, and try again at once what failed or was refused."""
+    from portway.agent.memory import Files
+    from portway.agent.running import refuse_unless_root
+
+    refuse_unless_root()
+    files = Files()
+    was = files.suspension()
+    files.resume()
+    if as_json:
+        print_json({"was": str(was) if was else None})
+    else:
+        click.echo(f"it was {was}" if was else "it was not suspended")
+
+
+@command.command("status", epilog="Example: portway agent status")
+@json_option
+def status_command(as_json: bool) -> None:
+    """Show what the last runs came to on this machine, and with which release.
+
+    Ends with status 2 if the last one failed, the published release is refused, or the
+    machine is suspended.
+    """
+    from dataclasses import asdict
+
+    from portway.agent.memory import Files, moment
+    from portway.agent.store import Store
+
+    files, current = Files(), Store().current
+    memory, suspension = files.memory(), files.suspension()
+    if as_json:
+        found = {"release": current, **asdict(memory)}
+        print_json(found | {"suspended": str(suspension) if suspension else None})
+    else:
+        failed = f", {memory.failures} failed since" if memory.failures else ""
+        rows = (
+            ("release", current or "none"),
+            ("last served with", memory.served or "none"),
+            ("last run", moment(memory.ran)),
+            ("last that succeeded", f"{moment(memory.succeeded)}{failed}"),
+            ("refused", str(memory.refusal) if memory.refusal else "nothing"),
+            ("suspended", str(suspension) if suspension else "no"),
+        )
+        for name, value in rows:
+            click.echo(f"{name:<20}{value}")
+        for told in files.told:
+            click.echo(told, err=True)
+    if suspension or memory.failures or memory.refusal or files.told:
+        sys.exit(FOUND)
+
+
+def _who() -> str:
+    import getpass
+    import os
+
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (OSError, KeyError):  # an account without a name
+        return str(os.getuid())

@@ -22,7 +22,10 @@ from portway.load_balancers.loading import run_haproxy
 from portway.load_balancers.looking import look_at_node, look_at_pair
 from portway.load_balancers.permissions import try_permissions
 from portway.load_balancers.ports import taken_ports, verify_ports
-from portway.load_balancers.pulled import unproven_backends
+from portway.load_balancers.pulled import (
+    note_that_it_does_not_serve,
+    unproven_backends,
+)
 from portway.load_balancers.verify import (
     client_nodes,
     down_servers,
@@ -246,6 +249,8 @@ def _verify_host(cluster: Cluster) -> Commands:
         return node_problems(cluster, own, other)
 
     if missing := wait_until_none(cluster, look):
+        if is_own(host):
+            note_that_it_does_not_serve()
         yield failure(f"{host.name} does not serve every client", missing)
 
 

@@ -5,6 +5,7 @@ what it has begun with and what it serves with, and the other one goes by that. 
 for both does none of this.
 """
 
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -44,6 +45,13 @@ from portway.render.streams import STREAM_KEEPER
 PAUSE_SECONDS = 2.0
 AT_ONCE_SECONDS = 60.0
 """How long one run waits for the other. The next one goes by what AWS says then."""
+
+SERVED = WAITS.with_name("served")
+"""A run that a node makes of itself leaves it: the node serves with what it has."""
+DID_NOT_SERVE = WAITS.with_name("did-not-serve")
+"""The same, if a backend that had a healthy server before has none any more."""
+GOES_BACK = "PORTWAY_GOES_BACK"
+"""The environment variable of a run that restores what this node served with before."""
 
 ALL = "*"
 """Stands for all backends, on a node that served nobody before."""
@@ -90,7 +98,12 @@ def begin(cluster: Cluster, lb: LoadBalancer, wanted: WantedNode) -> Commands:
             do="deploy to both in one run: pyinfra inventories/prod.py deploys/lb.py",
         )
         return
-    if lb.holds_address and lb.peer is not None and not lb.peer.is_stopped:
+    if (
+        lb.holds_address
+        and lb.peer is not None
+        and not lb.peer.is_stopped
+        and not _restores()
+    ):
         verdict = _wait_for_standby(cluster, lb.peer.name, configuration, read)
         if verdict is Verdict.NOTHING and (
             _is_harmless(wanted, found) or _had(read().get(lb.name), configuration)
@@ -131,6 +144,21 @@ def unproven_backends(cluster: Cluster) -> frozenset[str]:
     return names if ALL in kept else names & frozenset(kept)
 
 
+def _restores() -> bool:
+    """Whether the current host goes back from what it has not served with.
+
+    Nobody needs to try first what it did serve with, and its clients are waiting.
+    """
+    return bool(os.environ.get(GOES_BACK)) and bool(
+        run(host, f"ls {UNPROVEN} 2>/dev/null || :")
+    )
+
+
+def note_that_it_does_not_serve() -> None:
+    """Leave a mark for whoever started this run of the current host's own."""
+    run(host, f"mkdir -p {DID_NOT_SERVE.parent} && touch {DID_NOT_SERVE}")
+
+
 def _keep_what_it_served() -> None:
     """Keep what has a healthy server, until the current host serves again."""
     status = status_at_first(host.name)
@@ -149,7 +177,8 @@ def tell_that_it_serves(cluster: Cluster, lb: LoadBalancer) -> Commands:
         has_begun = readings().get(_begun())
         told = None if has_begun else progress_reader(cluster.stack)().get(lb.name)
         _tell(cluster, lb, told, Progress(Step.SERVES, fingerprint(cluster)))
-        run(host, f"rm -f {UNPROVEN}")
+        mark = f"mkdir -p {SERVED.parent} && touch {SERVED}"
+        run(host, f"rm -f {UNPROVEN} && {mark}")
     yield from ()
 
 

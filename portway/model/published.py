@@ -36,6 +36,11 @@ class Published:
             if not isinstance(value, str) or not pattern.fullmatch(value):
                 raise ValueError(f"its {field} is none: {value!r}")
 
+    @property
+    def release(self) -> str:
+        """What it is called on a node."""
+        return self.name.removesuffix(".tar")
+
     def to_json(self) -> str:
         """The value of the parameter."""
         return json.dumps(asdict(self))

@@ -196,6 +196,11 @@ class Settings(BaseModel):
         "holds the address goes on without its standby, if that has said nothing of "
         "the same configuration.",
     )
+    agent_interval: Annotated[int, Field(ge=60, le=1800)] = Field(
+        default=300,
+        description="Seconds between two runs of a load balancer that deploys to "
+        "itself while nothing fails; `deploys/agent.py` sets up its timer.",
+    )
     app_name: AppName = Field(
         default="message-app",
         description="The application's name, and that of its unit, `/opt/NAME` and "
@@ -326,7 +331,7 @@ class Settings(BaseModel):
         """A hash of what these settings make of nodes, not of how a run does it."""
         one_run = {"go_back", "lease_expiry", "lease_wait", "transfer_to"}
         one_run |= {"boot_timeout", "trust_console_output", "tunnel_command"}
-        one_run |= {"pair_timeout"}
+        one_run |= {"agent_interval", "pair_timeout"}
         text = self.model_dump_json(exclude=one_run)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -95,7 +95,8 @@ def release_script(lease: Lease, *, records: bool) -> str:
     """A script that ends the lease; before that, it can keep its input as a record.
 
     The first line is the record, empty if nothing was deployed; the second the report
-    of the run; each of the others a part and what was wanted of it.
+    of the run, empty if it is not worth one; each of the others a part and what was
+    wanted of it.
     """
     record = _RECORD.format(**_paths()) if records else ":"
     lock = _LOCK.format(**_paths())
@@ -217,8 +218,10 @@ rm -f {lease}
 _RECORD = r"""mkdir -p {state_folder} && IFS= read -r record && IFS= read -r report
 [ -z "$record" ] || {{ printf '%s\n' "$record" >{deployed}.new &&
     sync {deployed}.new && mv -f {deployed}.new {deployed}; }}
-{{ tail -n {older} {runs} 2>/dev/null; printf '%s\n' "$report"; }} >{runs}.new &&
-    mv -f {runs}.new {runs}
+[ -z "$report" ] || {{
+    {{ tail -n {older} {runs} 2>/dev/null; printf '%s\n' "$report"; }} >{runs}.new &&
+        mv -f {runs}.new {runs}
+}}
 while read -r part wishes; do
     ( umask 077; mkdir -p {wished} && printf '%s\n' "$wishes" >{wished}/.new &&
         sync {wished}/.new && mv -f {wished}/.new {wished}/"$part" )

@@ -51,6 +51,8 @@ class Invocation:
     """Whether somebody can answer a question."""
     files: tuple[str, ...] = ()
     """File names of the deploys."""
+    inventory: str = ""
+    """The inventory, as it was typed."""
 
 
 def invocation() -> Invocation:
@@ -66,6 +68,7 @@ def invocation() -> Invocation:
         is_dry=bool(options.get("dry")),
         can_ask=not unattended,
         files=deploys(),
+        inventory=str(options.get("inventory") or ""),
     )
 
 

@@ -24,6 +24,7 @@ from portway.ops.reading import once_per_run
 from portway.run.checkout import contains
 from portway.run.command_line import Invocation, one_line
 from portway.run.inventory import current_run
+from portway.run.pulled import is_pulled
 
 
 @for_pyinfra
@@ -65,8 +66,13 @@ def _holding(cluster: Cluster, configures: bool) -> Holding:
 
 
 def _leaves(begun: Deployed, succeeded: bool, changes: list[str]) -> tuple[str, str]:
-    """What was deployed, and the report of the run, at its end."""
+    """What was deployed, and the report of the run, at its end.
+
+    A node runs by itself all day: only what has changed it, or failed, is reported.
+    """
     deployed = replace(begun, when=int(time.time()), succeeded=succeeded)
+    if is_pulled() and succeeded and not changes:
+        return deployed.to_json(), ""
     kept, more = kept_changes([one_line(name) for name in changes])
     report = RunReport(
         who=begun.who,

@@ -54,10 +54,14 @@ GROUPS = {Role.LOAD_BALANCER: "load_balancers", Role.APPLICATION: "app_nodes"}
 DEPLOYS = {
     "lb.py": (Role.LOAD_BALANCER,),
     "transfer.py": (Role.LOAD_BALANCER,),
+    "agent.py": (Role.LOAD_BALANCER,),
     "db.py": (Role.APPLICATION,),
 }
 """Deploys that need only some of the nodes; pyinfra connects to all it is given."""
-NEEDS = {"lb.py": Need.NOTHING, "transfer.py": Need.NOTHING, "app.py": Need.ENDPOINT}
+NEEDS = {
+    **dict.fromkeys(("lb.py", "transfer.py", "agent.py"), Need.NOTHING),
+    "app.py": Need.ENDPOINT,
+}
 """What deploys need of the stack's database; the others need it whole."""
 CHANGES = {**DEPLOYS, "app.py": (Role.APPLICATION,)}
 """Deploys that change only some: ``app.py`` uses the load balancers to drain nodes."""
@@ -301,6 +305,12 @@ def _roles(of: Mapping[str, tuple[Role, ...]]) -> tuple[Role, ...]:
 def changes_everything() -> bool:
     """Whether this run changes the application and then the load balancers."""
     return "site.py" in current_run().invocation.files
+
+
+@for_pyinfra
+def inventory_file() -> str:
+    """The inventory of this run, as it was typed."""
+    return current_run().invocation.inventory
 
 
 @for_pyinfra

@@ -4,13 +4,17 @@ The hosts have Debian's Python and no package that a release needs.
 """
 
 import json
+import shlex
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,15 +25,35 @@ from lab.traffic.load import Load, missing
 from portway.agent.building import Built, build
 from portway.aws.role_drift import AGENT
 from portway.contract import paths
+from portway.load_balancers.pulled import GOES_BACK
 from portway.model.progress import TAG
 from portway.run.checkout import project_version as version
-from tests.integration.agent.checkouts import original
+from tests.integration.agent.checkouts import commit, original
 from tests.lab.deploys.membership import lose
 from tests.lab.system import System, changes, output, shown, wait_until
 
 __all__ = ["original"]
 
 HAPROXY = str(paths.HAPROXY_CONFIG)
+CURRENT = "/opt/portway/current"
+TIMER, UNIT = "portway-agent.timer", "portway-agent.service"
+UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+RARELY = ("--data", "agent_interval=1800")
+LOOK = f"""
+systemctl stop {TIMER}
+while [ "$(systemctl is-active {UNIT})" = activating ]; do sleep 0.2; done
+since=$(date +@%s)
+systemctl start {UNIT}
+journalctl --sync
+journalctl -q -o cat -u {UNIT} --since=$since
+systemctl start {TIMER}
+"""
+REMOVE = f"""
+[ ! -e {UNIT_FILE} ] || systemctl disable --now {TIMER}
+systemctl stop {UNIT}
+rm -rf /etc/systemd/system/{TIMER} {UNIT_FILE} /opt/portway /var/lib/portway/agent
+systemctl daemon-reload
+"""
 FOLDER = "/var/tmp/release"
 STACK = f"{facts.STACK}-agent"
 PORTS = (9001, 9002, 9003)
@@ -99,13 +123,22 @@ class Agents:
         """One run of a node's agent."""
         return self.call(node, "run", "inventories/lab.py", *options)
 
-    def call(self, node: str, *verb: str) -> subprocess.CompletedProcess[str]:
+    def restore(self, node: str, *options: str) -> subprocess.CompletedProcess[str]:
+        """A run of a node that has not served since it was changed, as it goes back."""
+        self.system.node(node, f"echo '*' >{paths.UNPROVEN}")
+        verb = ("run", "inventories/lab.py", *options)
+        return self.call(node, *verb, environment=[f"{GOES_BACK}=yes"])
+
+    def call(
+        self, node: str, *verb: str, environment: Iterable[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
         """A verb of a node's agent, with the rights of its role and nothing more."""
         words = [
             *("systemd-run", "--quiet", "--wait", "--pipe", "--collect"),
             f"--property=WorkingDirectory={self.release}/project",
             f"--setenv=PORTWAY_STACK={facts.STACK}",
             f"--setenv=AWS_REGION={facts.REGION}",
+            *(f"--setenv={variable}" for variable in environment),
             *(f"{self.release}/bin/portway", "agent", *verb),
         ]
         line = commands.on_host(Lab(self.system.name), node, words)
@@ -173,21 +206,117 @@ def test_release_runs_with_the_hosts_own_python(agents: Agents) -> None:
     assert json.loads(system.node("lb-1", check).stdout)["problems"] == []
 
 
-def test_node_takes_the_release_that_is_published(agents: Agents) -> None:
-    system, node = agents.system, agents.system.standby
-    publish = (sys.executable, "-m", "portway.cli.main", "release", "publish")
-    told = system.operator(*publish, str(agents.built.file))
-    assert agents.built.sha256 in told.stdout
-    name = agents.built.file.name.removesuffix(".tar")
-    try:
-        for changed in (True, False):
-            taken = agents.call(node, "update", "--json")
-            assert taken.returncode == 0, shown(taken)
-            assert json.loads(taken.stdout) == {"release": name, "changed": changed}
-        program = "/opt/portway/current/bin/portway"
-        assert system.execute(node, program, "--version") == f"{version()}\n"
-    finally:
-        system.node(node, "rm -rf /opt/portway")
+@dataclass
+class Timers:
+    """The timers of a lab's load balancers, and the releases that they run."""
+
+    system: System
+    good: Built
+    bad: Built
+    """Its health check asks for what no application has."""
+
+    def publish(self, built: Built) -> None:
+        publish = (sys.executable, "-m", "portway.cli.main", "release", "publish")
+        assert built.sha256 in self.system.operator(*publish, str(built.file)).stdout
+
+    def agent(self, node: str, *verb: str) -> subprocess.CompletedProcess[str]:
+        words = shlex.join((f"{CURRENT}/bin/portway", "agent", *verb))
+        return self.system.node(node, words, check=False)
+
+    def status(self, node: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.agent(node, "status", "--json").stdout)
+        return found
+
+    def has_served(self, node: str, name: str) -> bool:
+        return bool(self.status(node)["served"] == name)
+
+    def turn(self, node: str) -> str:
+        """What a turn says that is due now, as the timer starts it."""
+        self.system.node(node, f"{CURRENT}/bin/portway agent resume")
+        return self.look(node)
+
+    def look(self, node: str) -> str:
+        """What a turn says that comes after those of the timer."""
+        return self.system.node(node, LOOK).stdout
+
+
+@pytest.fixture(scope="module")
+def timers(
+    agents: Agents, original: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Timers]:
+    """Both load balancers have the good release, and a timer that runs it."""
+    system, other = agents.system, tmp_path_factory.mktemp("bad")
+    shutil.copytree(original, other, dirs_exist_ok=True)
+    with (other / "group_data" / "lab.py").open("a") as settings:
+        settings.write('health_path = "/nowhere"\nverify_timeout = 5\n')
+    commit(other)
+    bad = build(other, ["debian13-amd64"], other / "releases", uncommitted=False)
+    found = Timers(system, agents.built, bad)
+    found.publish(found.good)
+    system.deploy("-y", *RARELY, what="agent")
+    yield found
+    for node in ("lb-1", "lb-2"):
+        system.node(node, REMOVE)
+
+
+def test_timers_run_the_release_that_is_published(timers: Timers) -> None:
+    """The first time, at once."""
+    system, name = timers.system, timers.good.file.name.removesuffix(".tar")
+    for node in ("lb-1", "lb-2"):
+        wait_until(partial(timers.has_served, node, name), 120, f"a run on {node}")
+        told = timers.status(node)
+        assert (told["release"], told["failures"]) == (name, 0)
+        assert system.execute(node, f"{CURRENT}/bin/portway", "--version") == (
+            f"{version()}\n"
+        )
+    again = system.deploy("-y", *RARELY, what="agent")
+    assert changes(again) == 0, output(again)
+    standby = system.standby
+    system.node(standby, f"systemctl stop {TIMER}")
+    often = ("--data", "agent_interval=1500")
+    assert changes(system.deploy("-y", *often, what="agent")) == 4
+    show = ("systemctl", "show", "--property=ExecStart", UNIT)
+    for node in ("lb-1", "lb-2"):
+        assert "--every 1500 " in system.execute(node, *show)
+        assert system.execute(node, "systemctl", "is-active", TIMER) == "active\n"
+
+
+def test_release_that_does_not_serve_gives_way_to_the_one_before(
+    agents: Agents, timers: Timers
+) -> None:
+    """Nobody does anything; meanwhile, the holder is suspended, and says why."""
+    system = timers.system
+    holder, standby = system.holder, system.standby
+    before = {node: config(system, node) for node in (holder, standby)}
+    suspended = timers.agent(holder, "suspend", "--reason", "kernel tests")
+    assert suspended.returncode == 0, shown(suspended)
+    timers.publish(timers.bad)
+    good, bad = (b.file.name.removesuffix(".tar") for b in (timers.good, timers.bad))
+    with Load.start(Lab(system.name), system.address, PORTS, 6) as load:
+        load.wait_until_served()
+        said = timers.turn(standby)
+        assert f"taking {bad}" in said
+        assert "backends without a healthy server" in said
+        assert f"this node goes back to {good}" in said
+        assert agents.told()[standby].startswith("serves ")
+
+        assert "suspended by root since" in timers.look(holder)
+        load.wait_until_served(time.time())
+        report = load.stop()
+    assert missing(Lab(system.name), report) == set()
+    assert max(gap.seconds for gap in report.longest_gaps()) < 1.5
+    assert {node: config(system, node) for node in (holder, standby)} == before
+    assert system.masters() == [system.holder] == [holder]
+
+    told = timers.agent(standby, "status")
+    assert told.returncode == 2, shown(told)
+    assert f"{bad}: this node did not serve with it; tried again once" in told.stdout
+    assert timers.agent(holder, "status").returncode == 2
+    timers.publish(timers.good)
+    for node in (holder, standby):
+        timers.turn(node)
+        assert timers.agent(node, "status").returncode == 0
+        assert timers.status(node)["release"] == good
 
 
 @pytest.mark.parametrize("what", ["standby", "holder"])
@@ -287,6 +416,13 @@ def test_holder_without_a_word_of_its_standby_is_mended_and_not_changed(
     late = agents.run(holder, *patience)
     assert late.returncode == 0, shown(late)
     assert f"is mended though {standby}, its standby, has said nothing" in output(late)
+    assert config(system, holder) == before
+
+    # What it served with before needs nobody's trial.
+    for data, seconds in ((change, "5000s"), (patience, "86400s")):
+        restored = agents.restore(holder, *data)
+        assert restored.returncode == 0, shown(restored)
+        assert seconds in config(system, holder)
     assert config(system, holder) == before
 
 

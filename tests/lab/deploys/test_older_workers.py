@@ -156,6 +156,8 @@ def test_ordered_client_has_one_node_through_reloads_and_a_roll(site: System) ->
         Load.start(lab, site.address, (9003,), clients=4) as load,
     ):
         load.wait_until_served()
+        # Whoever was on app-2 goes back once app-1 has been usable for a while.
+        wait_until(lambda: site.ask(9003).startswith("app-1"), 20, "clients on app-1")
         for node in LOAD_BALANCERS:
             site.reload_haproxy(node)
         wait_until(lambda: "app-1" in old_streams(site), 15, "old streams on app-1")

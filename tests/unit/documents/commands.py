@@ -36,6 +36,7 @@ from portway.contract import paths
 from portway.errors import PortwayError
 from portway.model.clients import parse_clients
 from portway.model.settings import settings_from
+from portway.render.agent import PROGRAM as AGENT_PROGRAM
 from portway.render.load_balancer import SERVICES
 from portway.run.command_line import REFUSED
 from tests.unit.documents.reading import (
@@ -401,6 +402,7 @@ PROGRAMS: dict[str, dict[str, Check]] = {
         "ssh": anything,
     },
     "sh node": {
+        AGENT_PROGRAM: check_portway,
         "apt-get": anything,
         "cat": check_cat,
         "cut": anything,

@@ -86,6 +86,7 @@ def test_several_deploys_need_the_nodes_of_each() -> None:
     [
         (["deploys/lb.py"], Need.NOTHING),
         (["deploys/transfer.py"], Need.NOTHING),
+        (["deploys/agent.py"], Need.NOTHING),
         (["deploys/app.py"], Need.ENDPOINT),
         (["deploys/lb.py", "deploys/app.py"], Need.ENDPOINT),
         (["deploys/site.py"], Need.SERVICE),

@@ -1,0 +1,213 @@
+"""What a node that deploys to itself remembers from one run to the next."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from portway.model.published import Published
+
+FOLDER = Path("/var/lib/portway/agent")
+RETRY_SECONDS = 60.0
+"""From the first failure to the next run; twice as long after each further one."""
+MOST_SECONDS = 1800.0
+"""From one attempt to take a release that cannot be taken to the next, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A release that is published, and that this node does not run."""
+
+    release: str
+    why: str
+    until: float | None = None
+    """When it is tried again, in seconds since 1970; None for not before somebody says
+    so, because this node did not serve with it."""
+    times: int = 1
+    """How often it was tried."""
+
+    def __str__(self) -> str:
+        then = "tried again once somebody runs portway agent resume"
+        if self.until is not None:
+            then = f"tried again after {moment(self.until)}"
+        return f"{self.release}: {self.why}; {then}"
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What became of the last runs, and of the releases that they were of.
+
+    All times are seconds since 1970 by this machine's clock, 0 for never.
+    """
+
+    served: str = ""
+    """The release with which this node last served."""
+    goes_back: bool = False
+    """Whether the current release was chosen, and the node has not served with it since
+    then: it may be older than what is deployed."""
+    deployed: str = ""
+    """Stands for what was deployed when this was written: if it is something else now,
+    somebody else has deployed."""
+    failures: int = 0
+    """Runs that have failed since one succeeded."""
+    ran: float = 0.0
+    """When the last run ended."""
+    succeeded: float = 0.0
+    """When the last one ended that succeeded."""
+    refusal: Refusal | None = None
+
+    def is_due(self, now: float, interval: float) -> bool:
+        """Whether it is time for a run: ``interval`` seconds after one that succeeded.
+
+        Sooner after one that failed. A clock that was set back delays none.
+        """
+        wait = interval
+        if self.failures:
+            wait = min(interval, RETRY_SECONDS * 2.0 ** min(self.failures - 1, 10))
+        # A timer is not exact, and a run that it just missed would wait for the next.
+        return not 0 <= now - self.ran < wait - RETRY_SECONDS / 4
+
+    def is_about(self, published: Published) -> bool:
+        """Whether the refusal, if there is one, is of the release that is published."""
+        return self.refusal is None or self.refusal.release == published.release
+
+    def refuses(self, published: Published, now: float) -> bool:
+        """Whether this node does not try a release now."""
+        refusal = self.refusal
+        if refusal is None or not self.is_about(published):
+            return False
+        return refusal.until is None or 0 < refusal.until - now <= MOST_SECONDS
+
+    def to_json(self) -> str:
+        """What the file has."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Memory":
+        """What a file says, maybe of another version. ValueError if it is none."""
+        found = json.loads(text)
+        if not isinstance(found, dict):
+            raise ValueError("it is no object")
+        try:
+            known = {f.name: found[f.name] for f in fields(cls) if f.name in found}
+            if (refusal := known.get("refusal")) is not None:
+                of_it = {f.name for f in fields(Refusal)} & set(refusal)
+                known["refusal"] = Refusal(**{name: refusal[name] for name in of_it})
+            return cls(**known)
+        except (TypeError, AttributeError) as error:
+            raise ValueError(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """Why runs leave this node as it is, until somebody resumes them."""
+
+    reason: str
+    who: str
+    since: float
+    """Seconds since 1970."""
+
+    def __str__(self) -> str:
+        return f"suspended by {self.who} since {moment(self.since)}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where both are kept."""
+
+    folder: Path = FOLDER
+    told: list[str] = field(default_factory=list)
+    """What was wrong with the files when they were read."""
+
+    def why_idle(self, now: float, interval: float) -> str | None:
+        """Why there is no run now; empty if it is just not time, None if it is."""
+        if (suspension := self.suspension()) is not None:
+            return str(suspension)
+        if (self.folder / "try-again").exists():
+            return None
+        return None if self.memory().is_due(now, interval) else ""
+
+    def begin(self) -> Memory:
+        """What is remembered, for a run: nothing that was to be tried again."""
+        memory = self.memory()
+        again = self.folder / "try-again"
+        if again.exists():
+            memory = replace(memory, refusal=None, failures=0, ran=0.0)
+            self.keep(memory)
+            again.unlink()
+        return memory
+
+    def memory(self) -> Memory:
+        """What is remembered; nothing if the file is not there or damaged."""
+        text = self._read("memory.json")
+        try:
+            return Memory.from_json(text) if text else Memory()
+        except ValueError as error:
+            self.told.append(f"{self.folder}/memory.json is damaged: {error}")
+            return Memory()
+
+    def keep(self, memory: Memory) -> None:
+        """Remember something else."""
+        self._write("memory.json", memory.to_json())
+
+    def suspension(self) -> Suspension | None:
+        """The suspension; one whose file is damaged still counts."""
+        text = self._read("suspended.json")
+        if text is None:
+            return None
+        try:
+            found: Mapping[str, Any] = json.loads(text)
+            return Suspension(**found)
+        except (ValueError, TypeError):
+            return Suspension("its file is damaged", "somebody", 0.0)
+
+    def suspend(self, suspension: Suspension) -> None:
+        """Have later runs leave this node as it is."""
+        self._write("suspended.json", json.dumps(asdict(suspension), indent=1) + "\n")
+
+    def resume(self) -> None:
+        """Have them go on, and try again at once what was refused."""
+        self._write("try-again", "")  # a run may be going on, and would forget it
+        (self.folder / "suspended.json").unlink(missing_ok=True)
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Whether nobody else is in here; meanwhile, nobody is."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+        finally:
+            os.close(descriptor)
+
+    def _read(self, name: str) -> str | None:
+        try:
+            return (self.folder / name).read_text(errors="replace")
+        except FileNotFoundError:
+            return None
+
+    def _write(self, name: str, text: str) -> None:
+        """Write a file so that a reader sees all of it, after a crash too."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        new = self.folder / f".{name}.new"
+        with new.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self.folder / name)
+
+
+def moment(seconds: float) -> str:
+    """A moment for people; ``never`` for 0."""
+    if not seconds:
+        return "never"
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"

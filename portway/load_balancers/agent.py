@@ -1,0 +1,82 @@
+"""Installs what has a load balancer deploy to itself: a release, and its timer."""
+
+import shlex
+from dataclasses import replace
+
+from pyinfra import host, state
+
+from portway.model.cluster import Cluster
+from portway.ops.describing import described
+from portway.ops.differences import Difference, service_steps
+from portway.ops.fence import change
+from portway.ops.operations import read_node, write_files
+from portway.ops.pyinfra_errors import Commands, failure, for_pyinfra, operation
+from portway.ops.service_scripts import service_script
+from portway.render.agent import AGENT, CURRENT, FIRST, ROOT, TURNS, UNIT, agent
+from portway.render.files import Survey, WantedNode
+
+BOTO3 = "python3-boto3"
+
+
+@for_pyinfra
+def install_agent(cluster: Cluster, inventory: str) -> None:
+    """Bring the current host the published release, and have a timer run it.
+
+    The node fetches it with the rights of its role. One that has a release keeps it:
+    its timer brings the others.
+    """
+    wanted = agent(cluster, inventory)
+    bring_first_release(cluster=cluster, name="Bring the release that is published")
+    write_files(files=wanted.files, wanted=wanted, name="Write the agent's units")
+    run_timer(wanted=wanted, name=f"Run {AGENT.unit}")
+
+
+@operation
+def bring_first_release(cluster: Cluster) -> Commands:
+    """Have a node without a release fetch and try the published one.
+
+    So has one whose release is older than the timer.
+    """
+    found, stack = read_node(Survey(packages=(BOTO3,), files=(TURNS,))), cluster.stack
+    if TURNS in found.files:
+        host.noop(f"{CURRENT} is a release")
+        return
+    if state.is_executing and BOTO3 not in found.packages:
+        yield failure(
+            f"{host.name} cannot fetch a release",
+            [f"{BOTO3} is not installed"],
+            do="deploy the load balancers first: deploys/lb.py",
+        )
+        return
+    # As the timer's unit does it: with the environment that systemd gives.
+    words = (
+        *("systemd-run", "--quiet", "--wait", "--pipe", "--collect"),
+        f"--setenv=PORTWAY_STACK={stack.name}",
+        f"--setenv=AWS_REGION={stack.region}",
+        *("/usr/bin/python3", "-I", "-", str(ROOT)),
+    )
+    yield from change(
+        [Difference("release", str(CURRENT), "is none that a timer can start", "any")],
+        shlex.join(words),
+        stdin=FIRST.read_text(),
+    )
+
+
+@operation
+def run_timer(wanted: WantedNode) -> Commands:
+    """Have the timer run as its unit says."""
+    found = read_node(replace(wanted.survey, units=(AGENT.unit, UNIT)))
+    config = wanted.file(AGENT.config)
+    # Nothing is loaded but the units themselves.
+    steps = [s for s in service_steps(AGENT, config, found) if s != "reload"]
+    service = found.services.get(UNIT)
+    if service and service.needs_daemon_reload and "daemon-reload" not in steps:
+        steps.insert(0, "daemon-reload")
+    if not steps:
+        host.noop(f"{AGENT.unit} runs")
+        return
+    script = service_script(AGENT, steps)
+    unit = found.services.get(AGENT.unit)
+    if unit is not None and unit.active:
+        script += f"\nsystemctl restart {AGENT.unit}"
+    yield from change([described(AGENT, config.sha256, steps, found)], script)
