@@ -39,7 +39,7 @@ test: setup
 	$(BIN)/python -m pytest -m alone tests/lab
 
 units: setup
-	$(BIN)/python -m pytest --numprocesses 3 tests/unit tests/integration
+	$(BIN)/python -m pytest --numprocesses 6 --dist worksteal tests/unit tests/integration
 
 check: setup
 	$(BIN)/ruff check

@@ -13,22 +13,13 @@ from portway.run.pulled import ON_ITSELF
 DEPLOY = "deploys/lb.py"
 
 
-def refuse_unless_root() -> None:
-    """PortwayError if whoever runs this is not root."""
-    if os.geteuid():
-        raise PortwayError(
-            "an agent runs as root: it changes the machine that it is on"
-        )
-
-
 def run(inventory: str, data: Sequence[str]) -> int:
     """Deploy to this machine, as a node of an inventory's stack; pyinfra's exit status.
 
     ``data`` are settings as pyinfra's ``--data`` gives them. What pyinfra prints goes
     to standard error. It is told of SIGTERM and ends its run as it does on Ctrl-C,
-    which a terminal tells it itself. PortwayError if whoever runs this is not root.
+    which a terminal tells it itself.
     """
-    refuse_unless_root()
     words = [word for setting in data for word in ("--data", setting)]
     process = subprocess.Popen(  # noqa: S603 - the words are ours, and pyinfra's own
         [str(_pyinfra()), "-y", inventory, DEPLOY, *words],

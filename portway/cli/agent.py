@@ -31,11 +31,10 @@ def update_command(stack: str, region: str, as_json: bool) -> None:
     any of that fails, the link stays. This deploys nothing.
     """
     from portway.agent.memory import Files
-    from portway.agent.running import refuse_unless_root
     from portway.agent.store import Store
     from portway.aws.releases import published_release
 
-    refuse_unless_root()
+    _refuse_unless_root()
     store, published = Store(), published_release(region, stack)
     keeps = Files().memory().served
     changed = published is not None and store.update(region, published, keeps)
@@ -60,6 +59,7 @@ def run_command(inventory: str, data: tuple[str, ...], as_json: bool) -> None:
     """
     from portway.agent.running import run
 
+    _refuse_unless_root()
     status = run(inventory, data)
     if as_json:
         print_json({"succeeded": status == 0})
@@ -91,9 +91,8 @@ def turn_command(
     import time
 
     from portway.agent.memory import Files
-    from portway.agent.running import refuse_unless_root
 
-    refuse_unless_root()
+    _refuse_unless_root()
     if (why := Files().why_idle(time.time(), every)) is not None:
         if why:
             click.echo(why, err=True)
@@ -121,10 +120,9 @@ def suspend_command(reason: str, as_json: bool) -> None:
     import time
 
     from portway.agent.memory import Files, Suspension
-    from portway.agent.running import refuse_unless_root
     from portway.run.command_line import one_line
 
-    refuse_unless_root()
+    _refuse_unless_root()
     if not (text := one_line(reason).strip()):
         raise click.UsageError("--reason must say why")
     suspension = Suspension(text, _who(), time.time())
@@ -140,9 +138,8 @@ def suspend_command(reason: str, as_json: bool) -> None:
 def resume_command(as_json: bool) -> None:
     """Have the timer go on, and try again at once what failed or was refused."""
     from portway.agent.memory import Files
-    from portway.agent.running import refuse_unless_root
 
-    refuse_unless_root()
+    _refuse_unless_root()
     files = Files()
     was = files.suspension()
     files.resume()
@@ -186,6 +183,17 @@ def status_command(as_json: bool) -> None:
             click.echo(told, err=True)
     if suspension or memory.failures or memory.refusal or files.told:
         sys.exit(FOUND)
+
+
+def _refuse_unless_root() -> None:
+    import os
+
+    from portway.errors import PortwayError
+
+    if os.geteuid():
+        raise PortwayError(
+            "an agent runs as root: it changes the machine that it is on"
+        )
 
 
 def _who() -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,6 +37,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
+DEPLOYED_TO = {"trixie": "13", "bookworm": "12"}
+"""Labs that most tests deploy to, by their fixtures: how their names end."""
+_ready: set[str] = set()
+"""Labs that were brought up before their fixtures."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ready(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Bring up side by side what tests need beside which nothing may run.
+
+    Before the first of them, and everything is deployed once: that takes longest.
+    """
+    wanted: set[str] = set()
+    if request.config.option.markexpr == "alone":
+        for item in request.session.items:
+            wanted.update(getattr(item, "fixturenames", ()))
+
+    def make(suite: str) -> None:
+        system = System(f"{NAME}{DEPLOYED_TO[suite]}")
+        make_anew(system, suite)
+        _ready.add(system.name)
+        system.deploy(what="site")
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(make, DEPLOYED_TO.keys() & wanted))
+    yield
+    for name in _ready:
+        System(name).down()
+
+
 @pytest.fixture(scope="module")
 def lab() -> Iterator[System]:
     """A lab of its own for the tests of the lab itself; nothing is deployed to it."""
@@ -45,13 +76,13 @@ def lab() -> Iterator[System]:
 @pytest.fixture(scope="session")
 def trixie() -> Iterator[System]:
     """Debian 13 hosts: two load balancers, two application nodes, nothing deployed."""
-    yield from brought_up("13", "trixie")
+    yield from brought_up(DEPLOYED_TO["trixie"], "trixie")
 
 
 @pytest.fixture(scope="module")
 def bookworm() -> Iterator[System]:
     """The same with Debian 12."""
-    yield from brought_up("12", "bookworm")
+    yield from brought_up(DEPLOYED_TO["bookworm"], "bookworm")
 
 
 @pytest.fixture(scope="session")
@@ -155,7 +186,14 @@ def route() -> Iterator[System]:
 def brought_up(suffix: str, suite: str, *kind: str) -> Iterator[System]:
     """A lab of its own, told from the others by the end of its name."""
     system = System(f"{NAME}{suffix}")
-    system.down()
-    system.up("--app-nodes", "1" if kind else "2", "--suite", suite, *kind)
+    if system.name in _ready:
+        _ready.remove(system.name)
+    else:
+        make_anew(system, suite, *kind)
     yield system
     system.down()
+
+
+def make_anew(system: System, suite: str, *kind: str) -> None:
+    system.down()
+    system.up("--app-nodes", "1" if kind else "2", "--suite", suite, *kind)

@@ -3,11 +3,13 @@
 The hosts have Debian's Python and no package that a release needs.
 """
 
+import hashlib
+import io
 import json
 import shlex
-import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +30,7 @@ from portway.contract import paths
 from portway.load_balancers.pulled import GOES_BACK
 from portway.model.progress import TAG
 from portway.run.checkout import project_version as version
-from tests.integration.agent.checkouts import commit, original
+from tests.integration.agent.checkouts import original
 from tests.lab.deploys.membership import lose
 from tests.lab.system import System, changes, output, shown, wait_until
 
@@ -38,6 +40,8 @@ HAPROXY = str(paths.HAPROXY_CONFIG)
 CURRENT = "/opt/portway/current"
 TIMER, UNIT = "portway-agent.timer", "portway-agent.service"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+SETTINGS = 'health_path = "/nowhere"\nverify_timeout = 5\n'
+"""With which no load balancer finds a node healthy."""
 RARELY = ("--data", "agent_interval=1800")
 LOOK = f"""
 systemctl stop {TIMER}
@@ -240,17 +244,28 @@ class Timers:
         return self.system.node(node, LOOK).stdout
 
 
+def with_settings(built: Built, settings: str, to: Path) -> Built:
+    """A release that has some settings more; building it anew would take longer."""
+    file = to / f"portway-{built.version}-changed.tar"
+    with tarfile.open(built.file) as old, tarfile.open(file, "w") as new:
+        for member in old:
+            content = old.extractfile(member)
+            if content is not None and member.name.endswith("/group_data/lab.py"):
+                text = content.read() + settings.encode()
+                member.size, content = len(text), io.BytesIO(text)
+            new.addfile(member, content)
+    with file.open("rb") as archive:
+        sha256 = hashlib.file_digest(archive, "sha256").hexdigest()
+    return Built(file, built.version, sha256, file.stat().st_size)
+
+
 @pytest.fixture(scope="module")
 def timers(
-    agents: Agents, original: Path, tmp_path_factory: pytest.TempPathFactory
+    agents: Agents, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Timers]:
     """Both load balancers have the good release, and a timer that runs it."""
-    system, other = agents.system, tmp_path_factory.mktemp("bad")
-    shutil.copytree(original, other, dirs_exist_ok=True)
-    with (other / "group_data" / "lab.py").open("a") as settings:
-        settings.write('health_path = "/nowhere"\nverify_timeout = 5\n')
-    commit(other)
-    bad = build(other, ["debian13-amd64"], other / "releases", uncommitted=False)
+    system = agents.system
+    bad = with_settings(agents.built, SETTINGS, tmp_path_factory.mktemp("bad"))
     found = Timers(system, agents.built, bad)
     found.publish(found.good)
     system.deploy("-y", *RARELY, what="agent")
