@@ -187,6 +187,31 @@ class System:
         """
         self.node(name, RELOAD)
 
+    def servers(self, name: str) -> list[list[str]]:
+        """The columns of HAProxy's "show servers state" on a load balancer."""
+        ask = (
+            "echo show servers state | socat -t5 - UNIX-CONNECT:/run/haproxy/admin.sock"
+        )
+        rows = [line.split() for line in self.node(name, ask).stdout.splitlines()]
+        return [row for row in rows if len(row) > 18 and row[0].isdigit()]
+
+    def finds_nobody_healthy(self, name: str) -> bool:
+        """Whether a load balancer sees every server as down."""
+        return all(row[5] == "0" for row in self.servers(name))
+
+    @contextmanager
+    def without_servers(self, name: str) -> Iterator[None]:
+        """A load balancer reaches no application node, and HAProxy has noticed."""
+        addresses = self.addresses("application").values()
+        routes = " ".join(f"ip route add unreachable {a}/32;" for a in addresses)
+        self.node(name, routes)
+        try:
+            down = f"{name} finds nobody healthy"
+            wait_until(lambda: self.finds_nobody_healthy(name), 30, down)
+            yield
+        finally:
+            self.node(name, routes.replace("add", "del"), check=False)
+
     def _on_host(self, name: str, words: list[str], check: bool) -> Result:
         try:
             line = commands_in_lab.on_host(Lab(self.name), name, words)

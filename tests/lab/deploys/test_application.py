@@ -209,22 +209,14 @@ def test_broken_release_stops_the_roll_at_the_first_node(site: System) -> None:
     assert site.answering_nodes(9001, 8) == set(running)
 
 
-def servers_on(system: System, name: str) -> list[list[str]]:
-    """The columns of "show servers state" on a load balancer."""
-    ask = "echo show servers state | socat -t5 - UNIX-CONNECT:/run/haproxy/admin.sock"
-    rows = [line.split() for line in system.node(name, ask).stdout.splitlines()]
-    return [row for row in rows if len(row) > 18 and row[0].isdigit()]
-
-
 def drained_on(system: System, name: str) -> set[str]:
     """The servers that a load balancer was told to send no clients."""
-    return {row[3] for row in servers_on(system, name) if row[6] != "0"}
+    return {row[3] for row in system.servers(name) if row[6] != "0"}
 
 
 def nobody_serves(system: System) -> bool:
     """Whether both load balancers see every server as down."""
-    rows = [row for name in ("lb-1", "lb-2") for row in servers_on(system, name)]
-    return all(row[5] == "0" for row in rows)
+    return all(map(system.finds_nobody_healthy, ("lb-1", "lb-2")))
 
 
 def drained(system: System) -> set[str]:
