@@ -14,8 +14,8 @@ from portway.aws.releases import fetch
 from portway.contract.archives import PROGRAMS, PROJECT
 from portway.errors import PortwayError
 from portway.model.published import Published
+from portway.render.agent import ROOT
 
-ROOT = Path("/opt/portway")
 KEPT = 3
 """Releases that stay, the current one among them."""
 START_SECONDS = 180
@@ -45,6 +45,10 @@ class Store:
         """The name of the current release; empty if there is none."""
         return self.link.readlink().name if self.link.is_symlink() else ""
 
+    def runs(self, name: str) -> bool:
+        """Whether a release is the current one, and here."""
+        return self.current == name and self.has(name)
+
     def has(self, name: str) -> bool:
         """Whether a release is here."""
         return bool(name) and self.folder(name).is_dir()
@@ -70,9 +74,9 @@ class Store:
         try:
             with self._locked():
                 self._sweep()
-                previous = self.current
-                if previous == name and self.has(name):
+                if self.runs(name):
                     return False
+                previous = self.current
                 if not self.has(name):
                     self._take(region, published, name)
                 self._try(name)

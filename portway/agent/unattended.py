@@ -154,9 +154,7 @@ class Unattended:
         return memory
 
     def _take(self, memory: Memory, published: Published) -> Memory:
-        if self.store.current == published.release and self.store.has(
-            published.release
-        ):
+        if self.store.runs(published.release):
             return memory
         self.tell(f"taking {published.release}")
         chosen = self._keep(self._chosen(memory))
