@@ -90,9 +90,10 @@ def _set_descriptor(descriptor: int) -> None:
 
 
 def make_router(lab: Lab) -> None:
-    """Make the namespace that every other one is connected to."""
-    if exists(lab, ROUTER):
-        return
+    """Make the namespace that every other one is connected to.
+
+    Every step is taken each time: whoever took the first may have been killed then.
+    """
     _make(lab, ROUTER)
     settings = [f"{key}={value}" for key, value in _ROUTER_SETTINGS.items()]
     shell.output([*inside(lab, ROUTER), "sysctl", "-q", "-w", *settings])
@@ -159,7 +160,8 @@ def keep_only(lab: Lab, thing: str, address: str) -> None:
 
 def _make(lab: Lab, thing: str) -> None:
     name = lab.namespace(thing)
-    shell.output(["ip", "netns", "add", name])
+    if not exists(lab, thing):
+        shell.output(["ip", "netns", "add", name])
     shell.output(["ip", "-n", name, "link", "set", "lo", "up"])
     settings = [
         "net.ipv6.conf.all.disable_ipv6=1",

@@ -13,7 +13,7 @@ from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
 from tests.lab.deploys.membership import join, leave, lose, resize, slots
 from tests.lab.deploys.test_application import drained_on, stored, version, versions
-from tests.lab.itself.test_ground import ASSOCIATE, UNTAG
+from tests.lab.itself.test_ground import UNTAG
 from tests.lab.system import (
     PYINFRA,
     Result,
@@ -294,8 +294,6 @@ def test_lost_load_balancer_that_takes_the_address_is_not_passed_over(
 ) -> None:
     """It comes back in the middle of a run, which could not connect to it before."""
     system = usual.system
-    (allocation,) = system.status()["address"]["objects"]
-    instance = system.nodes()["lb-2"]["instance_id"]
     system.node("lb-2", "systemctl stop ssh.socket ssh")
     slow = (*NEWER, *BOOTED, "--data", "drain_timeout=60")
     words = (PYINFRA, "inventories/lab.py", "deploys/app.py", *slow)
@@ -306,8 +304,9 @@ def test_lost_load_balancer_that_takes_the_address_is_not_passed_over(
             system.started("run", "--", *words) as run,
         ):
             wait_until(lambda: bool(drained_on(system, "lb-1")), 60, "a drained node")
-            system.python(ASSOCIATE, allocation, instance)
+            system.node("lb-1", "systemctl stop keepalived")
     finally:
+        system.node("lb-1", "systemctl start keepalived")
         system.node("lb-2", "systemctl start ssh")
     assert run.returncode == 1, output(run)
     assert "lb-2 may be sending clients to an application node" in output(run)

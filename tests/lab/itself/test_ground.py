@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -12,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.ground import processes
+from lab.ground import namespaces, processes, shell
 from lab.plan.names import Lab
+from lab.vpc import wiring
 from tests.lab.conftest import NAME
 from tests.lab.deploys.web_servers import fetch, served, until, wait_for_port
 from tests.lab.system import PROJECT, System
@@ -44,6 +47,29 @@ while True:
     connection.sendall(bytes(range(256)) * 40960)
     connection.close()
 """
+
+KILLED = """
+import os, signal, sys
+from lab.ground import shell
+from lab.plan.names import Lab
+from lab.vpc import wiring
+
+left, output = int(sys.argv[2]), shell.output
+
+def counted(*arguments, **options):
+    global left
+    done = output(*arguments, **options)
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done
+
+shell.output = counted
+wiring.make(Lab(sys.argv[1]))
+"""
+"""Makes the network of a lab, and is killed after so many of its commands."""
+ROUTER_AND_STATION = 12
+"""Commands for the router and its first station; the others are made like it."""
 
 
 @pytest.fixture(scope="module")
@@ -465,25 +491,26 @@ def test_down_leaves_nothing_and_up_recovers_from_a_killed_up() -> None:
     up = [sys.executable, "-m", "lab", "up", "--app-nodes", "1"]
 
     @contextmanager
-    def killed() -> Iterator[None]:
+    def killed() -> Iterator[subprocess.Popen[str]]:
         process = subprocess.Popen(
-            up, cwd=PROJECT, env=environment, stderr=subprocess.DEVNULL
+            up, cwd=PROJECT, env=environment, stderr=subprocess.PIPE, text=True
         )
         try:
-            yield
+            yield process
         finally:
             process.kill()
-            process.wait()
+            process.communicate()
 
-    def boots() -> bool:
+    def boots(process: subprocess.Popen[str]) -> bool:
+        assert process.poll() is None, process.communicate()
         return processes.init_of(processes.cgroup(Lab(other.name), "db-1")) is not None
 
     try:
         for seconds in (0.3, 1.0, 3.0):
             with killed():
                 time.sleep(seconds)
-        with killed():
-            until(boots, 60)
+        with killed() as process:
+            until(lambda: boots(process), 60)
         other.call("up", "--app-nodes", "1")
         assert set(other.nodes()) == {"app-1", "db-1", "lb-1", "lb-2"}
         assert other.run("ssh", "lb-1", "hostname").strip() == "lb-1"
@@ -495,6 +522,43 @@ def test_down_leaves_nothing_and_up_recovers_from_a_killed_up() -> None:
     assert not Path(other.status()["home"]).exists()
     assert other.name not in subprocess.check_output(["ps", "-eo", "args"], text=True)
     assert not list(Path("/sys/fs/cgroup").glob(f"**/portway-lab/{other.name}"))
+
+
+def test_network_is_made_whole_after_whoever_made_it_was_killed() -> None:
+    lab = Lab(f"{NAME[:11]}step")
+
+    def remove() -> None:
+        for thing in namespaces.listed(lab):
+            namespaces.remove(lab, thing)
+
+    try:
+        wiring.make(lab)
+        expected = network(lab)
+        remove()
+        for steps in range(1, ROUTER_AND_STATION + 1):
+            line = [sys.executable, "-c", KILLED, lab.name, str(steps)]
+            done = subprocess.run(line, cwd=PROJECT, check=False)
+            assert done.returncode == -signal.SIGKILL
+            wiring.make(lab)
+            assert network(lab) == expected, f"killed after {steps} commands"
+            remove()
+    finally:
+        remove()
+
+
+def network(lab: Lab) -> dict[str, str]:
+    """Addresses, routes and kernel settings of each namespace of a lab."""
+    found = {}
+    for thing in namespaces.listed(lab):
+        for words in (
+            ("ip", "-brief", "address"),
+            ("ip", "route", "show", "table", "all"),
+            ("sysctl", "--all", "--pattern", r"^net\.ipv[46]\.(conf|neigh|ip_forward)"),
+        ):
+            text = shell.output([*namespaces.inside(lab, thing), *words])
+            # The other end of a link is shown with a number that counts on.
+            found[f"{thing}: {' '.join(words)}"] = re.sub(r"@if\d+", "", text)
+    return found
 
 
 def test_commands_say_what_is_wrong(lab: System) -> None:
