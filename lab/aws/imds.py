@@ -83,6 +83,7 @@ class Metadata:
     def _tree(self, instance: Any) -> dict[str, Any]:
         return {
             "latest": {
+                **_user_data(instance),
                 "meta-data": {
                     **_about(instance),
                     **self._iam(instance),
@@ -139,6 +140,11 @@ def instance_at(address: str) -> Any:
         if eni.instance is not None and address in held:
             return eni.instance
     return None
+
+
+def _user_data(instance: Any) -> dict[str, str]:
+    text = instance.user_data
+    return {"user-data": text.decode()} if text else {}
 
 
 def _about(instance: Any) -> dict[str, Any]:

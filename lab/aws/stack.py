@@ -32,8 +32,14 @@ _KEPT = {
     "LoadBalancerSubnets": "two",
     "VirtualAddress": "",
     "LoadBalancersAs": "",
+    "LoadBalancerUserData": "",
 }
 """What a stack keeps when it is updated, unless it is the template's default."""
+_ALWAYS = {
+    "OperatorCidr": f"{facts.OPERATOR_STATION.address}/32",
+    "ZoneA": f"{facts.REGION}a",
+    "ZoneB": f"{facts.REGION}b",
+}
 
 GROUP_NAME_TAG = "app"
 """The Name that instances of the application's group are launched with."""
@@ -96,11 +102,7 @@ def ensure(
     formation = client("cloudformation")
     template = TEMPLATE.read_text()
     before = _describe(formation)
-    wanted = {
-        "OperatorCidr": f"{facts.OPERATOR_STATION.address}/32",
-        "ZoneA": f"{facts.REGION}a",
-        "ZoneB": f"{facts.REGION}b",
-    }
+    wanted = dict(_ALWAYS)
     if application_nodes is not None:
         wanted["ApplicationNodes"] = str(application_nodes)
     if before is None or load_balancers_as:
@@ -115,9 +117,7 @@ def ensure(
     set_before = _parameters(formation)
     _refuse_another("DatabaseEngine", engine, set_before)
     _refuse_another("AddressKind", address_kind, set_before)
-    # moto takes every parameter that is given for a change, even to the same value.
-    kept = {k: v for k, v in set_before.items() if v != _KEPT.get(k, v)}
-    wanted = {"ApplicationNodes": set_before["ApplicationNodes"]} | kept | wanted
+    wanted = _kept(set_before) | wanted
     if wanted.get("VirtualAddress") == facts.ADDRESS_TO_CHOOSE:
         wanted["VirtualAddress"] = _choose_address()
     same_template = formation.get_template(StackName=facts.STACK)["TemplateBody"]
@@ -125,6 +125,23 @@ def ensure(
         return done
     _carry_out(formation.update_stack, template, wanted)
     return "updated" if done == "unchanged" else done
+
+
+def give(parameters: dict[str, str]) -> None:
+    """Update the stack with some parameters; the others stay as they are."""
+    formation = client("cloudformation")
+    kept = _kept(_parameters(formation))
+    template = TEMPLATE.read_text()
+    _carry_out(formation.update_stack, template, kept | _ALWAYS | parameters)
+
+
+def _kept(before: dict[str, str]) -> dict[str, str]:
+    """What to give again of a stack's parameters.
+
+    moto takes every one that is given for a change, even to the same value.
+    """
+    kept = {k: v for k, v in before.items() if v != _KEPT.get(k, v)}
+    return {"ApplicationNodes": before["ApplicationNodes"]} | kept
 
 
 def _refuse_another(key: str, wanted: str | None, before: dict[str, str]) -> None:

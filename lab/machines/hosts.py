@@ -34,6 +34,32 @@ echo '-----END SSH HOST KEY KEYS-----'; }} >{SERIAL_PORT}"
 WantedBy=multi-user.target
 """
 
+_USER_DATA = """\
+[Unit]
+Description=Run the instance's user data once, as cloud-init does
+ConditionPathExists=!/var/lib/user-data
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /etc/user-data.sh
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_RUN_USER_DATA = """\
+url=http://169.254.169.254/latest
+ask() { curl --silent --fail --max-time 2 --retry 3 --retry-delay 1 "$@"; }
+token=$(ask -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' $url/api/token) &&
+    ask -H "X-aws-ec2-metadata-token: $token" -o /var/lib/user-data $url/user-data ||
+    exit 0
+[ "$(head -c 2 /var/lib/user-data)" = '#!' ] || exit 0
+chmod 0700 /var/lib/user-data
+exec /var/lib/user-data
+"""
+
 _KEEP_BOOTING = """\
 while :; do
     "$@"
@@ -76,12 +102,16 @@ def _identify(lab: Lab, host: Host) -> None:
     shell.output(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host.node, "-f", key]
     )
-    unit = "host-keys-to-console.service"
+    (etc / "user-data.sh").write_text(_RUN_USER_DATA)
     units = etc / "systemd" / "system"
     wanted = units / "multi-user.target.wants"
     wanted.mkdir(parents=True, exist_ok=True)
-    (units / unit).write_text(_KEYS_ON_CONSOLE)
-    (wanted / unit).symlink_to(f"../{unit}")
+    for unit, text in (
+        ("host-keys-to-console.service", _KEYS_ON_CONSOLE),
+        ("user-data.service", _USER_DATA),
+    ):
+        (units / unit).write_text(text)
+        (wanted / unit).symlink_to(f"../{unit}")
 
 
 def host_key(lab: Lab, host: Host) -> str:

@@ -6,15 +6,18 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from portway.model.published import Published
+from portway.model.suspension import SUSPENDED, Suspension, moment
 
-FOLDER = Path("/var/lib/portway/agent")
+FOLDER = SUSPENDED.parent
 RETRY_SECONDS = 60.0
 """From the first failure to the next run; twice as long after each further one."""
+RETRY_AT_MOST = 300.0
+"""From a failure to the next run, at most."""
+SPREAD = 0.1
+"""The part of an interval by which machines that were deployed at once come apart."""
 MOST_SECONDS = 1800.0
 """From one attempt to take a release that cannot be taken to the next, at most."""
 
@@ -30,6 +33,10 @@ class Refusal:
     so, because this node did not serve with it."""
     times: int = 1
     """How often it was tried."""
+
+    def is_over(self, now: float) -> bool:
+        """Whether it may be tried again; a clock that is wrong delays nothing."""
+        return self.until is not None and not 0 < self.until - now <= MOST_SECONDS
 
     def __str__(self) -> str:
         then = "tried again once somebody runs portway agent resume"
@@ -60,15 +67,27 @@ class Memory:
     succeeded: float = 0.0
     """When the last one ended that succeeded."""
     refusal: Refusal | None = None
+    seen: str = ""
+    """Stands for what a look at AWS found before the last run; empty without one."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Whom it asked."""
+    was_early: bool = False
+    """Whether the last run was made because of what a look saw: AWS may not have told
+    all of it to the run yet, so the next one comes soon."""
 
     def is_due(self, now: float, interval: float) -> bool:
         """Whether it is time for a run: ``interval`` seconds after one that succeeded.
 
-        Sooner after one that failed. A clock that was set back delays none.
+        Sooner after one that failed, and when a release is to be tried again. A clock
+        that was set back delays none.
         """
-        wait = interval
+        # What follows the point is as good as drawn by lot.
+        wait = interval * (1 - SPREAD * (self.ran % 1))
         if self.failures:
-            wait = min(interval, RETRY_SECONDS * 2.0 ** min(self.failures - 1, 10))
+            wait = RETRY_SECONDS * 2.0 ** min(self.failures - 1, 10)
+        is_over = self.refusal is not None and self.refusal.is_over(now)
+        if self.failures or self.was_early or is_over:
+            wait = min(interval, wait, RETRY_AT_MOST)
         # A timer is not exact, and a run that it just missed would wait for the next.
         return not 0 <= now - self.ran < wait - RETRY_SECONDS / 4
 
@@ -81,7 +100,7 @@ class Memory:
         refusal = self.refusal
         if refusal is None or not self.is_about(published):
             return False
-        return refusal.until is None or 0 < refusal.until - now <= MOST_SECONDS
+        return not refusal.is_over(now)
 
     def to_json(self) -> str:
         """What the file has."""
@@ -101,19 +120,6 @@ class Memory:
             return cls(**known)
         except (TypeError, AttributeError) as error:
             raise ValueError(str(error)) from error
-
-
-@dataclass(frozen=True, slots=True)
-class Suspension:
-    """Why runs leave this node as it is, until somebody resumes them."""
-
-    reason: str
-    who: str
-    since: float
-    """Seconds since 1970."""
-
-    def __str__(self) -> str:
-        return f"suspended by {self.who} since {moment(self.since)}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -138,8 +144,11 @@ class Files:
         again = self.folder / "try-again"
         if again.exists():
             memory = replace(memory, refusal=None, failures=0, ran=0.0)
-            self.keep(memory)
-            again.unlink()
+            try:
+                self.keep(memory)
+                again.unlink()
+            except OSError as error:  # the disk is full: each turn begins like this
+                self.told.append(f"{again} stays: {error}")
         return memory
 
     def memory(self) -> Memory:
@@ -157,23 +166,17 @@ class Files:
 
     def suspension(self) -> Suspension | None:
         """The suspension; one whose file is damaged still counts."""
-        text = self._read("suspended.json")
-        if text is None:
-            return None
-        try:
-            found: Mapping[str, Any] = json.loads(text)
-            return Suspension(**found)
-        except (ValueError, TypeError):
-            return Suspension("its file is damaged", "somebody", 0.0)
+        text = self._read(SUSPENDED.name)
+        return None if text is None else Suspension.from_json(text)
 
     def suspend(self, suspension: Suspension) -> None:
         """Have later runs leave this node as it is."""
-        self._write("suspended.json", json.dumps(asdict(suspension), indent=1) + "\n")
+        self._write(SUSPENDED.name, suspension.to_json())
 
     def resume(self) -> None:
         """Have them go on, and try again at once what was refused."""
         self._write("try-again", "")  # a run may be going on, and would forget it
-        (self.folder / "suspended.json").unlink(missing_ok=True)
+        (self.folder / SUSPENDED.name).unlink(missing_ok=True)
 
     @contextmanager
     def alone(self) -> Iterator[bool]:
@@ -204,10 +207,3 @@ class Files:
             file.flush()
             os.fsync(file.fileno())
         new.replace(self.folder / name)
-
-
-def moment(seconds: float) -> str:
-    """A moment for people; ``never`` for 0."""
-    if not seconds:
-        return "never"
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"

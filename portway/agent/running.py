@@ -11,9 +11,10 @@ from portway.errors import PortwayError
 from portway.run.pulled import ON_ITSELF
 
 DEPLOY = "deploys/lb.py"
+INSTALL = "deploys/agent.py"
 
 
-def run(inventory: str, data: Sequence[str]) -> int:
+def run(inventory: str, data: Sequence[str], deploy: str = DEPLOY) -> int:
     """Deploy to this machine, as a node of an inventory's stack; pyinfra's exit status.
 
     ``data`` are settings as pyinfra's ``--data`` gives them. What pyinfra prints goes
@@ -22,7 +23,7 @@ def run(inventory: str, data: Sequence[str]) -> int:
     """
     words = [word for setting in data for word in ("--data", setting)]
     process = subprocess.Popen(  # noqa: S603 - the words are ours, and pyinfra's own
-        [str(_pyinfra()), "-y", inventory, DEPLOY, *words],
+        [str(_pyinfra()), "-y", inventory, deploy, *words],
         env=os.environ | {ON_ITSELF: "yes"},
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,

@@ -12,9 +12,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from portway.agent.looking import LookError, Places, look_at, why_idle
 from portway.agent.memory import (
     MOST_SECONDS,
     RETRY_SECONDS,
@@ -23,6 +26,8 @@ from portway.agent.memory import (
     Refusal,
 )
 from portway.agent.store import Store
+from portway.aws.client import Aws
+from portway.aws.own_instance import own_instance_id, own_role
 from portway.aws.releases import published_release
 from portway.contract.archives import PROGRAMS, PROJECT
 from portway.contract.paths import DEPLOYED
@@ -35,6 +40,19 @@ PATIENCE = 5
 """Runs in a row with a new release that may end without the node having served."""
 
 Tell = Callable[[str], None]
+
+
+def find_places(region: str, stack: str) -> Places:
+    """Whom this node asks what there is to do. PortwayError if it does not find out."""
+    aws = Aws(region)
+    return Places(
+        stack=stack,
+        region=region,
+        ssm=aws.endpoint("ssm"),
+        ec2=aws.endpoint("ec2"),
+        instance=own_instance_id(),
+        role=own_role(),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +121,19 @@ class Unattended:
     tell: Tell = print
     clock: Callable[[], float] = time.time
     published: Callable[[str, str], Published | None] = published_release
+    find_places: Callable[[str, str], Places] = find_places
+    look: Callable[[Places], str] = look_at
     start: Starter = field(default_factory=Starter)
 
     def turn(self) -> Turn:
-        """Make a run if it is time for one. PortwayError without any release."""
+        """Make a run if there may be anything to do.
+
+        PortwayError without any release, LookError if AWS does not say.
+        """
         with self.files.alone() as alone:
-            why = self.files.why_idle(self.clock(), self.interval)
-            if not alone:
-                why = "another one is running"
+            why: str | None = "another one is running"
+            if alone:
+                why = why_idle(self.files, self.clock(), self.interval, self.look)
             if why is not None:
                 if why:
                     self.tell(why)
@@ -121,23 +144,47 @@ class Unattended:
         memory = self.files.begin()
         for told in self.files.told:
             self.tell(told)
+        looked = self._look(memory)
         memory = self._choose_release(memory)
         name = self.store.current
-        status, memory = self._run(name, memory)
+        status, memory = self._run(name, memory, looked)
         if status == 0 or self.start.stopped:
             return status
         if (refusal := self._judge(name, memory)) is not None:
             memory = self._keep(replace(memory, refusal=refusal))
             memory = self._choose_release(memory)
-            status, memory = self._run(self.store.current, memory)
+            status, memory = self._run(self.store.current, memory, looked)
         return status
 
+    def _look(self, memory: Memory) -> dict[str, Any]:
+        """What to remember so that later turns see what changes from now on.
+
+        Only with what becomes of the run: one that is killed has done nothing about it.
+        Without an answer, what was seen before stays.
+        """
+        is_early = not memory.is_due(self.clock(), self.interval)
+        found: dict[str, Any] = {"was_early": is_early}
+        # Without the places, or with those of a role that is another one now.
+        with suppress(LookError, TypeError):
+            return found | {"seen": self.look(Places(**memory.places))}
+        try:
+            places = self.find_places(self.region, self.stack)
+            found |= {"places": asdict(places)}
+            return found | {"seen": self.look(places)}
+        except (LookError, PortwayError) as error:
+            self.tell(f"not known what may change in AWS from now on: {error}")
+            return found
+
     def _choose_release(self, memory: Memory) -> Memory:
-        """Have the current release be the one that is published, or one that served."""
+        """Have the current release be the one that is published, or one that served.
+
+        No other one is taken while nothing can be kept of what becomes of it.
+        """
         published = None
         try:
+            self.files.keep(memory)
             published = self.published(self.region, self.stack)
-        except PortwayError as error:
+        except (PortwayError, OSError) as error:
             self.tell(f"the current release stays: {error}")
         if published is not None:
             if not memory.is_about(published):
@@ -184,7 +231,9 @@ class Unattended:
             times=times,
         )
 
-    def _run(self, name: str, memory: Memory) -> tuple[int, Memory]:
+    def _run(
+        self, name: str, memory: Memory, looked: Mapping[str, Any]
+    ) -> tuple[int, Memory]:
         """Make the run itself, with a release."""
         if not name:
             raise PortwayError(
@@ -208,7 +257,7 @@ class Unattended:
             self.tell(f"{name} cannot be started: {error}")
             status = FAILED
         now = self.clock()
-        memory = replace(memory, ran=now, deployed=self._deployed())
+        memory = replace(memory, ran=now, deployed=self._deployed(), **looked)
         if self._mark(SERVED).exists():
             memory = replace(memory, served=name, goes_back=False)
         if status == 0:

@@ -89,6 +89,10 @@ class Aws:
             raise errors[min(errors)]
         return [answers[number] for number in range(len(asks))]
 
+    def endpoint(self, service: str) -> str:
+        """The URL that calls to a service go to."""
+        return str(self._client(service).meta.endpoint_url)
+
     def _client(self, service: str) -> Any:
         with self._making:  # sessions are for one thread; clients are for all
             return self._made(service)

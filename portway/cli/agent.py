@@ -66,42 +66,89 @@ def run_command(inventory: str, data: tuple[str, ...], as_json: bool) -> None:
     sys.exit(status)
 
 
+@command.command("install", epilog="Example: portway agent install inventories/prod.py")
+@inventory_argument(required=True)
+@json_option
+def install_command(inventory: str, as_json: bool) -> None:
+    """Have a timer deploy to this machine: what deploys/agent.py does, without SSH.
+
+    The machine has the first release already. Ends with pyinfra's exit status.
+    """
+    from portway.agent.running import INSTALL, run
+
+    _refuse_unless_root()
+    status = run(inventory, (), INSTALL)
+    if as_json:
+        print_json({"succeeded": status == 0})
+    sys.exit(status)
+
+
 @command.command(
-    "turn", epilog="Example: portway agent turn --every 300 inventories/prod.py"
+    "first-boot", epilog="Example: portway agent first-boot inventories/prod.py"
+)
+@inventory_argument(required=True)
+@stack_options
+@json_option
+def first_boot_command(inventory: str, stack: str, region: str, as_json: bool) -> None:
+    """Print the user data with which a new load balancer deploys to itself, in base64.
+
+    For the stack's parameter LoadBalancerUserData. INVENTORY is a file of the releases
+    that are published, such as inventories/prod.py. This asks and changes nothing.
+    """
+    from portway.render.agent import user_data
+
+    text = user_data(stack, region, inventory)
+    if as_json:
+        print_json({"user_data": text})
+    else:
+        click.echo(text)
+
+
+@command.command(
+    "turn", epilog="Example: portway agent turn --every 1800 inventories/prod.py"
 )
 @inventory_argument(required=True)
 @stack_options
 @click.option(
     "--every",
     type=click.FloatRange(min=60),
-    default=300,
+    default=1800,
     show_default=True,
-    help="Seconds between two runs while nothing fails.",
+    help="Seconds between two runs while nothing fails or changes in AWS.",
 )
 @json_option
 def turn_command(
     inventory: str, stack: str, region: str, every: float, as_json: bool
 ) -> None:
-    """Do what the timer does: take the published release, and run it if it is time.
+    """Do what the timer does: if it is time, take the published release and run it.
 
-    It does nothing while the node is suspended. A release with which the node does not
+    It is time, too, when another release is published than at the last run, or AWS has
+    other nodes, or the other load balancer tells something else. Nothing is done while
+    the node is suspended. A release with which the node does not
     serve is replaced by the last one that served, and not tried again before somebody
     runs portway agent resume.
     """
     import time
 
+    from portway.agent import metrics
+    from portway.agent.looking import LookError, why_idle
     from portway.agent.memory import Files
 
     _refuse_unless_root()
-    if (why := Files().why_idle(time.time(), every)) is not None:
-        if why:
-            click.echo(why, err=True)
-        ran, status = False, 0
-    else:  # most times it is not, and need not load what follows
-        from portway.agent.unattended import Unattended, tell
+    ran, status = False, 0
+    try:
+        why = why_idle(Files(), time.time(), every)
+        if why is None:  # most times it is not, and need not load what follows
+            from portway.agent.unattended import Unattended, tell
 
-        turn = Unattended(region, stack, inventory, every, tell=tell).turn()
-        ran, status = turn.ran, turn.status
+            turn = Unattended(region, stack, inventory, every, tell=tell).turn()
+            ran, status = turn.ran, turn.status
+        elif why:
+            click.echo(why, err=True)
+        metrics.save(Files(), stack)
+    except LookError as error:
+        click.echo(str(error), err=True)
+        metrics.save(Files(), stack, is_blind=True)
     if as_json:
         print_json({"ran": ran, "succeeded": status == 0})
     sys.exit(status)
@@ -119,7 +166,8 @@ def suspend_command(reason: str, as_json: bool) -> None:
     """
     import time
 
-    from portway.agent.memory import Files, Suspension
+    from portway.agent.memory import Files
+    from portway.model.suspension import Suspension
     from portway.run.command_line import one_line
 
     _refuse_unless_root()
@@ -159,8 +207,9 @@ def status_command(as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from portway.agent.memory import Files, moment
+    from portway.agent.memory import Files
     from portway.agent.store import Store
+    from portway.model.suspension import moment
 
     files, current = Files(), Store().current
     memory, suspension = files.memory(), files.suspension()

@@ -10,6 +10,7 @@ import click
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from portway.agent import metrics as agent
 from portway.cli.main import VERBS
 from portway.cli.options import json_option
 from portway.cli.output import print_json
@@ -51,6 +52,8 @@ def metrics() -> Iterator[tuple[str, ...]]:
         yield f"`{STREAMS_PREFIX}{name}`", kind, help_
     for name, (kind, help_) in RELOAD_METRICS.items():
         yield f"`{RELOAD_PREFIX}{name}`", kind, help_
+    for name, help_ in agent.METRICS.items():
+        yield f"`{agent.PREFIX}{name}`", "gauge", help_
 
 
 def verbs() -> Iterator[tuple[str, ...]]:

@@ -10,6 +10,7 @@ from portway.ops.describing import described
 from portway.ops.differences import Difference, service_steps
 from portway.ops.fence import change
 from portway.ops.operations import read_node, write_files
+from portway.ops.packages import install_packages
 from portway.ops.pyinfra_errors import Commands, failure, for_pyinfra, operation
 from portway.ops.service_scripts import service_script
 from portway.render.agent import AGENT, CURRENT, FIRST, ROOT, TURNS, UNIT, agent
@@ -26,6 +27,7 @@ def install_agent(cluster: Cluster, inventory: str) -> None:
     its timer brings the others.
     """
     wanted = agent(cluster, inventory)
+    install_packages(wanted=wanted, name="Install packages")
     bring_first_release(cluster=cluster, name="Bring the release that is published")
     write_files(files=wanted.files, wanted=wanted, name="Write the agent's units")
     run_timer(wanted=wanted, name=f"Run {AGENT.unit}")

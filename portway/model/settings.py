@@ -197,9 +197,15 @@ class Settings(BaseModel):
         "the same configuration.",
     )
     agent_interval: Annotated[int, Field(ge=60, le=1800)] = Field(
-        default=300,
+        default=1800,
         description="Seconds between two runs of a load balancer that deploys to "
-        "itself while nothing fails; `deploys/agent.py` sets up its timer.",
+        "itself while nothing fails or changes in AWS; `deploys/agent.py` sets up its "
+        "timer.",
+    )
+    agent_look_interval: Annotated[int, Field(ge=30, le=600)] = Field(
+        default=60,
+        description="Seconds between two looks of such a load balancer: whether it is "
+        "time for a run, or something has changed in AWS.",
     )
     app_name: AppName = Field(
         default="message-app",
@@ -331,7 +337,7 @@ class Settings(BaseModel):
         """A hash of what these settings make of nodes, not of how a run does it."""
         one_run = {"go_back", "lease_expiry", "lease_wait", "transfer_to"}
         one_run |= {"boot_timeout", "trust_console_output", "tunnel_command"}
-        one_run |= {"agent_interval", "pair_timeout"}
+        one_run |= {"agent_interval", "agent_look_interval", "pair_timeout"}
         text = self.model_dump_json(exclude=one_run)
         return hashlib.sha256(text.encode()).hexdigest()
 

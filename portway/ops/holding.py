@@ -62,6 +62,7 @@ class Holding(BaseStateCallback):
         self._held: dict[str, Host] = {}
         self._silent: set[str] = set()
         self._touched: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
         self._found: Records = {}
         self._deploys = False
         self._confirmed = 0.0
@@ -137,8 +138,17 @@ class Holding(BaseStateCallback):
         for text in sorted({str(a.holder) for a in answers.values() if a.holder}):
             logger.warning(f"another run is going on: {text}")
             self._findings.states["", f"another run is going on: {text}"] = None
+        self._note(answers)
+
+    def _note(self, answers: Mapping[str, Answer]) -> None:
+        """Remember what was deployed, and say which nodes somebody has suspended."""
         self._confirmed = time.time()
         self._found = {name: answer.deployed for name, answer in answers.items()}
+        for name, answer in sorted(answers.items()):
+            if answer.suspended and (name, str(answer.suspended)) not in self._told:
+                self._told.add((name, str(answer.suspended)))
+                logger.warning(f"{name} is {answer.suspended}")
+                self._findings.states[name, str(answer.suspended)] = None
 
     def _take(self) -> None:
         """Take the lease on every node that can be reached, or on none."""
@@ -178,8 +188,7 @@ class Holding(BaseStateCallback):
                 return name, answer.holder
         if not self._held:
             raise PortwayError("no node of this run can be reached")
-        self._confirmed = time.time()
-        self._found = {name: answer.deployed for name, answer in answers.items()}
+        self._note(answers)
         return None
 
     def _take_of(self, nodes: Iterable[Host]) -> dict[str, Answer]:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from portway.contract.paths import DEPLOYED, LEASE, RUNS, WISHED
+from portway.model.suspension import SUSPENDED, Suspension
 from portway.ops.framing import NodeFact
 
 _HELD = re.compile(r"(\S+) (\d+) (\d+)")
@@ -68,6 +69,8 @@ class Answer:
     """Another run that has it."""
     deployed: str
     """What the last run recorded on the node; empty if none did."""
+    suspended: Suspension | None = None
+    """Why the node does not deploy to itself."""
 
 
 def look_script() -> str:
@@ -136,7 +139,10 @@ def parse(output: list[str]) -> Answer:
             who=found.get("who", "somebody"),
             what=found.get("what", "something"),
         )
-    return Answer("taken" in found, holder, found.get("deployed", ""))
+    suspended = None
+    if (text := found.get("suspended")) is not None:
+        suspended = Suspension.from_json(text)
+    return Answer("taken" in found, holder, found.get("deployed", ""), suspended)
 
 
 class LeaseFacts(NodeFact[Answer]):
@@ -163,6 +169,7 @@ def _paths() -> dict[str, str]:
         "state_folder": str(DEPLOYED.parent),
         "wished": str(WISHED),
         "runs": str(RUNS),
+        "suspended": str(SUSPENDED),
         "older": str(KEPT - 1),
     }
 
@@ -181,6 +188,7 @@ else
     {free}
 fi
 [ ! -f {deployed} ] || printf 'deployed %s\n' "$(tr -d '\n' <{deployed})"
+[ ! -f {suspended} ] || printf 'suspended %s\n' "$(tr -d '\n' <{suspended})"
 """
 
 # A run that died recorded nothing; its lease says what it began to deploy.

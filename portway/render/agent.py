@@ -1,5 +1,8 @@
 """The timer of a load balancer that deploys to itself, and what it starts."""
 
+import ast
+import base64
+import gzip
 import re
 from pathlib import Path
 
@@ -10,8 +13,12 @@ from portway.render.files import ManagedFile, Service, WantedNode
 from portway.render.node_programs import PACKAGE
 from portway.render.templates import render
 
+FIRST_BOOT = "portway-first-boot.service"
+"""The unit that user data leaves on a machine, until it has done its work."""
 UNIT = "portway-agent.service"
 TIMER = "portway-agent.timer"
+MOST_USER_DATA = 4096
+"""Characters that a parameter of CloudFormation's takes."""
 ROOT = Path("/opt/portway")
 """Has the releases of a node."""
 CURRENT = ROOT / "current"
@@ -21,6 +28,8 @@ TURNS = str(CURRENT / "project" / "portway" / "agent" / "unattended.py")
 """A release that a timer can start has it."""
 FIRST = PACKAGE / "node" / "first_release.py"
 """The program that brings the first one."""
+PACKAGES = ("ca-certificates", "curl")
+"""What looks at AWS for the timer; load balancers have what else a release needs."""
 _INVENTORY = re.compile(r"(?!/|-)(?!.*\.\.)[\w./-]+\.py")
 
 AGENT = Service(
@@ -33,17 +42,60 @@ AGENT = Service(
 )
 
 
-def agent(cluster: Cluster, inventory: str) -> WantedNode:
-    """The timer and its unit, for an inventory that a release has.
+def user_data(stack: str, region: str, inventory: str) -> str:
+    """What a launch template gives new load balancers, to deploy to themselves.
 
-    PortwayError if a release could not have it under that name.
+    In base64, as AWS takes it. PortwayError if a release could not have the inventory
+    under that name.
     """
+    _refuse_unless_in_a_release(inventory)
+    program = gzip.compress(_without_words(FIRST.read_text()).encode(), mtime=0)
+    script = render(
+        "first-boot.sh.j2",
+        root=ROOT,
+        program=base64.b64encode(program).decode(),
+        units=paths.UNIT_FOLDER,
+        unit=FIRST_BOOT,
+        stack=stack,
+        region=region,
+        current=CURRENT,
+        portway=PROGRAM,
+        inventory=inventory,
+    )
+    text = base64.b64encode(script.encode()).decode()
+    if len(text) > MOST_USER_DATA:
+        raise PortwayError(
+            f"the user data would have {len(text)} characters, and CloudFormation's "
+            f"parameters take {MOST_USER_DATA}",
+            do="give the inventory or the stack a shorter name",
+        )
+    return text
+
+
+def _without_words(program: str) -> str:
+    """A program without comments and docstrings, which do not fit into a parameter."""
+    tree = ast.parse(program)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef) and ast.get_docstring(node):
+            del node.body[0]
+    return ast.unparse(tree)
+
+
+def _refuse_unless_in_a_release(inventory: str) -> None:
     if not _INVENTORY.fullmatch(inventory):
         raise PortwayError(
             f"{inventory} cannot be the inventory of nodes that deploy to themselves",
             why="they find it in their release, as a file below its folder",
             do="call it by its path in your checkout, such as inventories/prod.py",
         )
+
+
+def agent(cluster: Cluster, inventory: str) -> WantedNode:
+    """The timer and its unit, for an inventory that a release has.
+
+    PortwayError if a release could not have it under that name.
+    """
+    _refuse_unless_in_a_release(inventory)
     settings = cluster.settings
     service = render(
         "portway-agent.service.j2",
@@ -54,10 +106,13 @@ def agent(cluster: Cluster, inventory: str) -> WantedNode:
         inventory=inventory,
         current=CURRENT,
     )
+    look = settings.agent_look_interval
+    timer = render("portway-agent.timer.j2", seconds=look, spread=look // 3)
     return WantedNode(
+        packages=PACKAGES,
         files=(
             ManagedFile(str(paths.UNIT_FOLDER / UNIT), service, "644"),
-            ManagedFile(AGENT.config, render("portway-agent.timer.j2"), "644"),
+            ManagedFile(AGENT.config, timer, "644"),
         ),
         services=(AGENT,),
     )

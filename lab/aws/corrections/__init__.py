@@ -54,6 +54,7 @@ CORRECTIONS = (
     Correction(cloudformation.no_value_leaves_lists),
     Correction(cloudformation.parameters_are_seen_in_texts),
     Correction(conditions.updates_follow_conditions),
+    Correction(conditions.groups_follow_their_launch_template),
     Correction(change_sets.change_sets_do_what_calls_do),
     Correction(stack_drift.stacks_tell_their_drift),
     Correction(deletion.route_tables_leave_with_their_stack),

@@ -1,8 +1,9 @@
-"""What becomes of a stack's resources when an update turns a condition over."""
+"""What an update changes besides resources whose own text is another one."""
 
 from collections.abc import Iterator
 from typing import Any
 
+from moto.autoscaling.models import FakeAutoScalingGroup
 from moto.cloudformation import parsing
 from moto.cloudformation.parsing import ResourceMap
 
@@ -35,6 +36,25 @@ def updates_follow_conditions() -> None:
         for name in self._resource_json_map.keys() - wanted.keys():
             if (gone := self._parsed_resources.pop(name, None)) is not None:
                 self._delete_resource(gone, self._resource_json_map[name])
+
+    model.update = update
+
+
+def groups_follow_their_launch_template() -> None:
+    """Moto changes no group for a new version of the launch template that it refers to.
+
+    AWS has the group's next instances launched from it.
+    """
+    model: Any = ResourceMap
+    original = model.update
+
+    def update(self: Any, template: Any, parameters: Any = None) -> None:
+        original(self, template, parameters)
+        for name, resource in self._parsed_resources.items():
+            if isinstance(resource, FakeAutoScalingGroup):
+                properties = self._resource_json_map[name]["Properties"]
+                launched = parsing.clean_json(properties["LaunchTemplate"], self)
+                resource.launch_template_version = launched["Version"]
 
     model.update = update
 

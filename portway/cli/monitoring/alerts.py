@@ -3,9 +3,12 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from portway.agent.metrics import FILE as AGENT_FILE
 from portway.cli.monitoring.metric_names import (
     address,
+    agent,
     drift,
     exporter,
     haproxy,
@@ -17,8 +20,11 @@ from portway.contract.paths import METRICS_FILE, STREAMS_METRICS_FILE
 
 RUNBOOK = "docs/runbook.md"
 """Where it is in a checkout; whoever publishes it has a URL."""
+AGENT_SECTION = "a-load-balancer-does-not-deploy-to-itself"
 OLDER = 50
 """How many older HAProxy processes on a node are worth a look."""
+AGENT_OVERDUE = 3600
+"""Seconds without a turn's metrics: one may be half an hour at work."""
 UNSEEN = 2 * 86_400
 """Seconds without a look for drift after which nobody seems to look any more."""
 
@@ -178,6 +184,65 @@ def alerts() -> tuple[Alert, ...]:
             "Nobody has looked for drift of {{ $labels.stack }} for two days.",
             "time---max-by-stack-portway_drift_last_look_timestamp_seconds--172800",
         ),
+        Alert(
+            "PortwayAgentFails",
+            f"{agent('failures')} > 2",
+            "10m",
+            "ticket",
+            "{{ $labels.instance }} could not deploy to itself {{ $value }} times.",
+            AGENT_SECTION,
+        ),
+        Alert(
+            "PortwayAgentRefuses",
+            f"{agent('refuses')} == 1",
+            "15m",
+            "ticket",
+            "{{ $labels.instance }} does not serve with the release that is published.",
+            AGENT_SECTION,
+        ),
+        Alert(
+            "PortwayAgentsDiffer",
+            f"count by (stack) (count by (stack, release) ({agent('served')})) > 1",
+            "1h",
+            "ticket",
+            "The load balancers of {{ $labels.stack }} serve with different releases.",
+            AGENT_SECTION,
+        ),
+        Alert(
+            "PortwayAgentBlind",
+            f"{agent('blind')} == 1",
+            "30m",
+            "ticket",
+            "AWS does not tell {{ $labels.instance }} whether it has something to "
+            "deploy to itself.",
+            AGENT_SECTION,
+        ),
+        Alert(
+            "PortwayAgentSilent",
+            f"{_age(AGENT_FILE)} > {AGENT_OVERDUE}",
+            "2m",
+            "ticket",
+            "{{ $labels.instance }} has not come to the end of a turn of its agent for "
+            "an hour.",
+            AGENT_SECTION,
+        ),
+        Alert(
+            "PortwayAgentMissing",
+            f"count by (stack) ({agent('failures')}) < count by (stack) ({master})",
+            "1h",
+            "ticket",
+            "A load balancer of {{ $labels.stack }} does not deploy to itself, and the "
+            "other one does.",
+            AGENT_SECTION,
+        ),
+        Alert(
+            "PortwayAgentSuspended",
+            f"{agent('suspended')} == 1",
+            "1d",
+            "ticket",
+            "{{ $labels.instance }} has been suspended for a day.",
+            AGENT_SECTION,
+        ),
     )
 
 
@@ -186,10 +251,13 @@ def _silent() -> str:
 
     What it wrote last stays in its file, so no other alert would tell.
     """
-    files = "|".join(str(file) for file in (METRICS_FILE, STREAMS_METRICS_FILE))
-    pattern = files.replace(".", "[.]")
-    written = f'{exporter("textfile_mtime_seconds")}{{file=~"{pattern}"}}'
-    return f"time() - {written} > {OVERDUE}"
+    return f"{_age(METRICS_FILE, STREAMS_METRICS_FILE)} > {OVERDUE}"
+
+
+def _age(*files: Path) -> str:
+    """The seconds since files were written."""
+    pattern = "|".join(str(file) for file in files).replace(".", "[.]")
+    return f'time() - {exporter("textfile_mtime_seconds")}{{file=~"{pattern}"}}'
 
 
 def _unanswered() -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from portway.agent import metrics as agents
 from portway.cli.drift.report import METRICS as DRIFT
 from portway.contract.metrics import (
     METRICS,
@@ -45,6 +46,11 @@ def streams(name: str) -> str:
 def reloads(name: str) -> str:
     """A metric of HAProxy's reloads; KeyError if there is none."""
     return RELOAD_PREFIX + _known(name, RELOAD_METRICS)
+
+
+def agent(name: str) -> str:
+    """A metric of nodes that deploy to themselves; KeyError if there is none."""
+    return agents.PREFIX + _known(name, agents.METRICS)
 
 
 def haproxy(name: str) -> str:

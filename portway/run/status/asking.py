@@ -62,6 +62,7 @@ def _seen(node: Node, answer: list[Any] | PortwayError) -> SeenNode:
         node,
         deployed=Deployed.from_json(lease.deployed),
         going_on=str(lease.holder or ""),
+        suspended=str(lease.suspended or ""),
     )
     if node.role is Role.LOAD_BALANCER:
         status, traffic = rest

@@ -219,6 +219,9 @@ class _Judge:
     def _runs(self) -> Iterator[Finding]:
         for text in sorted({s.going_on for s in self._system.nodes if s.going_on}):
             yield Finding(Kind.NOTE, f"a run is going on: {text}")
+        for seen in self._system.nodes:
+            if seen.suspended:
+                yield Finding(Kind.NOTE, f"{seen.node.name} is {seen.suspended}")
         failed: dict[str, list[str]] = {}
         for seen in self._system.nodes:
             record = seen.deployed

@@ -22,6 +22,8 @@ class SeenNode:
     """What was deployed to it last."""
     going_on: str = ""
     """The run that has its lease now, in words."""
+    suspended: str = ""
+    """Why it does not deploy to itself, in words; empty if nobody has suspended it."""
     balancer: LoadBalancerStatus | None = None
     traffic: Traffic = field(default_factory=Traffic)
     application: ApplicationStatus | None = None

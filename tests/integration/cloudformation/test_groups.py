@@ -5,8 +5,11 @@ import pytest
 from portway.aws.preparing import Unprepared
 from portway.contract.address import AddressKind
 from portway.model.stack import Role
+from portway.render.agent import user_data as first_boot
 from tests.integration.conftest import (
     ADDRESSES,
+    REGION,
+    STACK,
     Account,
     Discovery,
     Resource,
@@ -61,6 +64,25 @@ def test_an_update_of_the_stack_meets_no_lost_instance(
     stack.update(ApplicationNodes="3", LoadBalancerInstanceType="t3.medium")
 
     assert load_balancers(discover) == before
+
+
+def test_new_load_balancers_get_user_data_and_others_stay(
+    stack: Account, discover: Discovery
+) -> None:
+    def user_data(name: str) -> str:
+        found = stack.client("ec2").describe_instance_attribute(
+            InstanceId=stack.load_balancer(name), Attribute="userData"
+        )
+        return str(found["UserData"].get("Value", ""))
+
+    before = load_balancers(discover)
+    text = first_boot(STACK, REGION, "inventories/prod.py")
+    stack.update(LoadBalancerUserData=text)
+    assert load_balancers(discover) == before
+
+    stack.client("ec2").terminate_instances(InstanceIds=[before["lb-2"]])
+    assert user_data("lb-1") == ""
+    assert user_data("lb-2") == text
 
 
 def test_no_update_policy_replaces_load_balancers(template: Resource) -> None:

@@ -7,11 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from lab.faults import interface as faults
 from lab.ground import namespaces
 from lab.machines import commands
 from lab.plan.names import Lab
+from portway.agent import metrics
+from portway.agent.memory import Files, Memory, Refusal
+from portway.model.suspension import Suspension
 from portway.ops.service_scripts import reload_script
 from portway.render.load_balancer import HAPROXY
 from tests.lab.deploys.prometheus import EXPORTER_PORT
@@ -72,6 +77,48 @@ def look(world: World) -> bool:
     script = f"cat >{DRIFT}.new <<'END' && mv {DRIFT}.new {DRIFT}\n{text}END\n"
     world.system.node(world.holder, script)
     return bool(re.search(r"^portway_drift\{.* [1-9]", text, re.MULTILINE))
+
+
+@contextmanager
+def agents_in_trouble(world: World) -> Iterator[None]:
+    """What agents leave that fail, refuse a release, are suspended, or hang.
+
+    Other tests have agents do so; here there are none.
+    """
+    failing = Memory("portway-1", failures=3, refusal=Refusal("portway-2", ""))
+    with (
+        told(world, world.standby, failing, Suspension("tests", "anna", 0.0)),
+        told(world, world.holder, Memory("portway-2")),
+    ):
+        hours_ago = f"touch --date='2 hours ago' {metrics.FILE}"
+        world.system.node(world.holder, hours_ago)
+        yield
+
+
+@contextmanager
+def one_agent(world: World) -> Iterator[None]:
+    """One load balancer deploys to itself, and the other one does not."""
+    with told(world, world.holder, Memory("portway-1", places={"stack": "one"})):
+        yield
+
+
+@contextmanager
+def told(
+    world: World, node: str, memory: Memory, suspended: Suspension | None = None
+) -> Iterator[None]:
+    """What an agent with this memory tells Prometheus."""
+    with TemporaryDirectory() as folder:
+        files, text = Files(Path(folder, "agent")), Path(folder, "text")
+        files.keep(memory)
+        if suspended:
+            files.suspend(suspended)
+        metrics.save(files, world.words["stack"], text)
+        lines = text.read_text()
+    world.system.node(node, f"cat >{metrics.FILE} <<'END'\n{lines}END\n")
+    try:
+        yield
+    finally:
+        world.system.node(node, f"rm {metrics.FILE}")
 
 
 RELOADS = """

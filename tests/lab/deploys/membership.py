@@ -95,12 +95,18 @@ def terminate(system: System, node: str) -> None:
     assert node not in system.nodes()
 
 
-def lose(system: System, node: str) -> None:
-    """Have AWS terminate a node; its group launches another, which has booted."""
+def lose(system: System, node: str, *, deploys_to_itself: bool = False) -> None:
+    """Have AWS terminate a node; its group launches another, which has booted.
+
+    One that deploys to itself may fail at first, which systemd tells as ``degraded``.
+    """
     address = system.nodes()[node]["address"]
     faults.power_off(Lab(system.name), node)
     system.python(TERMINATE, address, "replace")
-    system.up()
+    if deploys_to_itself:
+        system.call("up", check=False)
+    else:
+        system.up()
 
 
 def resize(system: System, name: str, size: int) -> None:

@@ -20,10 +20,14 @@ from typing import Any
 
 import pytest
 
+from lab.aws import stack
+from lab.faults import interface as faults
+from lab.ground import namespaces
 from lab.machines import commands
 from lab.plan import facts
-from lab.plan.names import Lab
+from lab.plan.names import OPERATOR, Lab
 from lab.traffic.load import Load, missing
+from portway.agent import metrics
 from portway.agent.building import Built, build
 from portway.aws.role_drift import AGENT
 from portway.contract import paths
@@ -40,12 +44,14 @@ HAPROXY = str(paths.HAPROXY_CONFIG)
 CURRENT = "/opt/portway/current"
 TIMER, UNIT = "portway-agent.timer", "portway-agent.service"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+FIRST_BOOT_FILE = "/etc/systemd/system/portway-first-boot.service"
 SETTINGS = 'health_path = "/nowhere"\nverify_timeout = 5\n'
 """With which no load balancer finds a node healthy."""
-RARELY = ("--data", "agent_interval=1800")
+OFTEN = ("--data", "agent_look_interval=30")
 LOOK = f"""
 systemctl stop {TIMER}
 while [ "$(systemctl is-active {UNIT})" = activating ]; do sleep 0.2; done
+[ -z "$1" ] || {CURRENT}/bin/portway agent "$1"
 since=$(date +@%s)
 systemctl start {UNIT}
 journalctl --sync
@@ -53,9 +59,11 @@ journalctl -q -o cat -u {UNIT} --since=$since
 systemctl start {TIMER}
 """
 REMOVE = f"""
+[ ! -e {FIRST_BOOT_FILE} ] || systemctl disable --now portway-first-boot.service
 [ ! -e {UNIT_FILE} ] || systemctl disable --now {TIMER}
 systemctl stop {UNIT}
 rm -rf /etc/systemd/system/{TIMER} {UNIT_FILE} /opt/portway /var/lib/portway/agent
+rm -f {metrics.FILE} {FIRST_BOOT_FILE}
 systemctl daemon-reload
 """
 FOLDER = "/var/tmp/release"
@@ -194,7 +202,7 @@ def agents(site: System, built: Built) -> Iterator[Agents]:
     found.run_all(found.nodes)
     yield found
     for node in found.nodes:
-        site.node(node, f"rm -r {FOLDER}")
+        site.node(node, f"rm -rf {FOLDER}")  # it may be another one by now
     site.python(DELETE, STACK, facts.OPERATOR_USER)
 
 
@@ -208,130 +216,6 @@ def test_release_runs_with_the_hosts_own_python(agents: Agents) -> None:
     assert have.returncode, "the host must not have what the release brings"
     check = f"cd {release}/project && ../bin/portway check --json"
     assert json.loads(system.node("lb-1", check).stdout)["problems"] == []
-
-
-@dataclass
-class Timers:
-    """The timers of a lab's load balancers, and the releases that they run."""
-
-    system: System
-    good: Built
-    bad: Built
-    """Its health check asks for what no application has."""
-
-    def publish(self, built: Built) -> None:
-        publish = (sys.executable, "-m", "portway.cli.main", "release", "publish")
-        assert built.sha256 in self.system.operator(*publish, str(built.file)).stdout
-
-    def agent(self, node: str, *verb: str) -> subprocess.CompletedProcess[str]:
-        words = shlex.join((f"{CURRENT}/bin/portway", "agent", *verb))
-        return self.system.node(node, words, check=False)
-
-    def status(self, node: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.agent(node, "status", "--json").stdout)
-        return found
-
-    def has_served(self, node: str, name: str) -> bool:
-        return bool(self.status(node)["served"] == name)
-
-    def turn(self, node: str) -> str:
-        """What a turn says that is due now, as the timer starts it."""
-        self.system.node(node, f"{CURRENT}/bin/portway agent resume")
-        return self.look(node)
-
-    def look(self, node: str) -> str:
-        """What a turn says that comes after those of the timer."""
-        return self.system.node(node, LOOK).stdout
-
-
-def with_settings(built: Built, settings: str, to: Path) -> Built:
-    """A release that has some settings more; building it anew would take longer."""
-    file = to / f"portway-{built.version}-changed.tar"
-    with tarfile.open(built.file) as old, tarfile.open(file, "w") as new:
-        for member in old:
-            content = old.extractfile(member)
-            if content is not None and member.name.endswith("/group_data/lab.py"):
-                text = content.read() + settings.encode()
-                member.size, content = len(text), io.BytesIO(text)
-            new.addfile(member, content)
-    with file.open("rb") as archive:
-        sha256 = hashlib.file_digest(archive, "sha256").hexdigest()
-    return Built(file, built.version, sha256, file.stat().st_size)
-
-
-@pytest.fixture(scope="module")
-def timers(
-    agents: Agents, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Timers]:
-    """Both load balancers have the good release, and a timer that runs it."""
-    system = agents.system
-    bad = with_settings(agents.built, SETTINGS, tmp_path_factory.mktemp("bad"))
-    found = Timers(system, agents.built, bad)
-    found.publish(found.good)
-    system.deploy("-y", *RARELY, what="agent")
-    yield found
-    for node in ("lb-1", "lb-2"):
-        system.node(node, REMOVE)
-
-
-def test_timers_run_the_release_that_is_published(timers: Timers) -> None:
-    """The first time, at once."""
-    system, name = timers.system, timers.good.file.name.removesuffix(".tar")
-    for node in ("lb-1", "lb-2"):
-        wait_until(partial(timers.has_served, node, name), 120, f"a run on {node}")
-        told = timers.status(node)
-        assert (told["release"], told["failures"]) == (name, 0)
-        assert system.execute(node, f"{CURRENT}/bin/portway", "--version") == (
-            f"{version()}\n"
-        )
-    again = system.deploy("-y", *RARELY, what="agent")
-    assert changes(again) == 0, output(again)
-    standby = system.standby
-    system.node(standby, f"systemctl stop {TIMER}")
-    often = ("--data", "agent_interval=1500")
-    assert changes(system.deploy("-y", *often, what="agent")) == 4
-    show = ("systemctl", "show", "--property=ExecStart", UNIT)
-    for node in ("lb-1", "lb-2"):
-        assert "--every 1500 " in system.execute(node, *show)
-        assert system.execute(node, "systemctl", "is-active", TIMER) == "active\n"
-
-
-def test_release_that_does_not_serve_gives_way_to_the_one_before(
-    agents: Agents, timers: Timers
-) -> None:
-    """Nobody does anything; meanwhile, the holder is suspended, and says why."""
-    system = timers.system
-    holder, standby = system.holder, system.standby
-    before = {node: config(system, node) for node in (holder, standby)}
-    suspended = timers.agent(holder, "suspend", "--reason", "kernel tests")
-    assert suspended.returncode == 0, shown(suspended)
-    timers.publish(timers.bad)
-    good, bad = (b.file.name.removesuffix(".tar") for b in (timers.good, timers.bad))
-    with Load.start(Lab(system.name), system.address, PORTS, 6) as load:
-        load.wait_until_served()
-        said = timers.turn(standby)
-        assert f"taking {bad}" in said
-        assert "backends without a healthy server" in said
-        assert f"this node goes back to {good}" in said
-        assert agents.told()[standby].startswith("serves ")
-
-        assert "suspended by root since" in timers.look(holder)
-        load.wait_until_served(time.time())
-        report = load.stop()
-    assert missing(Lab(system.name), report) == set()
-    assert max(gap.seconds for gap in report.longest_gaps()) < 1.5
-    assert {node: config(system, node) for node in (holder, standby)} == before
-    assert system.masters() == [system.holder] == [holder]
-
-    told = timers.agent(standby, "status")
-    assert told.returncode == 2, shown(told)
-    assert f"{bad}: this node did not serve with it; tried again once" in told.stdout
-    assert timers.agent(holder, "status").returncode == 2
-    timers.publish(timers.good)
-    for node in (holder, standby):
-        timers.turn(node)
-        assert timers.agent(node, "status").returncode == 0
-        assert timers.status(node)["release"] == good
 
 
 @pytest.mark.parametrize("what", ["standby", "holder"])
@@ -476,22 +360,223 @@ def test_what_both_must_have_at_once_is_left_to_a_run_for_both(
     assert system.execute(node, "cat", str(paths.KEEPALIVED_CONFIG)) == before
 
 
-def test_pair_is_whole_again_without_an_operator(agents: Agents) -> None:
-    """Each is terminated in turn, so that in the end the lab is as it was."""
+@dataclass
+class Timers:
+    """The timers of a lab's load balancers, and the releases that they run."""
+
+    system: System
+    good: Built
+    other: Built
+    """It has another timeout."""
+    bad: Built
+    """Its health check asks for what no application has."""
+
+    def publish(self, built: Built) -> None:
+        publish = (sys.executable, "-m", "portway.cli.main", "release", "publish")
+        assert built.sha256 in self.system.operator(*publish, str(built.file)).stdout
+
+    def agent(self, node: str, *verb: str) -> subprocess.CompletedProcess[str]:
+        words = shlex.join((f"{CURRENT}/bin/portway", "agent", *verb))
+        return self.system.node(node, words, check=False)
+
+    def status(self, node: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.agent(node, "status", "--json").stdout)
+        return found
+
+    def has_served(self, node: str, name: str) -> bool:
+        return bool(self.status(node)["served"] == name)
+
+    def turn(self, node: str) -> str:
+        """What a turn says that is due now, as the timer starts it."""
+        return self.look(node, "resume")
+
+    def look(self, node: str, before: str = "") -> str:
+        """What a turn says that comes after those of the timer, and after a verb."""
+        return self.system.execute(node, "sh", "-c", LOOK, "sh", before)
+
+
+def with_settings(built: Built, name: str, settings: str, to: Path) -> Built:
+    """A release that has some settings more; building it anew would take longer."""
+    file = to / f"portway-{built.version}-{name}.tar"
+    with tarfile.open(built.file) as old, tarfile.open(file, "w") as new:
+        for member in old:
+            content = old.extractfile(member)
+            if content is not None and member.name.endswith("/group_data/lab.py"):
+                text = content.read() + settings.encode()
+                member.size, content = len(text), io.BytesIO(text)
+            new.addfile(member, content)
+    with file.open("rb") as archive:
+        sha256 = hashlib.file_digest(archive, "sha256").hexdigest()
+    return Built(file, built.version, sha256, file.stat().st_size)
+
+
+@pytest.fixture(scope="module")
+def timers(
+    agents: Agents, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Timers]:
+    """Both load balancers have the good release, and a timer that runs it."""
     system = agents.system
-    for lost in (system.holder, system.standby):
-        (other,) = {"lb-1", "lb-2"} - {lost}
+    to = tmp_path_factory.mktemp("changed")
+    other = with_settings(agents.built, "other", "idle_timeout = 7100\n", to)
+    bad = with_settings(agents.built, "bad", SETTINGS, to)
+    found = Timers(system, agents.built, other, bad)
+    found.publish(found.good)
+    system.deploy("-y", *OFTEN, what="agent")
+    yield found
+    for node in ("lb-1", "lb-2"):
+        system.node(node, REMOVE)
+
+
+def test_timers_run_the_release_that_is_published(timers: Timers) -> None:
+    """The first time, at once."""
+    system, name = timers.system, timers.good.file.name.removesuffix(".tar")
+    for node in ("lb-1", "lb-2"):
+        wait_until(partial(timers.has_served, node, name), 120, f"a run on {node}")
+        told = timers.status(node)
+        assert (told["release"], told["failures"]) == (name, 0)
+        assert system.execute(node, f"{CURRENT}/bin/portway", "--version") == (
+            f"{version()}\n"
+        )
+    again = system.deploy("-y", *OFTEN, what="agent")
+    assert changes(again) == 0, output(again)
+    standby = system.standby
+    system.node(standby, f"systemctl stop {TIMER}")
+    others = ("--data", "agent_interval=1500", "--data", "agent_look_interval=31")
+    assert changes(system.deploy("-y", *others, what="agent")) == 4
+    show = ("systemctl", "show", "--property=ExecStart", UNIT)
+    for node in ("lb-1", "lb-2"):
+        assert "--every 1500 " in system.execute(node, *show)
+        timer = system.execute(node, "systemctl", "cat", TIMER)
+        assert "OnUnitInactiveSec=31s" in timer
+        assert system.execute(node, "systemctl", "is-active", TIMER) == "active\n"
+
+
+def test_what_is_published_is_deployed_by_the_timers(timers: Timers) -> None:
+    """Nobody does anything, and no run is due: each looks at AWS, and sees it."""
+    system, began = timers.system, time.time()
+    holder, standby = system.holder, system.standby
+    good, other = (
+        b.file.name.removesuffix(".tar") for b in (timers.good, timers.other)
+    )
+    with Load.start(Lab(system.name), system.address, PORTS, 6) as load:
+        load.wait_until_served()
+        timers.publish(timers.other)
+        for node in (standby, holder):
+            wait_until(partial(timers.has_served, node, other), 150, f"it on {node}")
+            assert "timeout client 7100s" in config(system, node)
+        load.wait_until_served(time.time())
+        report = load.stop()
+    assert missing(Lab(system.name), report) == set()
+    assert max(gap.seconds for gap in report.longest_gaps()) < 1.5
+    loaded = [system.execute(n, "stat", "-c", "%Y", HAPROXY) for n in (standby, holder)]
+    assert began < float(loaded[0]) <= float(loaded[1]), "the standby first"
+    assert system.masters() == [system.holder] == [holder]
+
+    for node in (standby, holder):
+        timers.look(node)
+        since = time.time()
+        timers.look(node)
+        assert calls_from(system, node, since) == ["GetParameter", "DescribeInstances"]
+        used = ("systemctl", "show", "--property=CPUUsageNSec", "--value", UNIT)
+        seconds = int(system.execute(node, *used)) / 1e9
+        print(f"{node}: a look that found nothing took {seconds:.3f} s of a processor")
+        assert seconds < 0.3, "a tenth where nothing else runs"
+
+    timers.publish(timers.good)
+    for node in (standby, holder):
+        timers.turn(node)
+        assert timers.has_served(node, good)
+
+
+def calls_from(system: System, node: str, since: float) -> list[str]:
+    """What a node has asked AWS, but for what keeps the address at it."""
+    address = system.nodes()[node]["address"]
+    return [
+        call.action
+        for call in faults.calls(Lab(system.name), since)
+        if call.source == address and call.action not in ("DescribeAddresses",)
+    ]
+
+
+def test_release_that_does_not_serve_gives_way_to_the_one_before(
+    agents: Agents, timers: Timers
+) -> None:
+    """Nobody does anything; meanwhile, the holder is suspended, and says why."""
+    system = timers.system
+    holder, standby = system.holder, system.standby
+    before = {node: config(system, node) for node in (holder, standby)}
+    suspended = timers.agent(holder, "suspend", "--reason", "kernel tests")
+    assert suspended.returncode == 0, shown(suspended)
+    timers.publish(timers.bad)
+    good, bad = (b.file.name.removesuffix(".tar") for b in (timers.good, timers.bad))
+    with Load.start(Lab(system.name), system.address, PORTS, 6) as load:
+        load.wait_until_served()
+        said = timers.turn(standby)
+        assert f"taking {bad}" in said
+        assert "backends without a healthy server" in said
+        assert f"this node goes back to {good}" in said
+        assert agents.told()[standby].startswith("serves ")
+
+        assert "suspended by root since" in timers.look(holder)
+        load.wait_until_served(time.time())
+        report = load.stop()
+    assert missing(Lab(system.name), report) == set()
+    assert max(gap.seconds for gap in report.longest_gaps()) < 1.5
+    assert {node: config(system, node) for node in (holder, standby)} == before
+    assert system.masters() == [system.holder] == [holder]
+
+    told = timers.agent(standby, "status")
+    assert told.returncode == 2, shown(told)
+    assert f"{bad}: this node did not serve with it; tried again once" in told.stdout
+    assert timers.agent(holder, "status").returncode == 2
+    timers.publish(timers.good)
+    for node in (holder, standby):
+        timers.turn(node)
+        assert timers.agent(node, "status").returncode == 0
+        assert timers.status(node)["release"] == good
+
+
+def give_user_data(system: System, value: str) -> None:
+    with namespaces.within(Lab(system.name), OPERATOR):
+        stack.give({"LoadBalancerUserData": value})
+
+
+@pytest.fixture
+def first_boot(timers: Timers) -> Iterator[System]:
+    """A lab whose groups launch load balancers that deploy to themselves."""
+    program = (sys.executable, "-m", "portway.cli.main", "agent", "first-boot")
+    text = timers.system.operator(*program, "inventories/lab.py").stdout.strip()
+    give_user_data(timers.system, text)
+    yield timers.system
+    give_user_data(timers.system, "")
+
+
+def test_pair_is_whole_again_though_nobody_does_anything(
+    timers: Timers, first_boot: System
+) -> None:
+    """AWS terminates each in turn, whichever holds the address then."""
+    system = first_boot
+
+    def is_whole(other: str) -> bool:
+        return system.masters() == [system.holder] == [other] and all(
+            timers.agent(node, "status").returncode == 0
+            and system.node(node, "systemctl is-active keepalived", False).stdout
+            == "active\n"
+            for node in ("lb-1", "lb-2")
+        )
+
+    for _ in range(2):
+        lost, other = system.holder, system.standby
         with Load.start(Lab(system.name), system.address, PORTS, 6) as load:
             load.wait_until_served()
-            lose(system, lost)
-            agents.nodes.discard(lost)
-            wait_until(lambda: system.holder in ("lb-1", "lb-2"), 20, "a holder")
-            agents.bring(lost)
-            agents.run_all((lost, other))
+            began = time.monotonic()
+            lose(system, lost, deploys_to_itself=True)
+            left = 180 - (time.monotonic() - began)
+            wait_until(partial(is_whole, other), left, "a pair within three minutes")
+            took = time.monotonic() - began
+            print(f"{lost}: whole {took:.0f} s after it was terminated")
             load.wait_until_served(time.time())
             report = load.stop()
-
-        assert system.masters() == [system.holder] == [other]
         assert missing(Lab(system.name), report) == set()
         found = json.loads(system.drift("--no-template", what="lb").stdout)
         assert found["findings"] == [], found

@@ -6,15 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portway.agent.memory import (
-    MOST_SECONDS,
-    Files,
-    Memory,
-    Refusal,
-    Suspension,
-    moment,
-)
+from portway.agent.memory import MOST_SECONDS, Files, Memory, Refusal
 from portway.model.published import Published
+from portway.model.suspension import Suspension, moment
 
 NOW = 1_800_000_000.0
 PUBLISHED = Published("bucket", "portway-2-abc.tar", "0" * 64)
@@ -34,13 +28,41 @@ def files(tmp_path: Path) -> Files:
         (1, 60, True),
         (2, 60, False),
         (2, 120, True),
-        (9, 290, True),  # never less often than without a failure
+        (9, 290, True),  # never less often than that
         (0, -10, True),  # the clock was set back
     ],
 )
 def test_run_is_due(failures: int, ago: float, due: bool) -> None:
     memory = Memory(ran=NOW - ago, failures=failures)
     assert memory.is_due(NOW, 300) is due
+
+
+def test_runs_of_machines_that_were_deployed_at_once_come_apart() -> None:
+    def due(fraction: float, ago: float) -> bool:
+        ran = NOW + fraction
+        return Memory(ran=ran).is_due(ran + ago, 1800)
+
+    assert not due(0.0, 1780)
+    assert due(0.0, 1790)
+    assert due(0.5, 1700)
+    assert due(0.99, 1610)
+    assert not due(0.99, 1600)
+
+
+@pytest.mark.parametrize(
+    ("until", "due"),
+    [(NOW - 1, True), (NOW + 60, False), (NOW + MOST_SECONDS + 1, True), (None, False)],
+)
+def test_release_is_tried_again_before_the_next_run(
+    until: float | None, due: bool
+) -> None:
+    refusal = Refusal("portway-2-abc", "why", until)
+    assert Memory(ran=NOW - 290, refusal=refusal).is_due(NOW, 1800) is due
+
+
+def test_failed_run_is_tried_again_within_five_minutes() -> None:
+    assert Memory(ran=NOW - 290, failures=9).is_due(NOW, 1800)
+    assert not Memory(ran=NOW - 280, failures=9).is_due(NOW, 1800)
 
 
 def test_first_run_is_due() -> None:
@@ -80,6 +102,9 @@ refusals = st.builds(
         ran=times,
         succeeded=times,
         refusal=st.none() | refusals,
+        seen=st.text(),
+        places=st.dictionaries(st.text(), st.text()),
+        was_early=st.booleans(),
     )
 )
 def test_what_was_kept_is_remembered(memory: Memory) -> None:

@@ -7,22 +7,25 @@ import itertools
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pytest
 
 from portway.agent import store as store_module
-from portway.agent.memory import MOST_SECONDS, Files, Memory, Suspension
+from portway.agent.looking import LookError, Places
+from portway.agent.memory import MOST_SECONDS, RETRY_AT_MOST, Files, Memory
 from portway.agent.store import Store
 from portway.agent.unattended import PATIENCE, Starter, Unattended
 from portway.contract.paths import DEPLOYED
 from portway.errors import PortwayError
 from portway.load_balancers.pulled import SERVED
 from portway.model.published import Published
+from portway.model.suspension import Suspension
 from tests.lab.system import wait_until
 
 INTERVAL = 300.0
+PLACES = Places("one", "eu-central-1", "https://ssm", "https://ec2", "i-1", "role")
 PROGRAM = """#!/bin/sh
 [ "$1 $2" = "agent run" ] || exit 0
 echo "{name} $*$PORTWAY_GOES_BACK" >>{log}
@@ -48,6 +51,8 @@ class Node:
     now: float = 1_800_000_000.0
     published: Published | PortwayError | None = None
     told: list[str] = field(default_factory=list)
+    seen: str | LookError = "what a look sees"
+    interval: float = INTERVAL
 
     def __post_init__(self) -> None:
         self.store = Store(self.root / "portway")
@@ -92,18 +97,26 @@ class Node:
                 "eu-central-1",
                 "one",
                 "inventories/prod.py",
-                INTERVAL,
+                self.interval,
                 store=self.store,
                 files=self.files,
                 root=self.root,
                 tell=self.told.append,
                 clock=lambda: self.now,
                 published=published,
+                find_places=lambda *_: PLACES,
+                look=self.look,
                 start=self.start,
             )
             .turn()
             .status
         )
+
+    def look(self, places: Places) -> str:
+        assert places == PLACES
+        if isinstance(self.seen, LookError):
+            raise self.seen
+        return self.seen
 
     def ran(self) -> list[str]:
         """What was run since somebody asked."""
@@ -141,6 +154,59 @@ def test_run_is_made_when_it_is_time(node: Node) -> None:
     assert node.ran() == []
     assert node.turn(after=INTERVAL - 60) == 0
     assert node.ran() == [run_of("portway-1")]
+
+
+def test_run_is_made_when_something_has_changed_in_aws(node: Node) -> None:
+    node.seen = "another node"
+    assert node.turn(after=60) == 0
+    assert node.ran() == [run_of("portway-1")]
+    assert node.turn(after=60) == 0
+    assert node.ran() == [], "only once"
+    node.interval = 1800
+    assert node.turn(after=RETRY_AT_MOST - 60) == 0
+    assert node.ran() == [run_of("portway-1")], "AWS may have told half of it before"
+    assert node.turn(after=RETRY_AT_MOST) == 0
+    assert node.ran() == []
+
+
+@pytest.mark.parametrize("what", ["fails", "serves"])
+def test_what_a_killed_turn_saw_is_seen_again(
+    node: Node, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.seen = "another release"
+    node.publish(node.release("portway-2", what))
+    with monkeypatch.context() as patch:
+        patch.setattr(Unattended, "_run", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            node.turn(after=60)
+    assert node.ran() == []
+    node.turn(after=60)
+    assert node.ran() == [run_of("portway-2", *BACK)]
+
+
+def test_look_without_an_answer_is_told_and_delays_no_run(node: Node) -> None:
+    node.seen = LookError("curl: (28) Connection timed out")
+    with pytest.raises(LookError, match=r"anything has changed: curl: \(28\)"):
+        node.turn(after=60)
+    assert node.ran() == []
+    assert node.turn(after=INTERVAL - 60) == 0
+    assert node.ran() == [run_of("portway-1")]
+    assert "not known what may change in AWS from now on" in " ".join(node.told)
+    assert node.memory.seen == "what a look sees", "it may have changed since then"
+    node.seen = "what a look sees"
+    assert node.turn(after=60) == 0
+    assert node.ran() == []
+
+
+def test_first_run_that_sees_nothing_is_followed_by_another(tmp_path: Path) -> None:
+    node = Node(tmp_path, seen=LookError("curl: (28) Connection timed out"))
+    node.publish(node.release("portway-1", "serves"))
+    assert node.turn() == 0
+    assert node.memory.places == asdict(PLACES)
+    assert node.memory.seen == ""
+    node.seen = "what a look sees"
+    assert node.turn(after=60) == 0
+    assert len(node.ran()) == 2
 
 
 def test_published_release_is_taken_and_may_be_an_older_one(node: Node) -> None:
@@ -226,14 +292,34 @@ def test_stopped_run_is_followed_by_no_other(node: Node) -> None:
     assert node.ran() == [run_of("portway-2", *BACK)]
 
 
+def full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_no_release_is_taken_while_nothing_can_be_kept(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.publish(node.release("portway-2", "harms"))
+    node.files.resume()
+    monkeypatch.setattr(Files, "keep", full)
+    for _ in range(2):
+        assert node.turn() == 0
+        assert node.ran() == [run_of("portway-1")]
+    assert any("stays: [Errno 28] No space" in line for line in node.told)
+
+
 def test_full_disk_keeps_nobody_from_going_back(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    keep = Files.keep
+
+    def until_taken(files: Files, memory: Memory) -> None:
+        if node.store.current == "portway-2":
+            full()
+        keep(files, memory)
 
     node.publish(node.release("portway-2", "harms"))
-    monkeypatch.setattr(Files, "keep", full)
+    monkeypatch.setattr(Files, "keep", until_taken)
     assert node.turn() == 0
     assert [line.split()[0] for line in node.ran()] == ["portway-2", "portway-1"]
     assert node.store.current == "portway-1"

@@ -8,10 +8,12 @@ import pytest
 
 LOADED = """
 import json, os, sys
+from portway.agent import metrics
 from portway.agent.memory import Files
 from portway.cli.agent import command
 os.geteuid = lambda: 0
 Files.why_idle = lambda *_: {why!r}
+metrics.save = lambda *_: None
 try:
     command(["turn", "--stack", "one", "--region", "eu-central-1", "inventories/x.py"])
 finally:

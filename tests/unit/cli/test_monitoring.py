@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from portway.agent.metrics import FILE
 from portway.cli.monitoring.__main__ import files
 from portway.cli.monitoring.alerts import RUNBOOK, Alert, alerts
 from portway.cli.monitoring.dashboard import dashboard, panels
@@ -57,6 +58,7 @@ MASTER = "portway_address_vrrp_master"
 LONG = "x3000"
 NODE = {"instance": PAIR[0], "stack": "prod"}
 MOVERS = str(METRICS_FILE)
+AGENTS = str(FILE)
 
 CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
     "PortwayAddressDisagrees": (
@@ -161,6 +163,57 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
         "18m",
         {"stack": "prod"},
         "172980",
+    ),
+    "PortwayAgentFails": (
+        of("portway_agent_failures", "2x10 3x20", "0x30"),
+        "22m",
+        NODE,
+        "3",
+    ),
+    "PortwayAgentRefuses": (
+        of("portway_agent_refuses", "0x10 1x20", "0x30"),
+        "27m",
+        NODE,
+        "1",
+    ),
+    "PortwayAgentsDiffer": (
+        {
+            **of("portway_agent_served", "1x100", "1x9 _x90", release="portway-1"),
+            **of("portway_agent_served", "_x100", "_x10 1x90", release="portway-2"),
+        },
+        "75m",
+        {"stack": "prod"},
+        "2",
+    ),
+    "PortwayAgentBlind": (
+        of("portway_agent_blind", "0x10 1x40", "0x50"),
+        "42m",
+        NODE,
+        "1",
+    ),
+    "PortwayAgentSilent": (
+        {
+            **of("node_textfile_mtime_seconds", "0+60x10 600x90", file=AGENTS),
+            **of("node_textfile_mtime_seconds", "0x100", file="/other.prom"),
+        },
+        "75m",
+        {**NODE, "file": AGENTS},
+        "60",
+    ),
+    "PortwayAgentMissing": (
+        {
+            **of("portway_agent_failures", "0x100", "0x10 _x90"),
+            **of(MASTER, "1x100", "0x100"),
+        },
+        "77m",
+        {"stack": "prod"},
+        "1",
+    ),
+    "PortwayAgentSuspended": (
+        of("portway_agent_suspended", f"0x10 1{LONG}", f"0{LONG}"),
+        "1460m",
+        NODE,
+        "1",
     ),
 }
 """Series of a value a minute, good for ten; when the alert fires; its labels and

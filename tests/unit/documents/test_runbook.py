@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from portway.agent import metrics as agent
 from portway.cli.monitoring.metric_names import EXPORTER
 from portway.contract.metrics import METRICS, PREFIX, STREAMS_METRICS, STREAMS_PREFIX
 from tests.unit.documents.reading import (
@@ -75,15 +76,19 @@ def test_error_text_that_nothing_says_is_found(key: str) -> None:
 
 def unknown_metrics(text: str) -> set[str]:
     """Metrics of ours that a text names and that there are not."""
-    named = set(re.findall(rf"(?:{PREFIX}|{STREAMS_PREFIX})\w+", text))
-    known = {PREFIX + name for name in METRICS}
-    return named - known - {STREAMS_PREFIX + name for name in STREAMS_METRICS}
+    there = {
+        PREFIX: METRICS,
+        STREAMS_PREFIX: STREAMS_METRICS,
+        agent.PREFIX: agent.METRICS,
+    }
+    named = set(re.findall(rf"(?:{'|'.join(there)})\w+", text))
+    return named - {prefix + name for prefix, names in there.items() for name in names}
 
 
 def test_alerts_name_metrics_that_exist() -> None:
     expressions = keys(section(RUNBOOK.read_text(), "Alerts"))
     assert len(expressions) > 5
-    names = (PREFIX, "haproxy_", "portway_drift", *EXPORTER)
+    names = (PREFIX, agent.PREFIX, "haproxy_", "portway_drift", *EXPORTER)
     assert all(any(name in text for name in names) for text in expressions)
     assert unknown_metrics("\n".join(path.read_text() for path in DOCUMENTS)) == set()
 

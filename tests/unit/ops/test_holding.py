@@ -16,6 +16,7 @@ from pyinfra.connectors.util import CommandOutput
 from pyinfra.context import ctx_state
 
 from portway.errors import PortwayError
+from portway.model.suspension import SUSPENDED, Suspension
 from portway.ops import fence, holding
 from portway.ops.holding import Holding
 from portway.ops.lease import Lease
@@ -167,6 +168,23 @@ def everywhere(who: str) -> dict[str, str]:
 def test_nodes_that_limit_leaves_out_are_locked_too(nodes: Nodes) -> None:
     Run("anna", limit=("lb-1",)).begin()
     assert nodes.holders() == everywhere("anna")
+
+
+def test_every_run_says_once_who_has_suspended_a_node(
+    nodes: Nodes, warnings: list[str]
+) -> None:
+    suspended = nodes.folder / "lb-2" / "lib" / "agent" / SUSPENDED.name
+    suspended.parent.mkdir(parents=True)
+    suspended.write_text(Suspension("kernel tests", "anna", 1.8e9).to_json())
+    for asks in (False, True):
+        run = Run("bob", asks=asks)
+        run.begin()
+        run.operate()
+        run.end()
+        (told,) = warnings
+        assert told.startswith("lb-2 is suspended by anna since 2027-01-15")
+        assert told.endswith(": kernel tests")
+        warnings.clear()
 
 
 def test_all_hosts_begin_and_the_lease_is_taken_once(nodes: Nodes) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from portway.model.deployed import Checkout, Deployed
 from portway.model.runs import read_report
+from portway.model.suspension import Suspension
 from portway.ops import lease
 from portway.ops.lease import Answer, Holder, Lease
 from portway.ops.operations import contents, write_script
@@ -258,6 +259,22 @@ def test_file_that_no_run_wrote_keeps_nobody_out(place: Path, content: bytes) ->
     place.parent.mkdir(exist_ok=True)
     place.write_bytes(content)
     assert ask(lease.take_script(of("anna"))).taken
+
+
+def test_node_says_who_has_suspended_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "suspended.json"
+    monkeypatch.setattr(lease, "SUSPENDED", file)
+    suspension = Suspension("it's \\ 100 % a test: $(id)", "anna", 1_800_000_000.0)
+    file.write_text(suspension.to_json())
+    assert ask(lease.look_script()).suspended == suspension
+    assert ask(lease.take_script(of("anna"))).suspended == suspension
+    file.write_text("damaged")
+    answer = ask(lease.look_script())
+    assert "its file is damaged" in str(answer.suspended)
+    file.unlink()
+    assert ask(lease.look_script()).suspended is None
 
 
 @settings(max_examples=20)

@@ -117,6 +117,12 @@ def test_system_in_which_all_is_well_has_no_findings() -> None:
             "",
         ),
         (
+            lambda s: but(s, "lb-2", suspended="suspended by anna since now: tests"),
+            0,
+            "lb-2 is suspended by anna since now: tests",
+            "",
+        ),
+        (
             lambda s: but(s, "lb-2", deployed=None),
             2,
             "nothing has been deployed to lb-2 yet",

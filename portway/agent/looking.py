@@ -1,0 +1,199 @@
+"""A cheap look at AWS: whether a run of this node might find anything to do.
+
+It asks what release is published and which nodes there are, and loads nothing for it:
+curl signs the calls, and is told whom to ask by a run, which knows AWS's endpoints.
+"""
+
+import hashlib
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+from portway.agent.memory import Files
+from portway.model.progress import TAG
+from portway.model.published import parameter_name
+
+METADATA = "http://169.254.169.254/latest"
+SECONDS = 10
+"""How long one answer may take."""
+GONE = ("terminated", "shutting-down")
+EC2_VERSION = "2016-11-15"
+CURL = ("curl", "--disable", "--silent", "--show-error", "--config", "-")
+"""``--disable``, which must be the first one: nothing of root's own ``.curlrc``."""
+STATUS = "portway-status "
+"""Follows each answer, with its status."""
+
+_CODE = re.compile(r'(?:<Code>|"__type":\s*")([\w.#]+)')
+_LOCAL = (("noproxy", "*"), "fail")
+"""Options for what is on this machine; a refusal there has no answer to read."""
+_TAGS = ("Name", "portway:role", "portway:master", "portway:slot")
+"""Tags of instances that runs go by."""
+
+Ask = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Whom a look asks, and for which stack; none of it is secret."""
+
+    stack: str
+    region: str
+    ssm: str
+    """The URL of Systems Manager."""
+    ec2: str
+    """The URL of EC2."""
+    instance: str
+    """The id of the instance that looks."""
+    role: str
+    """The name of its role."""
+
+
+def why_idle(
+    files: Files,
+    now: float,
+    interval: float,
+    look: Callable[[Places], str] | None = None,
+) -> str | None:
+    """Why there is no run now; empty if there is nothing to do, None if there may be.
+
+    AWS is asked only if nothing else decides it, and a run has asked it before.
+    LookError if it does not answer then.
+    """
+    why = files.why_idle(now, interval)
+    memory = files.memory()
+    if why != "" or not memory.places:
+        return why
+    try:
+        found = (look or look_at)(Places(**memory.places))
+    except (LookError, TypeError) as error:
+        raise LookError(f"not known whether anything has changed: {error}") from error
+    return "" if found == memory.seen else None
+
+
+class LookError(Exception):
+    """AWS was not asked, or did not answer: what happened, in a line."""
+
+
+def curl(config: str) -> str:
+    """What curl prints for a configuration: nothing of it is in a command line."""
+    try:
+        done = subprocess.run(  # noqa: S603 - what it does is in the configuration
+            CURL,
+            input=config,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=3 * SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LookError(f"curl did not come to its end: {error}") from error
+    if done.returncode:
+        raise LookError(" ".join(done.stderr.split())[:300])
+    return done.stdout
+
+
+def look_at(places: Places, ask: Ask = curl) -> str:
+    """Stands for everything that was found; another text for anything else.
+
+    LookError without a whole answer.
+    """
+    release, nodes = _asked(places, _credentials(places, ask), ask)
+    try:
+        value = json.loads(release)["Parameter"]["Value"]
+        found = [value, sorted(_instances(nodes, places.instance))]
+    except (ValueError, KeyError, TypeError, ElementTree.ParseError) as error:
+        raise LookError(f"AWS answers something else: {error!r}") from error
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+
+def _credentials(places: Places, ask: Ask) -> Mapping[str, Any]:
+    """The keys of this node's role, which last for some hours."""
+    lifetime = "X-aws-ec2-metadata-token-ttl-seconds: 60"
+    url = f"{METADATA}/api/token"
+    token = ask(
+        _config(("url", url), ("request", "PUT"), ("header", lifetime), *_LOCAL)
+    )
+    header = f"X-aws-ec2-metadata-token: {token.strip()}"
+    url = f"{METADATA}/meta-data/iam/security-credentials/{places.role}"
+    answer = ask(_config(("url", url), ("header", header), *_LOCAL))
+    try:
+        found = json.loads(answer)
+        return {
+            name: found[name] for name in ("AccessKeyId", "SecretAccessKey", "Token")
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise LookError("the metadata service gives no credentials") from error
+
+
+def _asked(places: Places, keys: Mapping[str, Any], ask: Ask) -> tuple[str, str]:
+    """The answers about the release and the nodes, from one start of curl."""
+    of_release = json.dumps({"Name": parameter_name(places.stack)})
+    of_nodes = (
+        f"Action=DescribeInstances&Version={EC2_VERSION}"
+        f"&Filter.1.Name=tag%3Aportway%3Astack&Filter.1.Value.1={places.stack}"
+    )
+    calls = (
+        ("ssm", places.ssm, "application/x-amz-json-1.1", of_release),
+        ("ec2", places.ec2, "application/x-www-form-urlencoded", of_nodes),
+    )
+    target = "X-Amz-Target: AmazonSSM.GetParameter"
+    answers = ask(
+        "next\n".join(
+            _config(
+                ("url", url),
+                ("data", body),
+                ("user", f"{keys['AccessKeyId']}:{keys['SecretAccessKey']}"),
+                ("aws-sigv4", f"aws:amz:{places.region}:{service}"),
+                ("header", f"X-Amz-Security-Token: {keys['Token']}"),
+                ("header", f"Content-Type: {kind}"),
+                *([("header", target)] if service == "ssm" else []),
+                ("write-out", f"\\n{STATUS}%{{http_code}}\\n"),
+                "fail-early",
+            )
+            for service, url, kind, body in calls
+        )
+    )
+    parts = re.split(rf"\n{STATUS}(\d+)\n", answers)
+    statuses, bodies = parts[1::2], parts[0::2]
+    if statuses != ["200", "200"]:
+        # Nothing else of them: AWS explains a wrong signature with what was signed.
+        codes = _CODE.findall(answers)
+        raise LookError(f"AWS answers {', '.join([*statuses, *codes])}")
+    return bodies[0], bodies[1]
+
+
+def _config(*options: tuple[str, str] | str) -> str:
+    """What curl reads: a line for each option, and no value for a switch."""
+    limits = (("max-time", str(SECONDS)), ("connect-timeout", "5"))
+    lines = (
+        option
+        if isinstance(option, str)
+        else f"{option[0]} = {json.dumps(option[1], ensure_ascii=False)}"
+        for option in (*limits, *options)
+    )
+    return "\n".join((*lines, ""))
+
+
+def _instances(answer: str, own: str) -> Iterator[tuple[str, ...]]:
+    """What matters of each instance; not what this node itself tells, or when."""
+    root = ElementTree.fromstring(answer)  # noqa: S314 - AWS's own, over TLS
+    for element in root.iter():  # each answer has its version's namespace
+        element.tag = element.tag.rpartition("}")[2]
+    if root.tag != "DescribeInstancesResponse":
+        raise ValueError(root.tag)
+    for item in root.iterfind("reservationSet/item/instancesSet/item"):
+        id_ = item.findtext("instanceId", "")
+        state = item.findtext("instanceState/name", "")
+        if state in GONE:
+            continue
+        tags = {
+            tag.findtext("key", ""): tag.findtext("value", "")
+            for tag in item.iterfind("tagSet/item")
+        }
+        told = tags.get(TAG, "").rpartition(" ")[0] if id_ != own else ""
+        address = item.findtext("privateIpAddress", "")
+        yield id_, state, address, told, *(tags.get(name, "") for name in _TAGS)

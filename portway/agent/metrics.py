@@ -1,0 +1,57 @@
+"""What a node that deploys to itself tells Prometheus, by the node exporter."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from portway.agent.memory import Files
+from portway.contract.paths import METRICS_FOLDER
+from portway.errors import PortwayError
+from portway.run.local_files import SHARED, replace_file
+
+PREFIX = "portway_agent_"
+FILE = METRICS_FOLDER / "portway_agent.prom"
+"""Written by each turn that comes to its end."""
+METRICS = {
+    "ran_seconds": "When this node last deployed to itself, since 1970; 0 for never.",
+    "succeeded_seconds": "When it last did so and all was well, since 1970.",
+    "failures": "Runs that have failed since one succeeded.",
+    "refuses": "Whether it refuses a release, or has not served with the one it took.",
+    "blind": "Whether AWS did not say whether there is something to do.",
+    "suspended": "Whether somebody has suspended it.",
+    "served": "1; `release` is the one with which it last served.",
+}
+"""Help texts by name, without the prefix; all are gauges."""
+
+
+def save(
+    files: Files, stack: str, path: Path = FILE, *, is_blind: bool = False
+) -> None:
+    """Write Prometheus's text format, if the node exporter's folder is there.
+
+    ``is_blind`` says that a look at AWS was not answered.
+    """
+    if not path.parent.is_dir():
+        return
+    memory = files.memory()
+    values = {
+        "ran_seconds": memory.ran,
+        "succeeded_seconds": memory.succeeded,
+        "failures": memory.failures,
+        "refuses": int(memory.refusal is not None or memory.goes_back),
+        "blind": int(is_blind or not memory.places),
+        "suspended": int(files.suspension() is not None),
+        "served": 1,
+    }
+    text = "".join(_lines(values, stack, memory.served))
+    # A full disk stops no turn: there is an alert for a file that is not written.
+    with suppress(PortwayError):
+        replace_file(path, text, SHARED)
+
+
+def _lines(values: Mapping[str, float], stack: str, release: str) -> Iterator[str]:
+    for name, help_ in METRICS.items():
+        more = f',release="{release}"' if name == "served" else ""
+        yield f"# HELP {PREFIX}{name} {help_}\n"
+        yield f"# TYPE {PREFIX}{name} gauge\n"
+        yield f'{PREFIX}{name}{{stack="{stack}"{more}}} {values[name]}\n'
