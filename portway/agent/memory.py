@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from portway.model.published import Published
 from portway.model.suspension import SUSPENDED, Suspension, moment
@@ -113,13 +114,23 @@ class Memory:
         if not isinstance(found, dict):
             raise ValueError("it is no object")
         try:
-            known = {f.name: found[f.name] for f in fields(cls) if f.name in found}
+            known = _known(found, cls())
             if (refusal := known.get("refusal")) is not None:
-                of_it = {f.name for f in fields(Refusal)} & set(refusal)
-                known["refusal"] = Refusal(**{name: refusal[name] for name in of_it})
+                known["refusal"] = Refusal(**_known(refusal, Refusal("", "", 0.0)))
             return cls(**known)
         except (TypeError, AttributeError) as error:
             raise ValueError(str(error)) from error
+
+
+def _known(found: Mapping[str, Any], like: Any) -> dict[str, Any]:
+    """The fields that something like this has; ValueError for one of another type."""
+    known = {f.name: found[f.name] for f in fields(like) if f.name in found}
+    for name, value in known.items():
+        kind = type(getattr(like, name))
+        allowed = (int, float) if kind is float else (kind,)
+        if None not in (value, getattr(like, name)) and not isinstance(value, allowed):
+            raise ValueError(f"{name} is {value!r}")
+    return known
 
 
 @dataclass(frozen=True)

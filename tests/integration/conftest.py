@@ -30,6 +30,8 @@ TEMPLATE = Path(__file__).parents[2] / "cloudformation" / "stack.yaml"
 
 OVERLAY = "10.255.0.1"
 PRIVATE = "10.60.0.250"
+FREE = "10.60.0.200"
+"""Another address of the first subnet; moto would draw one by lot, and maybe that."""
 
 ADDRESSES: dict[AddressKind, dict[str, str]] = {
     AddressKind.ELASTIC_IP: {},

@@ -17,6 +17,7 @@ from portway.contract.address import AddressKind, move_calls
 from portway.model.stack import Role
 from tests.integration.conftest import (
     ADDRESSES,
+    FREE,
     REGION,
     TEMPLATE,
     Account,
@@ -144,7 +145,8 @@ def test_the_address_moves_to_no_interface_without_both_tags(
     account.create_with(kind)
     ec2 = account.client("ec2")
     (found,) = account.instances("load-balancer")[:1]
-    made = ec2.create_network_interface(SubnetId=found["SubnetId"])
+    place = {"SubnetId": found["SubnetId"], "PrivateIpAddress": FREE}
+    made = ec2.create_network_interface(**place)
     interface = made["NetworkInterface"]["NetworkInterfaceId"]
     values = {"portway:stack": "messages", "portway:role": "load-balancer"}
     if tagged:

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from portway.contract.address import AddressKind
-from tests.integration.conftest import OVERLAY, PRIVATE, Account
+from tests.integration.conftest import FREE, OVERLAY, PRIVATE, Account
 
 
 def refused(call: Any, **arguments: Any) -> tuple[str, int]:
@@ -85,7 +85,9 @@ def test_elastic_ip_needs_an_interface_where_an_instance_has_two(
     instance = stack.load_balancer("lb-1")
     first = stack.interface("lb-1")
     (found,) = stack.instances("load-balancer")[:1]
-    second = ec2.create_network_interface(SubnetId=found["SubnetId"])
+    second = ec2.create_network_interface(
+        SubnetId=found["SubnetId"], PrivateIpAddress=FREE
+    )
     ec2.attach_network_interface(
         DeviceIndex=1,
         InstanceId=instance,

@@ -155,6 +155,7 @@ class World:
         headers = {name: request.headers[name] for name in signed[1].split(";")}
         for wanted in ("host", "x-amz-date", "x-amz-security-token", "content-type"):
             assert wanted in headers
+        assert headers["x-amz-security-token"] == KEYS["Token"]
         again = AWSRequest("POST", self.url + request.path, headers, body)
         again.context["timestamp"] = headers["x-amz-date"]
         keys = Credentials(KEYS["AccessKeyId"], self.secret, KEYS["Token"])

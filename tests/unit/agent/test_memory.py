@@ -117,7 +117,13 @@ def test_memory_of_another_version_is_taken_as_far_as_it_goes() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", "1", '{"refusal": 1}', '{"refusal": {}}']
+    "text",
+    [
+        *("", "[]", "{", "1"),
+        *('{"ran": "now"}', '{"places": "none"}', '{"failures": [1]}'),
+        *('{"refusal": 1}', '{"refusal": {}}', '{"refusal": "release"}'),
+        '{"refusal": {"release": "a", "why": "b", "until": "tomorrow"}}',
+    ],
 )
 def test_damaged_memory_is_told_and_none(files: Files, text: str) -> None:
     files.keep(Memory(served="a"))
