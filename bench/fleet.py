@@ -16,7 +16,8 @@ from portway.model.settings import Settings
 
 LOOK = ("ec2:DescribeInstances", "ssm:GetParameter")
 RUN = {
-    "cloudformation:DescribeStacks": 3,
+    "cloudformation:DescribeStacks": 1,
+    "cloudformation:DescribeStackEvents": 1,
     "ec2:DescribeInstances": 2,
     "ec2:DescribeAddresses": 2,
     "autoscaling:DescribeAutoScalingGroups": 1,
@@ -95,7 +96,8 @@ class Fleet:
     interval: float
     lot: random.Random
     runs: int = 0
-    failed: int = 0
+    failed: list[float] = field(default_factory=list)
+    """When runs failed."""
     has_it: list[float] = field(default_factory=list)
     """When each node has run what was published."""
 
@@ -137,7 +139,7 @@ class Fleet:
         self.runs += 1
         found = replace(memory, ran=ended, seen=seen, was_early=was_early)
         if not succeeds:
-            self.failed += 1
+            self.failed.append(now)
             return replace(found, failures=memory.failures + 1)
         if self.aws.world(now) == "after" and memory.served != "after":
             self.has_it.append(ended)
@@ -167,7 +169,7 @@ def rows(nodes: int, look: float, interval: float, seed: int = 1) -> Iterator[st
         yield f"{sum(seconds) / len(seconds):.1f} / {max(seconds)}"
     yield f"{max(aws.calls[LOOK[0], second] for second in after)}"
     yield f"{sum(aws.refused.values()):,}"
-    yield f"{fleet.failed:,} of {fleet.runs:,}"
+    yield f"{len(fleet.failed):,} of {fleet.runs:,}"
     times = sorted(at - published for at in fleet.has_it)
     has_half, have_all = len(times) >= nodes / 2, len(times) == nodes
     half = f"{times[nodes // 2 - 1]:.0f}" if has_half else "never"
