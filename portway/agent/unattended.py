@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from portway.agent.looking import LookError, Places, look_at, why_idle
+from portway.agent.idling import why_idle
 from portway.agent.memory import (
     MOST_SECONDS,
     RETRY_SECONDS,
@@ -27,6 +28,7 @@ from portway.agent.memory import (
 )
 from portway.agent.store import Store
 from portway.aws.client import Aws
+from portway.aws.looking import Look, LookError, Places, look_at
 from portway.aws.own_instance import own_instance_id, own_role
 from portway.aws.releases import published_release
 from portway.contract.archives import PROGRAMS, PROJECT
@@ -122,7 +124,7 @@ class Unattended:
     clock: Callable[[], float] = time.time
     published: Callable[[str, str], Published | None] = published_release
     find_places: Callable[[str, str], Places] = find_places
-    look: Callable[[Places], str] = look_at
+    look: Look = look_at
     start: Starter = field(default_factory=Starter)
 
     def turn(self) -> Turn:
@@ -132,19 +134,20 @@ class Unattended:
         """
         with self.files.alone() as alone:
             why: str | None = "another one is running"
+            look = cache(self.look)  # what it saw before the run counts for it, too
             if alone:
-                why = why_idle(self.files, self.clock(), self.interval, self.look)
+                why = why_idle(self.files, self.clock(), self.interval, look)
             if why is not None:
                 if why:
                     self.tell(why)
                 return Turn()
-            return Turn(ran=True, status=self._turn())
+            return Turn(ran=True, status=self._turn(look))
 
-    def _turn(self) -> int:
+    def _turn(self, look: Look) -> int:
         memory = self.files.begin()
         for told in self.files.told:
             self.tell(told)
-        looked = self._look(memory)
+        looked = self._look(memory, look)
         memory = self._choose_release(memory)
         name = self.store.current
         status, memory = self._run(name, memory, looked)
@@ -156,7 +159,7 @@ class Unattended:
             status, memory = self._run(self.store.current, memory, looked)
         return status
 
-    def _look(self, memory: Memory) -> dict[str, Any]:
+    def _look(self, memory: Memory, look: Look) -> dict[str, Any]:
         """What to remember so that later turns see what changes from now on.
 
         Only with what becomes of the run: one that is killed has done nothing about it.
@@ -166,11 +169,11 @@ class Unattended:
         found: dict[str, Any] = {"was_early": is_early}
         # Without the places, or with those of a role that is another one now.
         with suppress(LookError, TypeError):
-            return found | {"seen": self.look(Places(**memory.places))}
+            return found | {"seen": look(Places(**memory.places))}
         try:
             places = self.find_places(self.region, self.stack)
             found |= {"places": asdict(places)}
-            return found | {"seen": self.look(places)}
+            return found | {"seen": look(places)}
         except (LookError, PortwayError) as error:
             self.tell(f"not known what may change in AWS from now on: {error}")
             return found

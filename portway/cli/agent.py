@@ -131,8 +131,9 @@ def turn_command(
     import time
 
     from portway.agent import metrics
-    from portway.agent.looking import LookError, why_idle
+    from portway.agent.idling import why_idle
     from portway.agent.memory import Files
+    from portway.aws.looking import LookError
 
     _refuse_unless_root()
     ran, status = False, 0

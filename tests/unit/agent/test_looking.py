@@ -16,9 +16,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from portway.agent import looking
-from portway.agent.looking import LookError, Places, look_at, why_idle
+from portway.agent.idling import why_idle
 from portway.agent.memory import Files, Memory
+from portway.aws import looking
+from portway.aws.looking import LookError, Places, look_at
 from portway.model.suspension import Suspension
 
 SECRET = 'wJalr/K7+x"\\='
@@ -183,14 +184,14 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             self.end_headers()
             self.wfile.write(text.encode())
 
-        do_GET = do_PUT = do_POST  # noqa: N815
+        do_GET = do_PUT = do_POST  # noqa: N815 - as its base calls them
 
         def log_message(self, *_: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         found.url = f"http://127.0.0.1:{server.server_address[1]}"
-        monkeypatch.setattr(looking, "METADATA", f"{found.url}/meta")
+        monkeypatch.setattr(looking, "SERVICE", f"{found.url}/meta")
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from portway.agent import store as store_module
-from portway.agent.looking import LookError, Places
 from portway.agent.memory import MOST_SECONDS, RETRY_AT_MOST, Files, Memory
 from portway.agent.store import Store
 from portway.agent.unattended import PATIENCE, Starter, Unattended
+from portway.aws.looking import LookError, Places
 from portway.contract.paths import DEPLOYED
 from portway.errors import PortwayError
 from portway.load_balancers.pulled import SERVED
@@ -53,6 +53,7 @@ class Node:
     told: list[str] = field(default_factory=list)
     seen: str | LookError = "what a look sees"
     interval: float = INTERVAL
+    looks: int = 0
 
     def __post_init__(self) -> None:
         self.store = Store(self.root / "portway")
@@ -114,6 +115,7 @@ class Node:
 
     def look(self, places: Places) -> str:
         assert places == PLACES
+        self.looks += 1
         if isinstance(self.seen, LookError):
             raise self.seen
         return self.seen
@@ -158,7 +160,9 @@ def test_run_is_made_when_it_is_time(node: Node) -> None:
 
 def test_run_is_made_when_something_has_changed_in_aws(node: Node) -> None:
     node.seen = "another node"
+    node.looks = 0
     assert node.turn(after=60) == 0
+    assert node.looks == 1, "for the turn and its run"
     assert node.ran() == [run_of("portway-1")]
     assert node.turn(after=60) == 0
     assert node.ran() == [], "only once"

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-from portway.agent.memory import Files
+from portway.aws.instances import ALIVE
+from portway.aws.own_instance import SERVICE
 from portway.model.progress import TAG
 from portway.model.published import parameter_name
 
-METADATA = "http://169.254.169.254/latest"
 SECONDS = 10
 """How long one answer may take."""
-GONE = ("terminated", "shutting-down")
 EC2_VERSION = "2016-11-15"
 CURL = ("curl", "--disable", "--silent", "--show-error", "--config", "-")
 """``--disable``, which must be the first one: nothing of root's own ``.curlrc``."""
@@ -52,26 +51,8 @@ class Places:
     """The name of its role."""
 
 
-def why_idle(
-    files: Files,
-    now: float,
-    interval: float,
-    look: Callable[[Places], str] | None = None,
-) -> str | None:
-    """Why there is no run now; empty if there is nothing to do, None if there may be.
-
-    AWS is asked only if nothing else decides it, and a run has asked it before.
-    LookError if it does not answer then.
-    """
-    why = files.why_idle(now, interval)
-    memory = files.memory()
-    if why != "" or not memory.places:
-        return why
-    try:
-        found = (look or look_at)(Places(**memory.places))
-    except (LookError, TypeError) as error:
-        raise LookError(f"not known whether anything has changed: {error}") from error
-    return "" if found == memory.seen else None
+Look = Callable[[Places], str]
+"""Makes a look; LookError without an answer."""
 
 
 class LookError(Exception):
@@ -113,12 +94,12 @@ def look_at(places: Places, ask: Ask = curl) -> str:
 def _credentials(places: Places, ask: Ask) -> Mapping[str, Any]:
     """The keys of this node's role, which last for some hours."""
     lifetime = "X-aws-ec2-metadata-token-ttl-seconds: 60"
-    url = f"{METADATA}/api/token"
+    url = f"{SERVICE}/api/token"
     token = ask(
         _config(("url", url), ("request", "PUT"), ("header", lifetime), *_LOCAL)
     )
     header = f"X-aws-ec2-metadata-token: {token.strip()}"
-    url = f"{METADATA}/meta-data/iam/security-credentials/{places.role}"
+    url = f"{SERVICE}/meta-data/iam/security-credentials/{places.role}"
     answer = ask(_config(("url", url), ("header", header), *_LOCAL))
     try:
         found = json.loads(answer)
@@ -188,7 +169,7 @@ def _instances(answer: str, own: str) -> Iterator[tuple[str, ...]]:
     for item in root.iterfind("reservationSet/item/instancesSet/item"):
         id_ = item.findtext("instanceId", "")
         state = item.findtext("instanceState/name", "")
-        if state in GONE:
+        if state not in ALIVE:
             continue
         tags = {
             tag.findtext("key", ""): tag.findtext("value", "")
