@@ -62,7 +62,6 @@ class Holding(BaseStateCallback):
         self._held: dict[str, Host] = {}
         self._silent: set[str] = set()
         self._touched: set[str] = set()
-        self._told: set[tuple[str, str]] = set()
         self._found: Records = {}
         self._deploys = False
         self._confirmed = 0.0
@@ -145,10 +144,10 @@ class Holding(BaseStateCallback):
         self._confirmed = time.time()
         self._found = {name: answer.deployed for name, answer in answers.items()}
         for name, answer in sorted(answers.items()):
-            if answer.suspended and (name, str(answer.suspended)) not in self._told:
-                self._told.add((name, str(answer.suspended)))
+            state = name, str(answer.suspended)
+            if answer.suspended and state not in self._findings.states:
                 logger.warning(f"{name} is {answer.suspended}")
-                self._findings.states[name, str(answer.suspended)] = None
+                self._findings.states[state] = None
 
     def _take(self) -> None:
         """Take the lease on every node that can be reached, or on none."""
