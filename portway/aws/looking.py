@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-from portway.aws.instances import ALIVE
 from portway.aws.own_instance import SERVICE
 from portway.model.progress import TAG
 from portway.model.published import parameter_name
 
 SECONDS = 10
 """How long one answer may take."""
+GONE = ("terminated", "shutting-down")
+"""States of instances that are nothing to look at. What knows of others loads the model
+of a stack, and most looks need none."""
 EC2_VERSION = "2016-11-15"
 CURL = ("curl", "--disable", "--silent", "--show-error", "--config", "-")
 """``--disable``, which must be the first one: nothing of root's own ``.curlrc``."""
@@ -169,7 +171,7 @@ def _instances(answer: str, own: str) -> Iterator[tuple[str, ...]]:
     for item in root.iterfind("reservationSet/item/instancesSet/item"):
         id_ = item.findtext("instanceId", "")
         state = item.findtext("instanceState/name", "")
-        if state not in ALIVE:
+        if state in GONE:
             continue
         tags = {
             tag.findtext("key", ""): tag.findtext("value", "")
