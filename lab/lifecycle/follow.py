@@ -22,6 +22,24 @@ PAUSE_SECONDS = 2.0
 """From one look to the next."""
 
 
+class Ending:
+    """Ends the process with KeyboardInterrupt on SIGINT and SIGTERM, and notes it.
+
+    The interpreter drops what is raised while it finalizes an object: it tells of it on
+    standard error, and goes on. So who has a loop asks before each turn.
+    """
+
+    def __init__(self) -> None:
+        self.was_asked = False
+        # A shell starts what it runs in the background with SIGINT ignored.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._take)
+
+    def _take(self, *_: object) -> None:
+        self.was_asked = True
+        raise KeyboardInterrupt
+
+
 class Once:
     """Says what is wrong when it begins, and nothing while it stays the same."""
 
@@ -41,14 +59,12 @@ def follow(lab: Lab) -> None:
     SIGTERM ends it as SIGINT does. What goes wrong is said, and tried again.
     """
     check_machine()
-    # A shell starts what it runs in the background with SIGINT ignored.
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, signal.default_int_handler)
+    ending = Ending()
     settled: set[Host] = set()
     warn, complain = Once(), Once()
     with suppress(KeyboardInterrupt), _held(lab.directory) as directory:
         say(f"following the AWS of lab {lab.name}")
-        while True:
+        while not ending.was_asked:
             with alone(lab):
                 if not _is_still(lab.directory, directory):
                     say(f"lab {lab.name} was taken down")
