@@ -1,4 +1,4 @@
-"""Have the load balancers deploy to themselves from here on: docs/agent.md.
+"""Have the nodes deploy to themselves from here on: docs/agent.md.
 
     pyinfra inventories/prod.py deploys/agent.py
 
@@ -7,13 +7,13 @@ Each fetches the release that is published, and a timer has it deploy to its mac
 
 from pyinfra import host
 
-from portway.load_balancers.agent import install_agent
+from portway.ops.agent import install_agent
 from portway.run.exclusive import one_run_at_a_time
 from portway.run.inventory import current_cluster, inventory_file
 
 cluster = current_cluster()
 one_run_at_a_time(cluster, configures=False)
-lb = {member.name: member for member in cluster.load_balancers}.get(host.name)
+node = {member.name: member for member in cluster.stack.nodes}.get(host.name)
 
-if lb is not None:
-    install_agent(cluster, inventory_file())
+if node is not None:
+    install_agent(cluster, node.role, inventory_file())

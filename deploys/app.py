@@ -17,6 +17,7 @@ from portway.application.deploy import (
     look_for_programs,
     wanted_application,
 )
+from portway.application.pulled import note_that_it_serves
 from portway.load_balancers.deploy import warn_of_down_servers
 from portway.ops.operations import apply_sysctls, remove_stray_files, write_files
 from portway.ops.packages import install_packages
@@ -51,4 +52,7 @@ if node is not None:
                 name=f"Run release {version} on {', '.join(turn)}",
             )
 
+    note_that_it_serves(  # in a run of its own
+        cluster=cluster, wanted=wanted, name="Verify that the application serves"
+    )
     warn_of_down_servers(cluster=cluster, name="Look at every server")

@@ -32,7 +32,7 @@ _KEPT = {
     "LoadBalancerSubnets": "two",
     "VirtualAddress": "",
     "LoadBalancersAs": "",
-    "LoadBalancerUserData": "",
+    "UserData": "",
 }
 """What a stack keeps when it is updated, unless it is the template's default."""
 _ALWAYS = {

@@ -44,6 +44,7 @@ INSTALLABLE = (
     "haproxy",
     "keepalived",
     "needrestart",
+    "nftables",
     "prometheus-node-exporter",
     "socat",
 )

@@ -25,11 +25,12 @@ METRICS = {
 
 
 def save(
-    files: Files, stack: str, path: Path = FILE, *, is_blind: bool = False
+    files: Files, stack: str, role: str, path: Path = FILE, *, is_blind: bool = False
 ) -> None:
     """Write Prometheus's text format, if the node exporter's folder is there.
 
-    ``is_blind`` says that a look at AWS was not answered.
+    ``role`` is what the node is in its stack; ``is_blind`` says that a look at AWS was
+    not answered.
     """
     if not path.parent.is_dir():
         return
@@ -43,15 +44,16 @@ def save(
         "suspended": int(files.suspension() is not None),
         "served": 1,
     }
-    text = "".join(_lines(values, stack, memory.served))
+    where = f'stack="{stack}",role="{role}"'
+    text = "".join(_lines(values, where, memory.served))
     # A full disk stops no turn: there is an alert for a file that is not written.
     with suppress(PortwayError):
         replace_file(path, text, SHARED)
 
 
-def _lines(values: Mapping[str, float], stack: str, release: str) -> Iterator[str]:
+def _lines(values: Mapping[str, float], where: str, release: str) -> Iterator[str]:
     for name, help_ in METRICS.items():
         more = f',release="{release}"' if name == "served" else ""
         yield f"# HELP {PREFIX}{name} {help_}\n"
         yield f"# TYPE {PREFIX}{name} gauge\n"
-        yield f'{PREFIX}{name}{{stack="{stack}"{more}}} {values[name]}\n'
+        yield f"{PREFIX}{name}{{{where}{more}}} {values[name]}\n"

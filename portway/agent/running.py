@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from portway.errors import PortwayError
+from portway.model.stack import Role
 from portway.run.pulled import ON_ITSELF
 
-DEPLOY = "deploys/lb.py"
+DEPLOYS = {Role.LOAD_BALANCER: "deploys/lb.py", Role.APPLICATION: "deploys/app.py"}
 INSTALL = "deploys/agent.py"
 
 
-def run(inventory: str, data: Sequence[str], deploy: str = DEPLOY) -> int:
+def run(inventory: str, data: Sequence[str], deploy: str) -> int:
     """Deploy to this machine, as a node of an inventory's stack; pyinfra's exit status.
 
     ``data`` are settings as pyinfra's ``--data`` gives them. What pyinfra prints goes

@@ -28,13 +28,13 @@ from portway.agent.memory import (
 )
 from portway.agent.store import Store
 from portway.aws.client import Aws
-from portway.aws.looking import Look, LookError, Places, look_at
+from portway.aws.looking import LOAD_BALANCER, Look, LookError, Places, look_at
 from portway.aws.own_instance import own_instance_id, own_role
 from portway.aws.releases import published_release
 from portway.contract.archives import PROGRAMS, PROJECT
 from portway.contract.paths import DEPLOYED
 from portway.errors import PortwayError
-from portway.load_balancers.pulled import DID_NOT_SERVE, GOES_BACK, SERVED
+from portway.load_balancers.pulled import DID_NOT_SERVE, GOES_BACK, SERVED, WAITED
 from portway.model.published import Published
 
 FAILED = 1
@@ -116,6 +116,8 @@ class Unattended:
     inventory: str
     interval: float
     """Seconds between two runs of a node that is as it should be."""
+    role: str = LOAD_BALANCER
+    """What the node is in its stack."""
     store: Store = field(default_factory=Store)
     files: Files = field(default_factory=Files)
     root: Path = Path("/")
@@ -245,12 +247,14 @@ class Unattended:
                 do="publish one: portway release publish",
             )
         words = ["portway", "agent", "run", self.inventory]
+        if self.role != LOAD_BALANCER:  # releases of before know no others
+            words += ["--role", self.role]
         goes_back = memory.goes_back or memory.served not in ("", name)
         if goes_back and memory.deployed == self._deployed():
             words += ["--data", "go_back=true"]
         refusal = memory.refusal
         restores = refusal is not None and refusal.until is None
-        for mark in (SERVED, DID_NOT_SERVE):
+        for mark in (SERVED, DID_NOT_SERVE, WAITED):
             self._mark(mark).unlink(missing_ok=True)
         try:
             # By its own name: the link may be changed meanwhile.
@@ -265,6 +269,8 @@ class Unattended:
             memory = replace(memory, served=name, goes_back=False)
         if status == 0:
             memory = replace(memory, failures=0, succeeded=now)
+        elif self._mark(WAITED).exists():  # that says nothing of the release
+            memory = replace(memory, failures=min(memory.failures + 1, PATIENCE - 1))
         else:
             memory = replace(memory, failures=memory.failures + 1)
         return status, self._keep(memory)

@@ -11,6 +11,7 @@ from pyinfra import host, logger, state
 
 from portway.application.facts import ApplicationFacts
 from portway.application.pending import Loaded
+from portway.application.pulled import own_routes
 from portway.contract.paths import HAPROXY_CONFIG
 from portway.errors import PortwayError, Problem, refuse_if_any
 from portway.load_balancers.asking import ask_reachable
@@ -69,10 +70,16 @@ def to_serve(
     ``with_load_balancers`` says whether this run changes them, too. Raises PortwayError
     for a change that would leave clients without service.
     """
-    found = once_per_stage("routes", lambda: ask_routes(cluster))
     served = (loaded.listeners if loaded else None) or ()
-    used = used_routes(found, node, served)
     wanted = listeners(cluster, node)
+
+    def ask_for_routes() -> dict[str, FoundRoutes]:
+        if not is_own(host):
+            return ask_routes(cluster)
+        return own_routes(cluster) if set(served) - set(wanted) else {}
+
+    found = once_per_stage("routes", ask_for_routes)
+    used = used_routes(found, node, served)
     ours = [route for route in routes(cluster) if route.address == node.address]
     problems = [
         Problem("clients", client, text)

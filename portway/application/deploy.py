@@ -11,16 +11,18 @@ from portway.application.describing import (
     application_wishes,
     release_differences,
 )
-from portway.application.draining import is_drained
+from portway.application.draining import OnLoadBalancers, is_drained
 from portway.application.facts import ApplicationFacts, UnusablePrograms
 from portway.application.inputs import read_inputs
+from portway.application.own_service import ByItself
 from portway.application.pending import (
     FoundApplication,
     Pending,
     pending,
     reasons,
 )
-from portway.application.rolling import change_node
+from portway.application.pulled import its_turn
+from portway.application.rolling import change_node, health
 from portway.application.trial_message import untried
 from portway.application.turns import (
     Turns,
@@ -39,6 +41,7 @@ from portway.model.listeners import Listener
 from portway.model.login import Login, both_logins
 from portway.model.releases import is_fetched
 from portway.model.stack import Node, Role
+from portway.ops.connector import is_own
 from portway.ops.describing import wishes
 from portway.ops.differences import Difference
 from portway.ops.fence import change, work
@@ -145,6 +148,8 @@ def batches(cluster: Cluster) -> Turns:
 
     Raises PortwayError if nobody would be left to serve.
     """
+    if is_own(host):
+        return ((host.name,),)
     nodes = cluster.stack.with_role(Role.APPLICATION)
     lost = {node.name for node in nodes if is_lost(node.name)}
     return turns(cluster, _ask_load_balancers(cluster), lost)
@@ -244,9 +249,29 @@ def change_application(cluster: Cluster, wanted: Application) -> Commands:
         return
     yield work(
         _differences(cluster, wanted, todo),
-        lambda: change_node(host, cluster, wanted, todo),
+        lambda: _change(cluster, wanted, todo),
     )
     forget_host()
+
+
+def _change(cluster: Cluster, wanted: Application, todo: Pending) -> None:
+    """Change the node; by itself, one that serves only when it has its turn."""
+    found = _read_application(wanted.unit)
+    if not is_own(host):
+        service = OnLoadBalancers(cluster, wanted.instance, found.is_out)
+        change_node(host, cluster, wanted, todo, service)
+        return
+    loaded = found.loaded.listeners if found.loaded else None
+    ports = frozenset(i.port for i in (*wanted.listeners, *(loaded or ())))
+    is_well = not health(host, cluster, wanted)
+    itself = ByItself(cluster, wanted.instance, ports, is_well)
+    unit = read_node(wanted.node.survey).services.get(wanted.unit)
+    if unit is None or not unit.active or not (todo.restart or todo.reload):
+        change_node(host, cluster, wanted, todo, itself)
+        return
+    with its_turn(cluster, wanted) as must_be_ours:
+        mine = replace(itself, begin=must_be_ours)
+        change_node(host, cluster, wanted, todo, mine)
 
 
 def _differences(
@@ -299,7 +324,7 @@ def close_unused(cluster: Cluster, node: Node, wanted: Application) -> Commands:
             for listener in unused
         ]
         or _differences(cluster, last, todo),
-        lambda: change_node(host, cluster, last, todo),
+        lambda: _change(cluster, last, todo),
     )
     forget_host()
 
@@ -319,4 +344,6 @@ def _read_application(app: str) -> FoundApplication:
 
 
 def _ask_load_balancers(cluster: Cluster) -> dict[str, Balancing]:
+    if is_own(host):
+        return {}  # a node that deploys to itself asks no other
     return once_per_stage("load balancers", lambda: ask_load_balancers(cluster))

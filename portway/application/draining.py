@@ -6,10 +6,12 @@ restart. Nothing else is kept to remember it by.
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import gevent
 from pyinfra import host, logger
 
+from portway.application.own_service import let_everybody_in
 from portway.errors import PortwayError
 from portway.load_balancers.haproxy import (
     BackendServer,
@@ -33,6 +35,32 @@ UNDO_SECONDS = 15
 """What undoing a drain may take on one load balancer: the other has its turn, too."""
 TELL_EVERY = 5.0
 """Seconds between two lines of progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnLoadBalancers:
+    """Takes a node out of service on the load balancers, and puts it back."""
+
+    cluster: Cluster
+    node: Node
+    is_out: bool
+    """Whether it took itself out, and did not come back."""
+
+    def drain(self) -> None:
+        """Take it out of service, and let its streams end."""
+        drain(self.cluster, self.node)
+
+    def begin(self) -> None:
+        """Nothing: the run has its lease on every node."""
+
+    def note_failure(self) -> None:
+        """Nothing: the run stops, and somebody sees why."""
+
+    def put_back(self) -> None:
+        """Put it back, and wait until both use it."""
+        if self.is_out:
+            let_everybody_in()
+        put_back(self.cluster, self.node)
 
 
 def is_drained(found: dict[str, Balancing], node: Node) -> bool:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable
 
 from portway.application.pending import FoundApplication, Loaded
-from portway.contract.paths import LOADED_FOLDER, SUM_FILE
+from portway.contract.paths import LOADED_FOLDER, OUT_OF_SERVICE, SUM_FILE
 from portway.model.fields import Mode
 from portway.model.health import ANSWER_TIMEOUT, HealthCheck
 from portway.model.listeners import Listener
@@ -35,6 +35,7 @@ class ApplicationFacts(NodeFact[FoundApplication]):
             everything=f"cat {first} {' '.join(all_files)}",
             fixed=fixed_script(app),
             config=config_path(app),
+            out=OUT_OF_SERVICE,
         )
 
     def process(self, output: list[str]) -> FoundApplication:
@@ -52,6 +53,7 @@ class ApplicationFacts(NodeFact[FoundApplication]):
                 leftovers=any(row[0] == "leftover" for row in rows),
             ),
             loaded=_loaded(record, on_disk),
+            is_out=["out"] in rows,
         )
 
     @staticmethod
@@ -115,6 +117,30 @@ class ApplicationHealth(NodeFact[tuple[str, ...]]):
         return ("it is not installed",)
 
 
+class PeersHealth(NodeFact[tuple[str, ...]]):
+    """Which other nodes are well, asked from here as the load balancers ask them."""
+
+    def command(self, addresses: Iterable[str], check: HealthCheck) -> str:
+        """A script that prints the address of each that is."""
+        asked = (check.port, check.request, check.connect_timeout, ANSWER_TIMEOUT)
+        words = shlex.join(map(str, asked))
+        return (
+            f"for a in {shlex.join(addresses)}; do\n"
+            f"    said=$(python3 -IBc {shlex.quote(_HEALTH_PROGRAM)} $a {words})\n"
+            '    [ "$said" != asked ] || echo "$a"\n'
+            "done"
+        )
+
+    def process(self, output: list[str]) -> tuple[str, ...]:
+        """The addresses."""
+        return tuple(output)
+
+    @staticmethod
+    def default() -> tuple[str, ...]:
+        """None is well."""
+        return ()
+
+
 class UnusablePrograms(NodeFact[tuple[str, ...]]):
     """Which of some programs a release on a node does not have, or not to start."""
 
@@ -143,6 +169,7 @@ def _age(release: list[str]) -> tuple[float, str]:
 
 
 _APPLICATION_SCRIPT = r"""
+[ ! -e {out} ] || echo out
 if [ -f {record} ]; then
     sed 's/^/loaded\t/' {record}
     printf 'disk everything\t%s\n' "$({everything} 2>&1 | sha256sum | cut -d' ' -f1)"

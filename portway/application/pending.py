@@ -30,6 +30,8 @@ class FoundApplication:
     releases: FoundReleases = field(default_factory=FoundReleases)
     loaded: Loaded | None = None
     """None if nothing says."""
+    is_out: bool = False
+    """Whether the node has taken itself out of service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def pending(
         strange=strange,
         remove=prunable(wanted.release, application.releases, keep),
         leftovers=application.releases.leftovers,
-        put_back=drained,
+        put_back=drained or application.is_out,
     )
 
 

@@ -5,11 +5,11 @@ It runs while pyinfra executes, on the node whose turn it is.
 
 import shlex
 import time
+from typing import Protocol
 
 import gevent
 from pyinfra.api.host import Host
 
-from portway.application.draining import drain, put_back
 from portway.application.facts import ApplicationHealth
 from portway.application.pending import Pending
 from portway.application.reloading import (
@@ -38,17 +38,41 @@ TEST_SECONDS = 30
 """What a test message may take."""
 
 
+class Service(Protocol):
+    """How a node goes out of service and comes back."""
+
+    def drain(self) -> None:
+        """Take it out of service, and let its streams end."""
+
+    def begin(self) -> None:
+        """Called before it is changed; PortwayError if that must not be any more."""
+
+    def note_failure(self) -> None:
+        """Called when it does not serve with what it was given."""
+
+    def put_back(self) -> None:
+        """Put it back, and wait until the load balancers use it."""
+
+
 def change_node(
-    host: Host, cluster: Cluster, wanted: Application, todo: Pending
+    host: Host,
+    cluster: Cluster,
+    wanted: Application,
+    todo: Pending,
+    service: Service,
 ) -> None:
     """Change the node. Raises PortwayError, which names it, if that fails."""
-    node = wanted.instance
     try:
         if todo.restart:
-            drain(cluster, node)
-        _make_changes(host, cluster, wanted, todo)
+            service.drain()
+        try:
+            service.begin()
+        except PortwayError:
+            service.put_back()
+            raise
+        _make_changes(host, cluster, wanted, todo, service)
         if todo.restart or todo.reload or todo.put_back:
-            _try_message(host, cluster, wanted, drained=todo.restart)
+            _try_message(host, cluster, wanted, service, drained=todo.restart)
         if todo.reload:  # recorded when it works: if it does not, it goes again
             run(
                 host,
@@ -56,11 +80,12 @@ def change_node(
                 wanted.record,
             )
         if todo.restart or todo.put_back:
-            put_back(cluster, node)
+            service.put_back()
         if todo.remove or todo.leftovers:
             _install(host, Remove(wanted.folder, todo.remove))
     except PortwayError as error:
-        raise PortwayError(f"{node.name}: deploy failed: {error}") from error
+        name = wanted.instance.name
+        raise PortwayError(f"{name}: deploy failed: {error}") from error
 
 
 def health(host: Host, cluster: Cluster, wanted: Application) -> tuple[str, ...]:
@@ -80,7 +105,11 @@ def _install(host: Host, request: Request) -> None:
 
 
 def _make_changes(
-    host: Host, cluster: Cluster, wanted: Application, todo: Pending
+    host: Host,
+    cluster: Cluster,
+    wanted: Application,
+    todo: Pending,
+    service: Service,
 ) -> None:
     """Make the changes and wait until the application serves.
 
@@ -91,14 +120,14 @@ def _make_changes(
     try:
         _prepare(host, wanted, todo)
         is_prepared = True
-        _start(host, cluster, wanted, todo)
+        _start(host, cluster, wanted, todo, service)
     except PortwayError as error:
         if todo.reload:
             raise _went_back(host, wanted, error) from error
         if todo.restart and not health(host, cluster, wanted):
             if is_prepared:
-                _try_after(error, host, cluster, wanted)
-            put_back(cluster, wanted.instance)
+                _try_after(error, host, cluster, wanted, service)
+            service.put_back()
         raise
 
 
@@ -116,12 +145,22 @@ def _prepare(host: Host, wanted: Application, todo: Pending) -> None:
         _install(host, Switch(wanted.folder, wanted.release.version))
 
 
-def _start(host: Host, cluster: Cluster, wanted: Application, todo: Pending) -> None:
+def _start(
+    host: Host,
+    cluster: Cluster,
+    wanted: Application,
+    todo: Pending,
+    service: Service,
+) -> None:
     """Have the process run from it, and wait until it serves."""
-    if todo.settle or todo.restart or todo.reload:
-        run(host, _service_script(wanted, todo))
-    if todo.restart or todo.reload or todo.put_back:
-        _wait_until_healthy(host, cluster, wanted, todo)
+    try:
+        if todo.settle or todo.restart or todo.reload:
+            run(host, _service_script(wanted, todo))
+        if todo.restart or todo.reload or todo.put_back:
+            _wait_until_healthy(host, cluster, wanted, todo)
+    except PortwayError:
+        service.note_failure()
+        raise
 
 
 def _record(wanted: Application) -> str:
@@ -130,11 +169,15 @@ def _record(wanted: Application) -> str:
 
 
 def _try_after(
-    error: PortwayError, host: Host, cluster: Cluster, wanted: Application
+    error: PortwayError,
+    host: Host,
+    cluster: Cluster,
+    wanted: Application,
+    service: Service,
 ) -> None:
     """Send a test message to a node that became healthy when that had failed."""
     try:
-        _try_message(host, cluster, wanted, drained=True)
+        _try_message(host, cluster, wanted, service, drained=True)
     except PortwayError as failed:
         raise PortwayError(
             f"{failed.what}\n    Before that: {error.what}",
@@ -188,7 +231,12 @@ def _wait_until_healthy(
 
 
 def _try_message(
-    host: Host, cluster: Cluster, wanted: Application, *, drained: bool
+    host: Host,
+    cluster: Cluster,
+    wanted: Application,
+    service: Service,
+    *,
+    drained: bool,
 ) -> None:
     """Send a test message, if there is a command for it.
 
@@ -203,8 +251,9 @@ def _try_message(
     try:
         run(host, f"timeout {TEST_SECONDS} sh -c {shlex.quote(program)}")
     except PortwayError as error:
+        service.note_failure()
         if not drained:
-            _drain_failed(cluster, wanted, error)
+            _drain_failed(wanted, service, error)
         stop = f"systemctl -q disable --now {wanted.unit}"  # also over a reboot
         run(host, f"{stop} && {forget_script(wanted)}")
         raise PortwayError(
@@ -215,13 +264,13 @@ def _try_message(
         ) from error
 
 
-def _drain_failed(cluster: Cluster, wanted: Application, error: PortwayError) -> None:
+def _drain_failed(wanted: Application, service: Service, error: PortwayError) -> None:
     """Take a node out of service that acknowledges no message since its reload.
 
     PortwayError, with the message's failure too, if that cannot be.
     """
     try:
-        drain(cluster, wanted.instance)
+        service.drain()
     except PortwayError as refused:
         raise PortwayError(
             f"its test message failed: {error}",

@@ -22,6 +22,8 @@ SECONDS = 10
 GONE = ("terminated", "shutting-down")
 """States of instances that are nothing to look at. What knows of others loads the model
 of a stack, and most looks need none."""
+LOAD_BALANCER, APPLICATION = "load-balancer", "application"
+"""What nodes are; the same goes for these."""
 EC2_VERSION = "2016-11-15"
 CURL = ("curl", "--disable", "--silent", "--show-error", "--config", "-")
 """``--disable``, which must be the first one: nothing of root's own ``.curlrc``."""
@@ -31,7 +33,7 @@ STATUS = "portway-status "
 _CODE = re.compile(r'(?:<Code>|"__type":\s*")([\w.#]+)')
 _LOCAL = (("noproxy", "*"), "fail")
 """Options for what is on this machine; a refusal there has no answer to read."""
-_TAGS = ("Name", "portway:role", "portway:master", "portway:slot")
+_TAGS = ("Name", "portway:master", "portway:slot")
 """Tags of instances that runs go by."""
 
 Ask = Callable[[str], str]
@@ -163,6 +165,16 @@ def _config(*options: tuple[str, str] | str) -> str:
 
 def _instances(answer: str, own: str) -> Iterator[tuple[str, ...]]:
     """What matters of each instance; not what this node itself tells, or when."""
+    found = list(_all_instances(answer, own))
+    roles = {instance[0]: instance[1] for instance in found}
+    for id_, role, *rest in found:
+        # An application node has nothing to do with the other ones.
+        if id_ == own or role != roles.get(own) or role != APPLICATION:
+            yield id_, role, *rest
+
+
+def _all_instances(answer: str, own: str) -> Iterator[tuple[str, ...]]:
+    """The same, of every node; first the id and the role."""
     root = ElementTree.fromstring(answer)  # noqa: S314 - AWS's own, over TLS
     for element in root.iter():  # each answer has its version's namespace
         element.tag = element.tag.rpartition("}")[2]
@@ -179,4 +191,5 @@ def _instances(answer: str, own: str) -> Iterator[tuple[str, ...]]:
         }
         told = tags.get(TAG, "").rpartition(" ")[0] if id_ != own else ""
         address = item.findtext("privateIpAddress", "")
-        yield id_, state, address, told, *(tags.get(name, "") for name in _TAGS)
+        role = tags.get("portway:role", "")
+        yield id_, role, state, address, told, *(tags.get(name, "") for name in _TAGS)

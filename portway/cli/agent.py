@@ -12,10 +12,19 @@ from portway.cli.options import (
 )
 from portway.cli.output import FOUND, print_json
 
+LOAD_BALANCER = "load-balancer"
+role_option = click.option(
+    "--role",
+    type=click.Choice((LOAD_BALANCER, "application")),
+    default=LOAD_BALANCER,
+    show_default=True,
+    help="What this machine is in its stack.",
+)
+
 
 @click.group("agent", epilog="Example: portway agent run inventories/prod.py")
 def command() -> None:
-    """Deploy to the machine that this runs on, a load balancer of the stack.
+    """Deploy to the machine that this runs on, a node of the stack.
 
     deploys/agent.py installs a timer that does it. Each verb of it has --json.
     """
@@ -48,19 +57,24 @@ def update_command(stack: str, region: str, as_json: bool) -> None:
 
 @command.command("run", epilog="Example: portway agent run inventories/prod.py")
 @inventory_argument(required=True)
+@role_option
 @data_option
 @json_option
-def run_command(inventory: str, data: tuple[str, ...], as_json: bool) -> None:
+def run_command(
+    inventory: str, role: str, data: tuple[str, ...], as_json: bool
+) -> None:
     """Deploy to this machine, once: what pyinfra does with deploys/lb.py, without SSH.
 
-    INVENTORY is a file such as inventories/prod.py. The other load balancer is not
-    asked: each goes by what the other tells in a tag, and the one that holds the
-    address is changed last. Ends with pyinfra's exit status.
+    With --role application: with deploys/app.py. INVENTORY is a file such as
+    inventories/prod.py. No other node is asked. Each load balancer goes by what the
+    other tells in a tag, and the one that holds the address is changed last;
+    application nodes have turns. Ends with pyinfra's exit status.
     """
-    from portway.agent.running import run
+    from portway.agent.running import DEPLOYS, run
+    from portway.model.stack import Role
 
     _refuse_unless_root()
-    status = run(inventory, data)
+    status = run(inventory, data, DEPLOYS[Role(role)])
     if as_json:
         print_json({"succeeded": status == 0})
     sys.exit(status)
@@ -90,9 +104,9 @@ def install_command(inventory: str, as_json: bool) -> None:
 @stack_options
 @json_option
 def first_boot_command(inventory: str, stack: str, region: str, as_json: bool) -> None:
-    """Print the user data with which a new load balancer deploys to itself, in base64.
+    """Print the user data with which new nodes deploy to themselves, in base64.
 
-    For the stack's parameter LoadBalancerUserData. INVENTORY is a file of the releases
+    For the stack's parameter UserData. INVENTORY is a file of the releases
     that are published, such as inventories/prod.py. This asks and changes nothing.
     """
     from portway.render.agent import user_data
@@ -102,6 +116,35 @@ def first_boot_command(inventory: str, stack: str, region: str, as_json: bool) -
         print_json({"user_data": text})
     else:
         click.echo(text)
+
+
+@command.command(
+    "parameters",
+    epilog="Example: portway agent parameters --artifactory-secret portway/artifactory",
+)
+@stack_options
+@click.option(
+    "--artifactory-secret",
+    default="",
+    metavar="NAME",
+    help="The setting artifactory_token_secret, if there is one.",
+)
+@json_option
+def parameters_command(
+    stack: str, region: str, artifactory_secret: str, as_json: bool
+) -> None:
+    """Print the parameters of cloudformation/agent.yaml for a stack, KEY=VALUE each.
+
+    This changes nothing.
+    """
+    from portway.aws.agent_stack import agent_parameters
+
+    found = agent_parameters(region, stack, artifactory_secret)
+    if as_json:
+        print_json(found)
+    else:
+        for key, value in found.items():
+            click.echo(f"{key}={value}")
 
 
 @command.command(
@@ -116,9 +159,10 @@ def first_boot_command(inventory: str, stack: str, region: str, as_json: bool) -
     show_default=True,
     help="Seconds between two runs while nothing fails or changes in AWS.",
 )
+@role_option
 @json_option
-def turn_command(
-    inventory: str, stack: str, region: str, every: float, as_json: bool
+def turn_command(  # noqa: PLR0913, PLR0917 - one for each option
+    inventory: str, stack: str, region: str, every: float, role: str, as_json: bool
 ) -> None:
     """Do what the timer does: if it is time, take the published release and run it.
 
@@ -142,14 +186,15 @@ def turn_command(
         if why is None:  # most times it is not, and need not load what follows
             from portway.agent.unattended import Unattended, tell
 
-            turn = Unattended(region, stack, inventory, every, tell=tell).turn()
+            node = Unattended(region, stack, inventory, every, role, tell=tell)
+            turn = node.turn()
             ran, status = turn.ran, turn.status
         elif why:
             click.echo(why, err=True)
-        metrics.save(Files(), stack)
+        metrics.save(Files(), stack, role)
     except LookError as error:
         click.echo(str(error), err=True)
-        metrics.save(Files(), stack, is_blind=True)
+        metrics.save(Files(), stack, role, is_blind=True)
     if as_json:
         print_json({"ran": ran, "succeeded": status == 0})
     sys.exit(status)

@@ -71,6 +71,8 @@ RELOAD_METRICS_FILE = METRICS_FOLDER / "portway_haproxy.prom"
 UNPROVEN = Path("/var/lib/portway/unproven")
 """Exists on a node that deploys to itself while it has not served with what it has: the
 backends that had a healthy server before, a line each, or ``*`` for all."""
+OUT_OF_SERVICE = Path("/run/portway/out-of-service")
+"""Exists on an application node that has taken itself out of service."""
 WAITS = Path("/run/portway/agent/waits")
 """Since when a node that deploys to itself waits for its standby, in seconds since the
 boot, and with which configuration."""

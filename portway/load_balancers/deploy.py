@@ -307,7 +307,7 @@ def verify_clients(cluster: Cluster) -> Commands:
 @operation
 def warn_of_down_servers(cluster: Cluster) -> Commands:
     """Name each application node that is down for a load balancer, once in a run."""
-    if state.is_executing:
+    if state.is_executing and not is_own(host):
         once_per_run("down servers", lambda: _warn(down_servers(ask_pair(cluster))))
     yield from ()
 

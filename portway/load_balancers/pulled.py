@@ -53,6 +53,9 @@ DID_NOT_SERVE = WAITS.with_name("did-not-serve")
 GOES_BACK = "PORTWAY_GOES_BACK"
 """The environment variable of a run that restores what this node served with before."""
 
+WAITED = WAITS.with_name("waited")
+"""The same, if the run came to an end because the node has to wait for others."""
+
 ALL = "*"
 """Stands for all backends, on a node that served nobody before."""
 

@@ -198,9 +198,8 @@ class Settings(BaseModel):
     )
     agent_interval: Annotated[int, Field(ge=60, le=1800)] = Field(
         default=1800,
-        description="Seconds between two runs of a load balancer that deploys to "
-        "itself while nothing fails or changes in AWS; `deploys/agent.py` sets up its "
-        "timer.",
+        description="Seconds between two runs of a node that deploys to itself while "
+        "nothing fails or changes in AWS; `deploys/agent.py` sets up its timer.",
     )
     agent_look_interval: Annotated[int, Field(ge=30, le=600)] = Field(
         default=60,

@@ -1,4 +1,4 @@
-"""The timer of a load balancer that deploys to itself, and what it starts."""
+"""The timer of a node that deploys to itself, and what it starts."""
 
 import ast
 import base64
@@ -9,6 +9,7 @@ from pathlib import Path
 from portway.contract import paths
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
+from portway.model.stack import Role
 from portway.render.files import ManagedFile, Service, WantedNode
 from portway.render.node_programs import PACKAGE
 from portway.render.templates import render
@@ -28,8 +29,13 @@ TURNS = str(CURRENT / "project" / "portway" / "agent" / "unattended.py")
 """A release that a timer can start has it."""
 FIRST = PACKAGE / "node" / "first_release.py"
 """The program that brings the first one."""
-PACKAGES = ("ca-certificates", "curl")
-"""What looks at AWS for the timer; load balancers have what else a release needs."""
+BOTO3 = "python3-boto3"
+PACKAGES = {
+    Role.LOAD_BALANCER: ("ca-certificates", "curl", BOTO3),
+    Role.APPLICATION: ("ca-certificates", "curl", "nftables", BOTO3),
+}
+"""What looks at AWS for the timer, brings the first release, and takes an application
+node out of service."""
 _INVENTORY = re.compile(r"(?!/|-)(?!.*\.\.)[\w./-]+\.py")
 
 AGENT = Service(
@@ -43,7 +49,7 @@ AGENT = Service(
 
 
 def user_data(stack: str, region: str, inventory: str) -> str:
-    """What a launch template gives new load balancers, to deploy to themselves.
+    """What launch templates give new nodes, to deploy to themselves.
 
     In base64, as AWS takes it. PortwayError if a release could not have the inventory
     under that name.
@@ -90,8 +96,8 @@ def _refuse_unless_in_a_release(inventory: str) -> None:
         )
 
 
-def agent(cluster: Cluster, inventory: str) -> WantedNode:
-    """The timer and its unit, for an inventory that a release has.
+def agent(cluster: Cluster, role: Role, inventory: str) -> WantedNode:
+    """The timer and its unit on a node, for an inventory that a release has.
 
     PortwayError if a release could not have it under that name.
     """
@@ -104,12 +110,13 @@ def agent(cluster: Cluster, inventory: str) -> WantedNode:
         interval=settings.agent_interval,
         minutes=30 + (settings.drain_timeout + settings.lease_wait) // 60,
         inventory=inventory,
+        role="" if role is Role.LOAD_BALANCER else f"--role {role} ",
         current=CURRENT,
     )
     look = settings.agent_look_interval
     timer = render("portway-agent.timer.j2", seconds=look, spread=look // 3)
     return WantedNode(
-        packages=PACKAGES,
+        packages=PACKAGES[role],
         files=(
             ManagedFile(str(paths.UNIT_FOLDER / UNIT), service, "644"),
             ManagedFile(AGENT.config, timer, "644"),

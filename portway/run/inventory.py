@@ -54,7 +54,6 @@ GROUPS = {Role.LOAD_BALANCER: "load_balancers", Role.APPLICATION: "app_nodes"}
 DEPLOYS = {
     "lb.py": (Role.LOAD_BALANCER,),
     "transfer.py": (Role.LOAD_BALANCER,),
-    "agent.py": (Role.LOAD_BALANCER,),
     "db.py": (Role.APPLICATION,),
 }
 """Deploys that need only some of the nodes; pyinfra connects to all it is given."""

@@ -16,6 +16,7 @@ INGRESS, EGRESS = "SecurityGroupIngress", "SecurityGroupEgress"
 
 _group: Any = SecurityGroup
 _ingress: Any = SecurityGroupIngress
+_rule: Any = SecurityGroupRule
 
 
 def security_groups_have_all_of_their_rules() -> None:
@@ -43,12 +44,23 @@ def security_groups_have_all_of_their_rules() -> None:
 
 
 def rules_are_resources_by_their_ids() -> None:
-    """Moto's CloudFormation has no id for a rule that is a resource of its own."""
+    """Moto's CloudFormation has no id for a rule that is a resource of its own.
+
+    Nor a description, which moto tells only of rules for networks.
+    """
+    _rule.description = property(
+        lambda rule: (rule.ip_range | rule.source_group).get("Description")
+    )
     create_rule = _ingress.create_from_cloudformation_json
 
-    def create(_: Any, /, *args: Any, **kwargs: Any) -> Any:
-        resource = create_rule(*args, **kwargs)
-        resource.physical_resource_id = resource.security_group.ingress_rules[-1].id
+    def create(_: Any, /, name: str, given: Properties, *args: Any, **kw: Any) -> Any:
+        resource = create_rule(name, given, *args, **kw)
+        rule = resource.security_group.ingress_rules[-1]
+        resource.physical_resource_id = rule.id
+        if text := given["Properties"].get("Description"):
+            for peer in (rule.ip_range, rule.source_group):
+                if peer:
+                    peer["Description"] = text
         return resource
 
     _ingress.create_from_cloudformation_json = classmethod(create)

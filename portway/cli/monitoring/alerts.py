@@ -20,9 +20,10 @@ from portway.contract.paths import METRICS_FILE, STREAMS_METRICS_FILE
 
 RUNBOOK = "docs/runbook.md"
 """Where it is in a checkout; whoever publishes it has a URL."""
-AGENT_SECTION = "a-load-balancer-does-not-deploy-to-itself"
+AGENT_SECTION = "a-node-does-not-deploy-to-itself"
 OLDER = 50
 """How many older HAProxy processes on a node are worth a look."""
+OF_LOAD_BALANCERS = '{role="load-balancer"}'
 AGENT_OVERDUE = 3600
 """Seconds without a turn's metrics: one may be half an hour at work."""
 UNSEEN = 2 * 86_400
@@ -205,7 +206,7 @@ def alerts() -> tuple[Alert, ...]:
             f"count by (stack) (count by (stack, release) ({agent('served')})) > 1",
             "1h",
             "ticket",
-            "The load balancers of {{ $labels.stack }} serve with different releases.",
+            "The nodes of {{ $labels.stack }} serve with different releases.",
             AGENT_SECTION,
         ),
         Alert(
@@ -228,7 +229,8 @@ def alerts() -> tuple[Alert, ...]:
         ),
         Alert(
             "PortwayAgentMissing",
-            f"count by (stack) ({agent('failures')}) < count by (stack) ({master})",
+            f"count by (stack) ({agent('failures')}{OF_LOAD_BALANCERS}) "
+            f"< count by (stack) ({master})",
             "1h",
             "ticket",
             "A load balancer of {{ $labels.stack }} does not deploy to itself, and the "

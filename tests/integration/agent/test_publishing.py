@@ -16,7 +16,6 @@ from portway.aws.releases import (
     published_release,
     release_bucket,
 )
-from portway.contract.address import AddressKind
 from portway.errors import PortwayError
 from portway.model.published import Published
 from tests.integration.cloudformation.test_agent import create_agent
@@ -27,11 +26,9 @@ Make = Callable[..., Path]
 
 @pytest.fixture
 def agent(account: Account) -> Account:
-    """An account with the agent's stack, and of the other one a role only."""
-    role = account.client("iam").create_role(
-        RoleName="load-balancers", AssumeRolePolicyDocument="{}"
-    )["Role"]["RoleName"]
-    create_agent(account, AddressKind.ELASTIC_IP, role)
+    """An account with both stacks."""
+    account.create()
+    create_agent(account)
     return account
 
 

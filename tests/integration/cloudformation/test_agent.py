@@ -1,6 +1,7 @@
-"""cloudformation/agent.yaml: what load balancers may do that deploy to themselves."""
+"""cloudformation/agent.yaml: what nodes may do that deploy to themselves."""
 
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,11 +9,14 @@ import pytest
 from lab.aws.calls import Request
 from lab.aws.permissions import is_permitted
 from lab.plan import facts
+from portway.aws.agent_stack import agent_parameters
 from portway.aws.names import SLOT_TAG
 from portway.aws.progress import progress_reader, tell
 from portway.aws.releases import release_bucket
 from portway.aws.role_drift import AGENT, changed_rights
+from portway.aws.stack_drift import KEPT
 from portway.contract.address import AddressKind
+from portway.errors import PortwayError
 from portway.model.progress import TAG, Progress, Step
 from portway.model.published import parameter_name
 from portway.model.stack import Role
@@ -21,6 +25,7 @@ from tests.integration.cloudformation.test_permissions import actions, shortcomi
 from tests.integration.conftest import REGION, STACK, Account, Discovery
 
 POLICY = "deploy-to-itself"
+ARTIFACTORY = "portway/artifactory"
 SERVES = Progress(Step.SERVES, "0123456789abcdef")
 
 
@@ -33,17 +38,13 @@ def _judged_where_the_stack_is(monkeypatch: pytest.MonkeyPatch) -> None:
 def agent(account: Account) -> Account:
     """An account with the stack and the agent's."""
     account.create()
-    create_agent(account, AddressKind.ELASTIC_IP)
+    create_agent(account, ARTIFACTORY)
     return account
 
 
-def create_agent(account: Account, kind: AddressKind, role: str = "") -> None:
-    """Create the agent's stack, for the role of the stack's load balancers."""
-    given = {
-        "Stack": STACK,
-        "LoadBalancerRole": role or account.resource("LoadBalancerRole"),
-        "AddressKind": str(kind),
-    }
+def create_agent(account: Account, secret: str = "") -> None:
+    """Create the agent's stack, as its documentation says."""
+    given = agent_parameters(REGION, STACK, secret)
     account.client("cloudformation").create_stack(
         StackName=f"{STACK}-agent",
         TemplateBody=AGENT.read_text(),
@@ -56,10 +57,12 @@ def create_agent(account: Account, kind: AddressKind, role: str = "") -> None:
     account.aws.forget()
 
 
-def statements(account: Account) -> dict[str, dict[str, Any]]:
-    """The statements of its policy, by ``Sid``."""
+def statements(
+    account: Account, role: str = "LoadBalancerRole"
+) -> dict[str, dict[str, Any]]:
+    """The statements of a role's policy, by ``Sid``."""
     found = account.client("iam").get_role_policy(
-        RoleName=account.resource("LoadBalancerRole"), PolicyName=POLICY
+        RoleName=account.resource(role), PolicyName=POLICY
     )
     return {one["Sid"]: one for one in found["PolicyDocument"]["Statement"]}
 
@@ -74,13 +77,20 @@ def may(account: Account, caller: str, service: str, action: str, **given: str) 
     return is_permitted(Request(address, service, action, "ec2", given))
 
 
+def app_may(account: Account, service: str, action: str, **given: str) -> bool:
+    """Whether an application node may make a call."""
+    address = account.instances("application")[0]["PrivateIpAddress"]
+    return is_permitted(Request(address, service, action, "ec2", given))
+
+
 def may_tag(account: Account, caller: str, instance: str, key: str = TAG) -> bool:
     given = {"ResourceId.1": instance, "Tag.1.Key": key}
     return may(account, caller, "ec2", "CreateTags", **given)
 
 
-def test_every_statement_is_one_that_aws_knows(agent: Account) -> None:
-    for sid, statement in statements(agent).items():
+@pytest.mark.parametrize("role", ["LoadBalancerRole", "ApplicationRole"])
+def test_every_statement_is_one_that_aws_knows(agent: Account, role: str) -> None:
+    for sid, statement in statements(agent, role).items():
         found = shortcomings(statement)
         # IAM's own keys go with every action.
         assert [text for text in found if "has no aws:userid" not in text] == [], sid
@@ -90,11 +100,102 @@ def test_every_statement_is_one_that_aws_knows(agent: Account) -> None:
 def test_only_descriptions_that_aws_cannot_limit_are_for_all_resources(
     agent: Account,
 ) -> None:
-    found = [s for s in statements(agent).values() if s["Resource"] == "*"]
-    assert actions(found) == {
-        "autoscaling:DescribeAutoScalingGroups",
-        "ec2:DescribeInstances",
-    }
+    everything = {"autoscaling:DescribeAutoScalingGroups", "ec2:DescribeInstances"}
+    for role, more in (
+        ("LoadBalancerRole", set()),  # the stack itself lets it see its address
+        ("ApplicationRole", {"ec2:DescribeAddresses"}),
+    ):
+        given = statements(agent, role).values()
+        found = [s for s in given if s["Resource"] == "*"]
+        assert actions(found) == everything | more
+
+
+def test_application_nodes_read_what_is_for_the_application_and_no_other_secret(
+    agent: Account,
+) -> None:
+    secrets = agent.client("secretsmanager")
+    secrets.create_secret(Name=ARTIFACTORY, SecretString="{}")
+    secrets.create_secret(Name=f"{ARTIFACTORY}-of-others", SecretString="{}")
+    own = agent.resource("ApplicationSecret")
+    read = partial(app_may, agent, "secretsmanager", "GetSecretValue")
+    (database,) = agent.client("rds").describe_db_instances()["DBInstances"]
+
+    assert read(SecretId=own)
+    assert read(SecretId=ARTIFACTORY)
+    assert not read(SecretId=f"{ARTIFACTORY}-of-others")
+    assert not read(SecretId=database["MasterUserSecret"]["SecretArn"])
+    assert not app_may(agent, "secretsmanager", "PutSecretValue", SecretId=own)
+    assert not may(agent, "lb-1", "secretsmanager", "GetSecretValue", SecretId=own)
+
+
+def test_application_nodes_take_turns_and_write_no_release(agent: Account) -> None:
+    bucket = release_bucket(REGION, STACK)
+    agent.client("s3").put_object(Bucket=bucket, Key="one.tar", Body=b"")
+
+    assert app_may(agent, "s3", "GetObject", Bucket=bucket, Key="one.tar")
+    assert app_may(agent, "s3", "PutObject", Bucket=bucket, Key="turns/1")
+    assert not app_may(agent, "s3", "PutObject", Bucket=bucket, Key="one.tar")
+    assert not app_may(agent, "s3", "DeleteObject", Bucket=bucket, Key="turns/1")
+    assert not may(agent, "lb-1", "s3", "PutObject", Bucket=bucket, Key="turns/1")
+
+
+def test_application_nodes_tell_nothing_in_tags_but_their_numbers(
+    agent: Account,
+) -> None:
+    (application, *_) = agent.instances("application")
+    for instance, key, allowed in (
+        (application["InstanceId"], SLOT_TAG, True),
+        (application["InstanceId"], TAG, False),
+        (application["InstanceId"], "portway:role", False),
+        (agent.load_balancer("lb-1"), TAG, False),
+    ):
+        given = {"ResourceId.1": instance, "Tag.1.Key": key}
+        assert app_may(agent, "ec2", "CreateTags", **given) is allowed
+
+
+def test_application_nodes_ask_each_other_for_their_health(
+    agent: Account, discover: Discovery
+) -> None:
+    """It is no drift: the rule says that it is there on purpose."""
+    group = agent.resource("ApplicationSecurityGroup")
+    rules = agent.client("ec2").describe_security_group_rules(
+        Filters=[{"Name": "group-id", "Values": [group]}]
+    )["SecurityGroupRules"]
+    (rule,) = (
+        r
+        for r in rules
+        if r.get("ReferencedGroupInfo", {}).get("GroupId") == group
+        and not r["IsEgress"]
+    )
+    port = discover().ports.health
+    assert (rule["FromPort"], rule["ToPort"]) == (port, port)
+    assert rule["Description"].startswith(KEPT)
+
+
+def test_a_stack_of_somebody_elses_has_no_parameters(account: Account) -> None:
+    with pytest.raises(PortwayError, match="there is no such stack"):
+        agent_parameters(REGION, STACK, "")
+    account.client("cloudformation").create_stack(
+        StackName=STACK,
+        TemplateBody="Resources: {Queue: {Type: 'AWS::SQS::Queue'}}",
+    )
+    with pytest.raises(PortwayError, match="nothing says its LoadBalancerRole, "):
+        agent_parameters(REGION, STACK, "")
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("", ""),
+        (ARTIFACTORY, ARTIFACTORY),
+        (
+            f"arn:aws:secretsmanager:eu-central-1:1:secret:{ARTIFACTORY}-Ab1234",
+            ARTIFACTORY,
+        ),
+    ],
+)
+def test_secret_is_called_by_its_name(agent: Account, given: str, name: str) -> None:
+    assert agent_parameters(REGION, STACK, given)["ArtifactorySecret"] == name
 
 
 def test_a_load_balancer_tells_the_other_in_a_tag_of_its_own_instance_only(
@@ -127,7 +228,7 @@ def test_only_where_routes_point_to_them_do_they_let_all_packets_in(
     account: Account, kind: AddressKind
 ) -> None:
     account.create_with(kind)
-    create_agent(account, kind)
+    create_agent(account)
     given = {
         "NetworkInterfaceId": account.interface("lb-1"),
         "SourceDestCheck.Value": "false",
@@ -224,7 +325,7 @@ def test_its_policy_is_no_drift_until_somebody_changes_it(
 
 def test_nor_are_those_of_routes(account: Account, discover: Discovery) -> None:
     account.create_with(AddressKind.ROUTE)
-    create_agent(account, AddressKind.ROUTE)
+    create_agent(account)
     assert changed_rights(discover()) == ()
 
 
@@ -232,5 +333,6 @@ def test_the_same_rights_on_the_other_role_are_a_drift(
     agent: Account, discover: Discovery
 ) -> None:
     put(agent, POLICY, *statements(agent).values(), to="ApplicationRole")
-    (changed,) = changed_rights(discover())
-    assert changed.what == f"policy {POLICY} was added"
+    found = {change.what for change in changed_rights(discover())}
+    assert f"policy {POLICY}: statement TellTheOtherNode was added" in found
+    assert f"policy {POLICY}: statement TakeTurns was removed" in found

@@ -77,7 +77,7 @@ def test_new_load_balancers_get_user_data_and_others_stay(
 
     before = load_balancers(discover)
     text = first_boot(STACK, REGION, "inventories/prod.py")
-    stack.update(LoadBalancerUserData=text)
+    stack.update(UserData=text)
     assert load_balancers(discover) == before
 
     stack.client("ec2").terminate_instances(InstanceIds=[before["lb-2"]])

@@ -112,7 +112,7 @@ def told(
         files.keep(memory)
         if suspended:
             files.suspend(suspended)
-        metrics.save(files, world.words["stack"], text)
+        metrics.save(files, world.words["stack"], "load-balancer", text)
         lines = text.read_text()
     world.system.node(node, f"cat >{metrics.FILE} <<'END'\n{lines}END\n")
     try:

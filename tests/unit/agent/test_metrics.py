@@ -10,6 +10,8 @@ from portway.agent.memory import Files, Memory, Refusal
 from portway.errors import PortwayError
 from portway.model.suspension import Suspension
 
+WHERE = 'stack="one",role="application"'
+
 
 def saved(folder: Path, memory: Memory, *, suspended: bool = False) -> dict[str, str]:
     """The values by name, of a file that Prometheus can read."""
@@ -17,7 +19,7 @@ def saved(folder: Path, memory: Memory, *, suspended: bool = False) -> dict[str,
     files.keep(memory)
     if suspended:
         files.suspend(Suspension("tests", "anna", 0.0))
-    metrics.save(files, "one", file)
+    metrics.save(files, "one", "application", file)
     text = file.read_text()
     subprocess.run(["promtool", "check", "metrics"], input=text, text=True, check=True)
     assert file.stat().st_mode & 0o777 == 0o644, "the exporter is another user"
@@ -29,13 +31,13 @@ def test_all_is_well(tmp_path: Path) -> None:
     at = 1_800_000_000.5
     memory = Memory("portway-1", ran=at, succeeded=at, places={"stack": "one"})
     assert saved(tmp_path, memory) == {
-        'portway_agent_ran_seconds{stack="one"}': "1800000000.5",
-        'portway_agent_succeeded_seconds{stack="one"}': "1800000000.5",
-        'portway_agent_failures{stack="one"}': "0",
-        'portway_agent_refuses{stack="one"}': "0",
-        'portway_agent_blind{stack="one"}': "0",
-        'portway_agent_suspended{stack="one"}': "0",
-        'portway_agent_served{stack="one",release="portway-1"}': "1",
+        f"portway_agent_ran_seconds{{{WHERE}}}": "1800000000.5",
+        f"portway_agent_succeeded_seconds{{{WHERE}}}": "1800000000.5",
+        f"portway_agent_failures{{{WHERE}}}": "0",
+        f"portway_agent_refuses{{{WHERE}}}": "0",
+        f"portway_agent_blind{{{WHERE}}}": "0",
+        f"portway_agent_suspended{{{WHERE}}}": "0",
+        f'portway_agent_served{{{WHERE},release="portway-1"}}': "1",
     }
 
 
@@ -48,23 +50,25 @@ def test_nothing_is_well(tmp_path: Path) -> None:
         ("blind", "1"),
         ("suspended", "1"),
     ):
-        assert found[f'portway_agent_{name}{{stack="one"}}'] == value
+        assert found[f"portway_agent_{name}{{{WHERE}}}"] == value
 
 
 def test_release_that_has_not_served_yet_is_told(tmp_path: Path) -> None:
     memory = Memory("portway-1", goes_back=True)
-    assert saved(tmp_path, memory)['portway_agent_refuses{stack="one"}'] == "1"
+    assert saved(tmp_path, memory)[f"portway_agent_refuses{{{WHERE}}}"] == "1"
 
 
 def test_look_without_an_answer_is_told(tmp_path: Path) -> None:
     files, file = Files(tmp_path / "agent"), tmp_path / "portway_agent.prom"
     files.keep(Memory(places={"stack": "one"}))
-    metrics.save(files, "one", file, is_blind=True)
-    assert 'portway_agent_blind{stack="one"} 1\n' in file.read_text()
+    metrics.save(files, "one", "application", file, is_blind=True)
+    assert f"portway_agent_blind{{{WHERE}}} 1\n" in file.read_text()
 
 
 def test_machine_without_an_exporter_gets_no_file(tmp_path: Path) -> None:
-    metrics.save(Files(tmp_path / "agent"), "one", tmp_path / "none" / "file.prom")
+    metrics.save(
+        Files(tmp_path / "agent"), "one", "application", tmp_path / "none" / "file.prom"
+    )
     assert not (tmp_path / "none").exists()
 
 
@@ -75,5 +79,7 @@ def test_full_disk_stops_no_turn(
         raise PortwayError("it cannot be written (No space left on device)")
 
     monkeypatch.setattr(metrics, "replace_file", full)
-    metrics.save(Files(tmp_path / "agent"), "one", tmp_path / "file.prom")
+    metrics.save(
+        Files(tmp_path / "agent"), "one", "application", tmp_path / "file.prom"
+    )
     assert not (tmp_path / "file.prom").exists()

@@ -16,9 +16,7 @@ from portway.application import rolling
 from portway.application.pending import FoundApplication, Pending, pending
 from portway.application.trial_message import trial_command, untried
 from portway.errors import PortwayError
-from portway.model.cluster import Cluster
 from portway.model.listeners import Listener
-from portway.model.stack import Node as Instance
 from portway.ops.differences import FoundNode
 from portway.render.application import Application
 from tests.unit.application.test_pending import cluster_of, put, wanted
@@ -60,8 +58,6 @@ class Node:
         put(folder, "/systemctl", "")
         monkeypatch.setattr(rolling, "run", self._run)
         monkeypatch.setattr(rolling, "health", lambda *_: ())
-        monkeypatch.setattr(rolling, "drain", self._drain)
-        monkeypatch.setattr(rolling, "put_back", self._put_back)
 
     def answers(self, *, good: bool) -> None:
         """Have the application acknowledge messages, or not."""
@@ -103,12 +99,20 @@ class Node:
             raise PortwayError(f"app-1: {done.stdout.strip()}")
         return done.stdout.splitlines()
 
-    def _drain(self, cluster: Cluster, node: Instance) -> None:
+    def drain(self) -> None:
+        """As a node that is taken out of service, or refused that."""
         if self.refusal:
             raise self.refusal
         self.told.append("drained")
 
-    def _put_back(self, cluster: Cluster, node: Instance) -> None:
+    def begin(self) -> None:
+        """Nothing is told of it."""
+
+    def note_failure(self) -> None:
+        """Nor of this."""
+
+    def put_back(self) -> None:
+        """As a node that comes back."""
         self.told.append("put back")
 
 
@@ -117,7 +121,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     return Node(tmp_path, monkeypatch)
 
 
-def change(**todo: bool) -> tuple[str, Application]:
+def change(node: Node, **todo: bool) -> tuple[str, Application]:
     """What a change of the node fails with, if it does."""
     settings: dict[str, Any] = {"app_test_command": SEND}
     settings |= {"app_reload_command": "kill -HUP $MAINPID"}
@@ -128,7 +132,7 @@ def change(**todo: bool) -> tuple[str, Application]:
     )
     changes: Pending = replace(all_, files=(), remove=(), **nothing | todo)
     try:
-        rolling.change_node(cast(Host, None), cluster, application, changes)
+        rolling.change_node(cast(Host, None), cluster, application, changes, node)
     except PortwayError as error:
         return error.message, application
     return "", application
@@ -136,14 +140,14 @@ def change(**todo: bool) -> tuple[str, Application]:
 
 def test_reload_is_recorded_when_a_message_was_taken(node: Node) -> None:
     node.answers(good=True)
-    said, application = change(reload=True)
+    said, application = change(node, reload=True)
     assert (said, node.told) == ("", [])
     assert node.record == application.record
 
 
 def test_node_that_takes_no_message_after_a_reload_is_stopped(node: Node) -> None:
     node.answers(good=False)
-    said, _ = change(reload=True)
+    said, _ = change(node, reload=True)
     assert "app-1: deploy failed: its test message failed: app-1: AE" in said
     assert node.told == ["drained"]
     assert node.is_stopped
@@ -155,7 +159,7 @@ def test_failed_message_is_told_and_tried_again_if_the_node_cannot_be_drained(
 ) -> None:
     node.answers(good=False)
     node.refusal = PortwayError("app-1 is the only one that serves", do="bring it back")
-    said, _ = change(reload=True)
+    said, _ = change(node, reload=True)
     assert "its test message failed: app-1: AE" in said
     assert "it still gets clients: app-1 is the only one that serves" in said
     assert not node.is_stopped
@@ -165,7 +169,7 @@ def test_failed_message_is_told_and_tried_again_if_the_node_cannot_be_drained(
 def test_node_whose_change_failed_goes_back_if_it_takes_a_message(node: Node) -> None:
     node.answers(good=True)
     node.fails("restart")
-    assert "deploy failed" in change(restart=True)[0]
+    assert "deploy failed" in change(node, restart=True)[0]
     assert node.told == ["drained", "put back"]
     assert not node.is_stopped
 
@@ -175,7 +179,9 @@ def test_node_whose_process_was_not_touched_goes_back_without_a_message(
 ) -> None:
     """What it runs served until now; the command may be one of the new release."""
     node.answers(good=False)
-    assert "deploy failed" in change(restart=True, fetch=True)[0]  # has no installer
+    assert (
+        "deploy failed" in change(node, restart=True, fetch=True)[0]
+    )  # has no installer
     assert node.told == ["drained", "put back"]
     assert not node.is_stopped
 
@@ -189,7 +195,7 @@ def test_previous_configuration_goes_with_the_process_that_it_was_kept_for(
     for todo in ("restart", "reload"):
         put(node.folder, kept, "old")
         node.answers(good=good)
-        change(**{todo: True})
+        change(node, **{todo: True})
         assert not (node.folder / kept[1:]).exists(), todo
 
 
@@ -197,7 +203,7 @@ def test_node_whose_change_failed_stays_out_if_it_takes_no_message(node: Node) -
     """It is healthy: it became so a moment too late, with what does not work."""
     node.answers(good=False)
     node.fails("restart")
-    said = change(restart=True)[0]
+    said = change(node, restart=True)[0]
     first, second, *_ = said.splitlines()
     assert "its test message failed: app-1: AE" in first
     assert "Before that: app-1:" in second

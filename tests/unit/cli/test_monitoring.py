@@ -59,6 +59,7 @@ LONG = "x3000"
 NODE = {"instance": PAIR[0], "stack": "prod"}
 MOVERS = str(METRICS_FILE)
 AGENTS = str(FILE)
+LOAD_BALANCER = "load-balancer"
 
 CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
     "PortwayAddressDisagrees": (
@@ -202,7 +203,9 @@ CASES: dict[str, tuple[dict[str, str], str, dict[str, str], str]] = {
     ),
     "PortwayAgentMissing": (
         {
-            **of("portway_agent_failures", "0x100", "0x10 _x90"),
+            **of("portway_agent_failures", "0x100", "0x10 _x90", role=LOAD_BALANCER),
+            # An application node that has one is none of the pair.
+            **of("portway_agent_failures", "0x100", role="application"),
             **of(MASTER, "1x100", "0x100"),
         },
         "77m",

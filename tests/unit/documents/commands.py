@@ -162,7 +162,9 @@ def check_portway(words: Words) -> None:
         verb.make_context(words[0], words[1:])
     except click.ClickException as error:
         raise Wrong(f"portway {words}: {error.format_message()}") from error
-    places = [word.partition(":")[0] for word in words[1:] if "/" in word]
+    secrets = [value for name, value in options(words) if name.endswith("-secret")]
+    named = [word for word in words[1:] if "/" in word and word not in secrets]
+    places = [word.partition(":")[0] for word in named]
     rendered = [p.removeprefix("new") for p in places if p.startswith("new/")]
     places = [place for place in places if not place.startswith("new/")] + rendered
     mine = [place for place in places if not place.startswith(("/", "releases/"))]

@@ -6,16 +6,21 @@ import os
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 
+from portway.aws import looking
+from portway.cli.agent import turn_command
 from portway.contract.paths import UNIT_FOLDER
 from portway.errors import PortwayError
+from portway.model.stack import Role
 from portway.render.agent import CURRENT, FIRST, FIRST_BOOT, ROOT, agent, user_data
 from tests.unit import samples
 
 
-def test_systemd_takes_the_units(tmp_path: Path) -> None:
-    wanted = agent(samples.cluster(), "inventories/prod.py")
+@pytest.mark.parametrize("role", Role)
+def test_systemd_takes_the_units(tmp_path: Path, role: Role) -> None:
+    wanted = agent(samples.cluster(), role, "inventories/prod.py")
     for file in wanted.files:
         # There is no release on this machine.
         content = file.content.replace(f"{CURRENT}/bin/portway", "/bin/true")
@@ -91,13 +96,26 @@ def test_user_data_is_the_same_each_time() -> None:
 
 def test_units_say_what_to_run() -> None:
     cluster = samples.cluster()
-    service, timer = (f.content for f in agent(cluster, "inventories/prod.py").files)
+    wanted = agent(cluster, Role.LOAD_BALANCER, "inventories/prod.py")
+    service, timer = (file.content for file in wanted.files)
     assert f"Environment=PORTWAY_STACK={cluster.stack.name}\n" in service
     assert f"Environment=AWS_REGION={cluster.stack.region}\n" in service
     words = "agent turn --every 1800 inventories/prod.py\n"
     assert f"ExecStart={CURRENT}/bin/portway {words}" in service
     assert "\nOnUnitInactiveSec=60s\n" in timer
     assert "\nRandomizedDelaySec=20s\n" in timer
+
+    wanted = agent(cluster, Role.APPLICATION, "inventories/prod.py")
+    words = "agent turn --every 1800 --role application inventories/prod.py\n"
+    assert words in wanted.files[0].content
+
+
+def test_roles_are_called_as_in_a_stack() -> None:
+    """Where the model of one is not loaded."""
+    assert set(Role) == {looking.LOAD_BALANCER, looking.APPLICATION}
+    (option,) = (p for p in turn_command.params if p.name == "role")
+    assert isinstance(option.type, click.Choice)
+    assert set(option.type.choices) == set(Role)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +134,6 @@ def test_units_say_what_to_run() -> None:
 )
 def test_inventory_that_no_release_has_is_refused(inventory: str) -> None:
     with pytest.raises(PortwayError, match="its path in your checkout"):
-        agent(samples.cluster(), inventory)
+        agent(samples.cluster(), Role.APPLICATION, inventory)
     with pytest.raises(PortwayError, match="its path in your checkout"):
         user_data("prod", "eu-central-1", inventory)

@@ -1,4 +1,4 @@
-"""Installs what has a load balancer deploy to itself: a release, and its timer."""
+"""Installs what has a node deploy to itself: a release, and its timer."""
 
 import shlex
 from dataclasses import replace
@@ -6,6 +6,7 @@ from dataclasses import replace
 from pyinfra import host, state
 
 from portway.model.cluster import Cluster
+from portway.model.stack import Role
 from portway.ops.describing import described
 from portway.ops.differences import Difference, service_steps
 from portway.ops.fence import change
@@ -13,20 +14,18 @@ from portway.ops.operations import read_node, write_files
 from portway.ops.packages import install_packages
 from portway.ops.pyinfra_errors import Commands, failure, for_pyinfra, operation
 from portway.ops.service_scripts import service_script
-from portway.render.agent import AGENT, CURRENT, FIRST, ROOT, TURNS, UNIT, agent
+from portway.render.agent import AGENT, BOTO3, CURRENT, FIRST, ROOT, TURNS, UNIT, agent
 from portway.render.files import Survey, WantedNode
-
-BOTO3 = "python3-boto3"
 
 
 @for_pyinfra
-def install_agent(cluster: Cluster, inventory: str) -> None:
+def install_agent(cluster: Cluster, role: Role, inventory: str) -> None:
     """Bring the current host the published release, and have a timer run it.
 
     The node fetches it with the rights of its role. One that has a release keeps it:
     its timer brings the others.
     """
-    wanted = agent(cluster, inventory)
+    wanted = agent(cluster, role, inventory)
     install_packages(wanted=wanted, name="Install packages")
     bring_first_release(cluster=cluster, name="Bring the release that is published")
     write_files(files=wanted.files, wanted=wanted, name="Write the agent's units")
@@ -47,7 +46,7 @@ def bring_first_release(cluster: Cluster) -> Commands:
         yield failure(
             f"{host.name} cannot fetch a release",
             [f"{BOTO3} is not installed"],
-            do="deploy the load balancers first: deploys/lb.py",
+            do=f"see why: apt-get install {BOTO3}",
         )
         return
     # As the timer's unit does it: with the environment that systemd gives.

@@ -1,0 +1,167 @@
+"""Application nodes deploy to themselves, one at a time, while messages flow."""
+
+import json
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.plan.names import Lab
+from lab.traffic.load import Load, missing
+from portway.agent.building import Built
+from tests.lab.deploys.agents import (
+    CURRENT,
+    PORTS,
+    Timers,
+    agents,
+    built,
+    first_boot,
+    original,
+    timers,
+    with_settings,
+)
+from tests.lab.deploys.membership import lose
+from tests.lab.deploys.test_application import stored, version, versions
+from tests.lab.system import System, changes, output, shown, wait_until
+
+__all__ = ["agents", "built", "first_boot", "original", "timers"]
+
+NODES = ("app-1", "app-2")
+OLD, NEW, BROKEN = "1.0.0", "2.0.0", "2.0.1"
+TURN = """
+import boto3, json
+cloud = boto3.client("cloudformation")
+(bucket,) = (
+    o["OutputValue"]
+    for s in cloud.describe_stacks()["Stacks"] for o in s.get("Outputs", ())
+    if o["OutputKey"] == "ReleaseBucket")
+body = boto3.client("s3").get_object(Bucket=bucket, Key="turns/1")["Body"]
+print(body.read().decode())
+"""
+
+
+def name_of(release: Built) -> str:
+    return release.file.name.removesuffix(".tar")
+
+
+def turn(system: System) -> dict[str, Any]:
+    """What the turn of the application nodes says."""
+    found: dict[str, Any] = json.loads(system.python(TURN))
+    return found
+
+
+def is_used(system: System, node: str) -> bool:
+    """Whether both load balancers send clients to a node."""
+    address = system.nodes()[node]["address"]
+    return all(
+        row[5] == "2" and row[6] == "0"
+        for lb in ("lb-1", "lb-2")
+        for row in system.servers(lb)
+        if row[4] == address
+    )
+
+
+def test_timers_have_the_application_nodes_up_to_date(timers: Timers) -> None:
+    for node in NODES:
+        has_served = partial(timers.has_served, node, name_of(timers.good))
+        wait_until(has_served, 120, f"a run on {node}")
+        again = timers.agent(node, "status")
+        assert again.returncode == 0, shown(again)
+    run = timers.system.node(
+        "app-1",
+        f"cd {CURRENT}/project && "
+        "PORTWAY_STACK=portway-lab AWS_REGION=us-east-1 ../bin/portway agent run "
+        "--role application inventories/lab.py",
+    )
+    assert changes(run) == 0, output(run)
+
+
+def test_new_version_is_on_one_node_after_the_other(
+    timers: Timers, tmp_path: Path
+) -> None:
+    """Nobody does anything: each waits for its turn, and takes itself out."""
+    system = timers.system
+    new = with_settings(timers.good, "new", f'app_version = "{NEW}"\n', tmp_path)
+    with Load.start(Lab(system.name), system.address, PORTS, 20, pause=0.3) as load:
+        load.wait_until_served()
+        timers.publish(new)
+        for node in NODES:
+            has_served = partial(timers.has_served, node, name_of(new))
+            wait_until(has_served, 240, f"the new version on {node}")
+        load.wait_until_served(time.time())
+        report = load.stop()
+    assert missing(Lab(system.name), report) == set()
+    kept = stored(system)
+    assert {kept[i] for i in report.acknowledged} == {OLD, NEW}
+    assert versions(system) == dict.fromkeys(NODES, NEW)
+    assert max(gap.seconds for gap in report.longest_gaps()) < 1.5
+    for client in report.clients:
+        assert client.longest_refusal == 0
+    assert turn(system)["is_over"]
+    for node in NODES:
+        assert is_used(system, node)
+        assert "portway" not in system.execute(node, "nft", "list", "tables")
+
+
+def test_version_that_does_not_start_is_tried_on_one_node_only(
+    timers: Timers, tmp_path: Path
+) -> None:
+    system = timers.system
+    before = versions(system)
+    served = {node: timers.status(node)["served"] for node in NODES}
+    settings = f'app_version = "{BROKEN}"\napp_start_timeout = 8\n'
+    bad = with_settings(timers.good, "broken", settings, tmp_path)
+
+    def refusal(node: str) -> str:
+        return str((timers.status(node)["refusal"] or {}).get("why", ""))
+
+    def is_told() -> bool:
+        return any("did not serve with it" in refusal(node) for node in NODES)
+
+    with Load.start(Lab(system.name), system.address, PORTS, 20, pause=0.3) as load:
+        load.wait_until_served()
+        timers.publish(bad)
+        wait_until(is_told, 240, "a node that has gone back")
+        (first,) = (node for node in NODES if refusal(node))
+        (second,) = set(NODES) - {first}
+        said = timers.turn(second)
+        assert "did not serve with the same" in said, said
+        wait_until(lambda: is_used(system, first), 60, f"clients on {first}")
+        load.wait_until_served(time.time())
+        report = load.stop()
+    assert missing(Lab(system.name), report) == set()
+    assert versions(system) == before
+    assert timers.status(first)["served"] == served[first]
+    assert timers.agent(first, "status").returncode == 2
+    assert max(gap.seconds for gap in report.longest_gaps()) < 1.5
+
+    timers.publish(timers.good)
+    for node in NODES:
+        timers.turn(node)
+        assert timers.agent(node, "status").returncode == 0
+        assert version(system, node) == OLD
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_terminated_node_is_back_though_nobody_does_anything(
+    timers: Timers, first_boot: System, node: str
+) -> None:
+    system = first_boot
+
+    def is_whole() -> bool:
+        return timers.has_served(node, name_of(timers.good)) and is_used(system, node)
+
+    with Load.start(Lab(system.name), system.address, PORTS, 6) as load:
+        load.wait_until_served()
+        began = time.monotonic()
+        lose(system, node, deploys_to_itself=True)
+        left = 180 - (time.monotonic() - began)
+        wait_until(is_whole, left, "a node that serves, within three minutes")
+        print(f"{node}: whole {time.monotonic() - began:.0f} s after it was terminated")
+        load.wait_until_served(time.time())
+        report = load.stop()
+    assert missing(Lab(system.name), report) == set()
+    found = json.loads(system.drift("--no-template", what="app").stdout)
+    assert found["findings"] == [], found
