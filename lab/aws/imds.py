@@ -86,6 +86,7 @@ class Metadata:
                 **_user_data(instance),
                 "meta-data": {
                     **_about(instance),
+                    **_autoscaling(instance),
                     **self._iam(instance),
                 },
                 "dynamic": {
@@ -145,6 +146,20 @@ def instance_at(address: str) -> Any:
 def _user_data(instance: Any) -> dict[str, str]:
     text = instance.user_data
     return {"user-data": text.decode()} if text else {}
+
+
+def _autoscaling(instance: Any) -> dict[str, Any]:
+    """What the group of an instance wants it to become, if it has one."""
+    group = getattr(instance, "autoscaling_group", None)
+    if group is None:
+        return {}
+    leaves = any(
+        state.lifecycle_state.startswith("Terminat")
+        for state in group.instance_states
+        if state.instance is instance
+    )
+    target = "Terminated" if leaves else "InService"
+    return {"autoscaling": {"target-lifecycle-state": target}}
 
 
 def _about(instance: Any) -> dict[str, Any]:

@@ -130,6 +130,9 @@ def _resources(request: Request) -> Iterator[Resource]:
             yield Resource(f"arn:aws:s3:::{bucket}{f'/{key}' if key else ''}")
         case "ssm", "GetParameter" | "PutParameter":
             yield Resource(_arn("ssm", f"parameter{given.get('Name', '')}"))
+        case "autoscaling", "CompleteLifecycleAction":
+            group = f"autoScalingGroupName/{given.get('AutoScalingGroupName', '')}"
+            yield Resource(_arn("autoscaling", f"autoScalingGroup:id:{group}"))
         case "iam", _ if role := given.get("RoleName"):
             yield Resource(f"arn:aws:iam::{facts.ACCOUNT}:role/{role}")
         case "cloudformation", action if action in _ABOUT_A_STACK:

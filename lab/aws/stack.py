@@ -21,7 +21,7 @@ from lab.aws import groups, present
 from lab.aws.address import Address
 from lab.errors import LabError
 from lab.plan import facts
-from lab.plan.project import TEMPLATE
+from lab.plan.project import AGENT_TEMPLATE, TEMPLATE
 from lab.plan.records import DATABASE_ROLE, Host
 
 DEFAULT_ENGINE = "postgres"
@@ -133,6 +133,34 @@ def give(parameters: dict[str, str]) -> None:
     kept = _kept(_parameters(formation))
     template = TEMPLATE.read_text()
     _carry_out(formation.update_stack, template, kept | _ALWAYS | parameters)
+
+
+def ensure_agent(parameters: dict[str, str]) -> None:
+    """Create the stack beside it that lets nodes deploy to themselves, once.
+
+    The operator may publish releases from then on.
+    """
+    formation, name = client("cloudformation"), f"{facts.STACK}-agent"
+    given = [{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()]
+    with contextlib.suppress(formation.exceptions.AlreadyExistsException):
+        formation.create_stack(
+            StackName=name,
+            TemplateBody=AGENT_TEMPLATE.read_text(),
+            Capabilities=["CAPABILITY_IAM"],
+            Parameters=given,
+        )
+    (found,) = formation.describe_stacks(StackName=name)["Stacks"]
+    (publisher,) = (
+        output["OutputValue"]
+        for output in found["Outputs"]
+        if output["OutputKey"] == "PublisherPolicyArn"
+    )
+    client("iam").attach_user_policy(UserName=facts.OPERATOR_USER, PolicyArn=publisher)
+
+
+def terminate(instance_id: str) -> None:
+    """Terminate an instance, whatever it does; its group launches another one."""
+    client("ec2").terminate_instances(InstanceIds=[instance_id])
 
 
 def _kept(before: dict[str, str]) -> dict[str, str]:

@@ -20,6 +20,8 @@ The lab is up. Look around in it:
     .venv/bin/python -m lab run -- pyinfra inventories/lab.py deploys/site.py
     .venv/bin/python -m lab client -- curl http://{address}:9004/
     .venv/bin/python -m lab exec lb-1 -- systemctl status haproxy keepalived
+See nodes come back by themselves that AWS terminates, in about five minutes:
+    .venv/bin/python -m lab demo --agent
 and take it down:
     .venv/bin/python -m lab down
 """
@@ -29,7 +31,7 @@ def run(lab: Lab) -> None:
     """Bring the lab up, deploy to it, and show what becomes of clients' messages."""
     up(lab)
     print(status.table(status.read(lab)), flush=True)
-    _run(lab, "run", "--", "pyinfra", "inventories/lab.py", "deploys/site.py", "-y")
+    call(lab, "run", "--", "pyinfra", "inventories/lab.py", "deploys/site.py", "-y")
     address = str(status.read(lab)["address"]["address"])
     before = _stored(lab)
     clients = json.loads(CLIENTS.read_text())["clients"]
@@ -64,20 +66,20 @@ def _send(lab: Lab, address: str, client: dict[str, Any]) -> list[str]:
     )
     mode, port = client.get("mode", "tcp"), str(client["client_port"])
     words = ("--", *program, "--mode", mode, address, port)
-    return _run(lab, "client", *words, capture=True).splitlines()
+    return call(lab, "client", *words, capture=True).splitlines()
 
 
 def _stored(lab: Lab) -> dict[str, int]:
     """How many messages of each client the database holds, asked of itself."""
     query = "SELECT client || ' ' || count(*) FROM messages.messages GROUP BY client"
     psql = ("runuser", "-u", "postgres", "--", "psql", "-qtAX", "-d", "messages")
-    lines = _run(lab, "exec", "db-1", "--", *psql, "-c", query, capture=True)
+    lines = call(lab, "exec", "db-1", "--", *psql, "-c", query, capture=True)
     rows = (line.split(" ") for line in lines.splitlines())
     return {client: int(count) for client, count in rows}
 
 
-def _run(lab: Lab, command: str, *words: str, capture: bool = False) -> str:
-    """Run one of the lab's own commands, as anyone would."""
+def call(lab: Lab, command: str, *words: str, capture: bool = False) -> str:
+    """Run one of the lab's own commands, as anyone would; LabError if it fails."""
     result = subprocess.run(  # noqa: S603 - the lab's own command line
         [sys.executable, "-m", "lab", command, "--name", lab.name, *words],
         cwd=PROJECT,

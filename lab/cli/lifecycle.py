@@ -43,7 +43,14 @@ def add_to(add: Callable[..., argparse.ArgumentParser]) -> None:
         _follow,
         "start and remove hosts as instances come and go, until the lab is down",
     )
-    add("demo", _demo, "show the main job: a stack, one command, and real traffic")
+    demo = add(
+        "demo", _demo, "show the main job: a stack, one command, and real traffic"
+    )
+    demo.add_argument(
+        "--agent",
+        action="store_true",
+        help="show that nodes come back which AWS terminates, though nobody deploys",
+    )
     add("down", _down, "remove the lab and everything of it but the disk images")
     status = add("status", _status, "show what is there")
     status.add_argument("--json", action="store_true", help="for programs")
@@ -80,10 +87,12 @@ def _down(lab: Lab, options: argparse.Namespace) -> None:
 
 
 def _demo(lab: Lab, options: argparse.Namespace) -> None:
-    from lab.cli import demo
+    from lab.cli import agent_demo, demo
 
-    del options
-    demo.run(lab)
+    if options.agent:
+        agent_demo.run(lab)
+    else:
+        demo.run(lab)
 
 
 def _status(lab: Lab, options: argparse.Namespace) -> None:

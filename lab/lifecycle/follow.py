@@ -70,7 +70,7 @@ def follow(lab: Lab) -> None:
                     say(f"lab {lab.name} was taken down")
                     return
                 try:
-                    warn(_look(lab, settled))
+                    warn(look(lab, settled))
                     complain("")
                 except Exception as error:  # whatever it is, AWS goes on
                     settled.clear()  # it may have ended anywhere
@@ -78,8 +78,11 @@ def follow(lab: Lab) -> None:
             time.sleep(PAUSE_SECONDS)
 
 
-def _look(lab: Lab, settled: set[Host]) -> str:
-    """Do once what AWS and the machine need; what to say of stacks without hosts."""
+def look(lab: Lab, settled: set[Host]) -> str:
+    """Do once what AWS and the machine need; what to say of stacks without hosts.
+
+    Whoever calls it must be ``alone``; ``settled`` are hosts that need nothing.
+    """
     start_from = images(remembered.suite(lab))
     with namespaces.within(lab, OPERATOR):
         stack.keep_groups()

@@ -6,4 +6,5 @@ PROJECT = Path(__file__).parents[2]
 """What is deployed, and what ``python -m lab`` is run from."""
 
 TEMPLATE = PROJECT / "cloudformation" / "stack.yaml"
+AGENT_TEMPLATE = PROJECT / "cloudformation" / "agent.yaml"
 CLIENTS = PROJECT / "group_data" / "clients" / "lab.json"

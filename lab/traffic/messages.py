@@ -30,9 +30,9 @@ def message(control_id: str) -> str:
     )
 
 
-def connect(address: str, port: int) -> MLLPClient:
-    """A connection of the hl7 package's own client."""
-    socket.setdefaulttimeout(ACK_SECONDS)  # the client takes no timeout of its own
+def connect(address: str, port: int, seconds: float = ACK_SECONDS) -> MLLPClient:
+    """A connection of the hl7 package's own client, which waits so long for answers."""
+    socket.setdefaulttimeout(seconds)  # the client takes no timeout of its own
     return MLLPClient(address, port)
 
 
@@ -57,17 +57,17 @@ def check_acknowledgement(answer: bytes, control_id: str) -> str:
     return str(acknowledgement(3))
 
 
-def ask(address: str, port: int, mode: str) -> str:
+def ask(address: str, port: int, mode: str, seconds: float) -> str:
     """Who acknowledges one message: the node and the port it came in on."""
     control_id = str(uuid.uuid4())
     if mode == "tcp":
-        client = connect(address, port)
+        client = connect(address, port, seconds)
         with client:
             return exchange(client, control_id)
     request = urllib.request.Request(
         f"http://{address}:{port}/", data=message(control_id).encode(), method="POST"
     )
-    with urllib.request.urlopen(request, timeout=ACK_SECONDS) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310
         parsed = hl7.parse(answer.read(), encoding="utf-8")
     return str(parsed.segments("MSA")[0](3))
 
@@ -93,11 +93,13 @@ def main() -> None:
         command.add_argument("port", type=int)
         command.add_argument("--mode", choices=("tcp", "http"), default="tcp")
         command.add_argument("--count", type=int, default=1)
+        command.add_argument("--wait", type=float, default=ACK_SECONDS, dest="seconds")
     wanted = parser.parse_args()
     try:
         if wanted.command == "ask":
             for _ in range(wanted.count):
-                print(ask(wanted.address, wanted.port, wanted.mode), flush=True)
+                answer = ask(wanted.address, wanted.port, wanted.mode, wanted.seconds)
+                print(answer, flush=True)
         else:
             stream(wanted.address, wanted.port)
     except (NotAcknowledgedError, OSError) as error:

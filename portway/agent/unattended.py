@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from portway.agent.idling import why_idle
+from portway.agent.leaving import leave
 from portway.agent.memory import (
     MOST_SECONDS,
     RETRY_SECONDS,
@@ -28,7 +29,15 @@ from portway.agent.memory import (
 )
 from portway.agent.store import Store
 from portway.aws.client import Aws
-from portway.aws.looking import LOAD_BALANCER, Look, LookError, Places, look_at
+from portway.aws.lifecycle import may_be_terminated
+from portway.aws.looking import (
+    LOAD_BALANCER,
+    Look,
+    LookError,
+    Places,
+    is_leaving,
+    look_at,
+)
 from portway.aws.own_instance import own_instance_id, own_role
 from portway.aws.releases import published_release
 from portway.contract.archives import PROGRAMS, PROJECT
@@ -127,6 +136,8 @@ class Unattended:
     published: Callable[[str, str], Published | None] = published_release
     find_places: Callable[[str, str], Places] = find_places
     look: Look = look_at
+    is_leaving: Callable[[Places], bool] = is_leaving
+    may_be_terminated: Callable[[str, str], bool] = may_be_terminated
     start: Starter = field(default_factory=Starter)
 
     def turn(self) -> Turn:
@@ -149,6 +160,8 @@ class Unattended:
         memory = self.files.begin()
         for told in self.files.told:
             self.tell(told)
+        if self.role != LOAD_BALANCER and self._is_leaving(memory):
+            return self._leave(memory)
         looked = self._look(memory, look)
         memory = self._choose_release(memory)
         name = self.store.current
@@ -160,6 +173,27 @@ class Unattended:
             memory = self._choose_release(memory)
             status, memory = self._run(self.store.current, memory, looked)
         return status
+
+    def _is_leaving(self, memory: Memory) -> bool:
+        """Whether Auto Scaling is about to terminate this node."""
+        with suppress(LookError, TypeError):
+            return self.is_leaving(Places(**memory.places))
+        return False
+
+    def _leave(self, memory: Memory) -> int:
+        """Let the node's streams end, and then Auto Scaling terminate it.
+
+        It is terminated in the end, whatever fails here.
+        """
+        self.tell("Auto Scaling is about to terminate this node: it lets no client in")
+        try:
+            leave(self.tell)
+        except PortwayError as error:
+            self.tell(str(error))
+        instance = memory.places["instance"]
+        if self.may_be_terminated(self.region, instance):
+            self.tell(f"{instance} may be terminated")
+        return 0
 
     def _look(self, memory: Memory, look: Look) -> dict[str, Any]:
         """What to remember so that later turns see what changes from now on.

@@ -14,9 +14,11 @@ import gevent
 from pyinfra import host, logger, state
 
 from portway.application.facts import ApplicationHealth
+from portway.application.own_service import doors_of
 from portway.aws.progress import progress_reader
 from portway.aws.releases import published_release
 from portway.aws.turns import TurnRefused, Turns
+from portway.contract.paths import DOORS
 from portway.errors import PortwayError
 from portway.load_balancers.pulled import SERVED, WAITED
 from portway.load_balancers.routes import FoundRoutes
@@ -33,6 +35,14 @@ PATIENCE_SECONDS = 600.0
 """How long a run waits for its turn. Others are drained meanwhile."""
 PAUSE_SECONDS = 5.0
 TELL_EVERY = 30.0
+
+
+_KEEP = f"""
+umask 022
+mkdir -p {DOORS.parent} {SERVED.parent} && cat >{DOORS}.new &&
+    {{ cmp -s {DOORS}.new {DOORS} || mv {DOORS}.new {DOORS}; }} &&
+    rm -f {DOORS}.new && touch {SERVED}
+"""
 
 
 def own_routes(cluster: Cluster) -> dict[str, FoundRoutes]:
@@ -157,7 +167,10 @@ def _stands_for(cluster: Cluster, wanted: Application) -> str:
 
 @operation
 def note_that_it_serves(cluster: Cluster, wanted: Application) -> Commands:
-    """Leave a mark if the current host serves; fail a run of its own if it does not."""
+    """Leave a mark if the current host serves; fail a run of its own if it does not.
+
+    And what it takes to let its streams end when the machine stops.
+    """
     if not (state.is_executing and is_own(host)):
         return
     wrong = ask(
@@ -171,4 +184,5 @@ def note_that_it_serves(cluster: Cluster, wanted: Application) -> Commands:
     if wrong:
         yield failure(f"{wanted.instance.name} does not serve", list(wrong))
         return
-    run(host, f"mkdir -p {SERVED.parent} && touch {SERVED}")
+    doors = doors_of(cluster, (listener.port for listener in wanted.listeners))
+    run(host, _KEEP, doors.to_json())

@@ -9,6 +9,7 @@ from portway.errors import PortwayError
 RESOURCES = ("LoadBalancerRole", "ApplicationRole", "ApplicationSecurityGroup")
 OUTPUTS = {
     "HealthPort": "HealthPort",
+    "ApplicationGroup": "ApplicationGroupName",
     "Database": "DatabaseIdentifier",
     "ApplicationSecret": "ApplicationSecretArn",
     "AddressKind": "AddressKind",

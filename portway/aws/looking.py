@@ -24,12 +24,17 @@ GONE = ("terminated", "shutting-down")
 of a stack, and most looks need none."""
 LOAD_BALANCER, APPLICATION = "load-balancer", "application"
 """What nodes are; the same goes for these."""
+TERMINATED = "Terminated"
+"""What the metadata service says of a node that its group is about to terminate."""
+BETWEEN = "portway-between"
+"""A line between two answers of the metadata service."""
 EC2_VERSION = "2016-11-15"
 CURL = ("curl", "--disable", "--silent", "--show-error", "--config", "-")
 """``--disable``, which must be the first one: nothing of root's own ``.curlrc``."""
 STATUS = "portway-status "
 """Follows each answer, with its status."""
 
+_BETWEEN = f"\\n{BETWEEN}\\n"
 _CODE = re.compile(r'(?:<Code>|"__type":\s*")([\w.#]+)')
 _LOCAL = (("noproxy", "*"), "fail")
 """Options for what is on this machine; a refusal there has no answer to read."""
@@ -86,30 +91,44 @@ def look_at(places: Places, ask: Ask = curl) -> str:
 
     LookError without a whole answer.
     """
-    release, nodes = _asked(places, _credentials(places, ask), ask)
+    keys, target = _credentials(places, ask)
+    release, nodes = _asked(places, keys, ask)
     try:
         value = json.loads(release)["Parameter"]["Value"]
-        found = [value, sorted(_instances(nodes, places.instance))]
+        found = [value, sorted(_instances(nodes, places.instance)), target]
     except (ValueError, KeyError, TypeError, ElementTree.ParseError) as error:
         raise LookError(f"AWS answers something else: {error!r}") from error
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
-def _credentials(places: Places, ask: Ask) -> Mapping[str, Any]:
-    """The keys of this node's role, which last for some hours."""
+def is_leaving(places: Places, ask: Ask = curl) -> bool:
+    """Whether Auto Scaling is about to terminate this node; LookError if unknown."""
+    return _credentials(places, ask)[1] == TERMINATED
+
+
+def _credentials(places: Places, ask: Ask) -> tuple[Mapping[str, Any], str]:
+    """The keys of this node's role, which last for some hours, and what it becomes.
+
+    That is TERMINATED, or empty for everything else.
+    """
     lifetime = "X-aws-ec2-metadata-token-ttl-seconds: 60"
     url = f"{SERVICE}/api/token"
     token = ask(
         _config(("url", url), ("request", "PUT"), ("header", lifetime), *_LOCAL)
     )
-    header = f"X-aws-ec2-metadata-token: {token.strip()}"
-    url = f"{SERVICE}/meta-data/iam/security-credentials/{places.role}"
-    answer = ask(_config(("url", url), ("header", header), *_LOCAL))
+    header = "header", f"X-aws-ec2-metadata-token: {token.strip()}"
+    keys = f"{SERVICE}/meta-data/iam/security-credentials/{places.role}"
+    state = f"{SERVICE}/meta-data/autoscaling/target-lifecycle-state"
+    first = ("url", keys), header, ("write-out", _BETWEEN), "fail-early", *_LOCAL
+    second = ("url", state), header, _LOCAL[0]
+    answer = ask(f"{_config(*first)}next\n{_config(*second)}")
+    credentials, _, target = answer.partition(f"\n{BETWEEN}\n")
     try:
-        found = json.loads(answer)
-        return {
-            name: found[name] for name in ("AccessKeyId", "SecretAccessKey", "Token")
-        }
+        found = json.loads(credentials)
+        return (
+            {name: found[name] for name in ("AccessKeyId", "SecretAccessKey", "Token")},
+            TERMINATED if target.strip() == TERMINATED else "",
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise LookError("the metadata service gives no credentials") from error
 

@@ -200,6 +200,22 @@ def turn_command(  # noqa: PLR0913, PLR0917 - one for each option
     sys.exit(status)
 
 
+@command.command("leave", epilog="Example: portway agent leave")
+@json_option
+def leave_command(as_json: bool) -> None:
+    """Let no new client onto this machine, and wait until its streams have ended.
+
+    An application node does it before it stops. Those that have not ended within
+    drain_timeout are left. The next run of the node, or a reboot, ends it.
+    """
+    from portway.agent.leaving import leave
+
+    _refuse_unless_root()
+    leave(lambda line: click.echo(line, err=True))
+    if as_json:
+        print_json({"drained": True})
+
+
 @command.command(
     "suspend", epilog='Example: portway agent suspend --reason "kernel tests, Anna"'
 )

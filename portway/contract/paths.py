@@ -73,6 +73,8 @@ UNPROVEN = Path("/var/lib/portway/unproven")
 backends that had a healthy server before, a line each, or ``*`` for all."""
 OUT_OF_SERVICE = Path("/run/portway/out-of-service")
 """Exists on an application node that has taken itself out of service."""
+DOORS = Path("/var/lib/portway/agent/doors.json")
+"""How an application node that deploys to itself goes out of service."""
 WAITS = Path("/run/portway/agent/waits")
 """Since when a node that deploys to itself waits for its standby, in seconds since the
 boot, and with which configuration."""

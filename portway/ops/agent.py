@@ -14,7 +14,17 @@ from portway.ops.operations import read_node, write_files
 from portway.ops.packages import install_packages
 from portway.ops.pyinfra_errors import Commands, failure, for_pyinfra, operation
 from portway.ops.service_scripts import service_script
-from portway.render.agent import AGENT, BOTO3, CURRENT, FIRST, ROOT, TURNS, UNIT, agent
+from portway.render.agent import (
+    AGENT,
+    BOTO3,
+    CURRENT,
+    FIRST,
+    LEAVE,
+    ROOT,
+    TURNS,
+    UNIT,
+    agent,
+)
 from portway.render.files import Survey, WantedNode
 
 
@@ -30,6 +40,8 @@ def install_agent(cluster: Cluster, role: Role, inventory: str) -> None:
     bring_first_release(cluster=cluster, name="Bring the release that is published")
     write_files(files=wanted.files, wanted=wanted, name="Write the agent's units")
     run_timer(wanted=wanted, name=f"Run {AGENT.unit}")
+    if role is Role.APPLICATION:
+        drain_before_stop(wanted=wanted, name=f"Run {LEAVE}")
 
 
 @operation
@@ -60,6 +72,23 @@ def bring_first_release(cluster: Cluster) -> Commands:
         [Difference("release", str(CURRENT), "is none that a timer can start", "any")],
         shlex.join(words),
         stdin=FIRST.read_text(),
+    )
+
+
+@operation
+def drain_before_stop(wanted: WantedNode) -> Commands:
+    """Have the machine drain the application before it stops.
+
+    Never by a restart: that would drain it now.
+    """
+    unit = read_node(replace(wanted.survey, units=(LEAVE,))).services.get(LEAVE)
+    if unit and unit.active and unit.enabled and not unit.needs_daemon_reload:
+        host.noop(f"{LEAVE} runs")
+        return
+    yield from change(
+        [Difference("service", LEAVE, "does not run as its unit says")],
+        f"systemctl daemon-reload && systemctl -q enable {LEAVE} && "
+        f"systemctl start {LEAVE}",
     )
 
 

@@ -18,6 +18,8 @@ FIRST_BOOT = "portway-first-boot.service"
 """The unit that user data leaves on a machine, until it has done its work."""
 UNIT = "portway-agent.service"
 TIMER = "portway-agent.timer"
+LEAVE = "portway-leave.service"
+"""Has an application node let its streams end before the machine stops."""
 MOST_USER_DATA = 4096
 """Characters that a parameter of CloudFormation's takes."""
 ROOT = Path("/opt/portway")
@@ -113,6 +115,13 @@ def agent(cluster: Cluster, role: Role, inventory: str) -> WantedNode:
         role="" if role is Role.LOAD_BALANCER else f"--role {role} ",
         current=CURRENT,
     )
+    leave = render(
+        "portway-leave.service.j2",
+        app=settings.app_name,
+        portway=PROGRAM,
+        seconds=settings.drain_timeout + 60,
+    )
+    leaves = ManagedFile(str(paths.UNIT_FOLDER / LEAVE), leave, "644")
     look = settings.agent_look_interval
     timer = render("portway-agent.timer.j2", seconds=look, spread=look // 3)
     return WantedNode(
@@ -120,6 +129,7 @@ def agent(cluster: Cluster, role: Role, inventory: str) -> WantedNode:
         files=(
             ManagedFile(str(paths.UNIT_FOLDER / UNIT), service, "644"),
             ManagedFile(AGENT.config, timer, "644"),
+            *((leaves,) if role is Role.APPLICATION else ()),
         ),
         services=(AGENT,),
     )

@@ -10,6 +10,7 @@ from lab.aws.calls import Request
 from lab.aws.permissions import is_permitted
 from lab.plan import facts
 from portway.aws.agent_stack import agent_parameters
+from portway.aws.lifecycle import may_be_terminated
 from portway.aws.names import SLOT_TAG
 from portway.aws.progress import progress_reader, tell
 from portway.aws.releases import release_bucket
@@ -103,7 +104,10 @@ def test_only_descriptions_that_aws_cannot_limit_are_for_all_resources(
     everything = {"autoscaling:DescribeAutoScalingGroups", "ec2:DescribeInstances"}
     for role, more in (
         ("LoadBalancerRole", set()),  # the stack itself lets it see its address
-        ("ApplicationRole", {"ec2:DescribeAddresses"}),
+        (
+            "ApplicationRole",
+            {"autoscaling:DescribeAutoScalingInstances", "ec2:DescribeAddresses"},
+        ),
     ):
         given = statements(agent, role).values()
         found = [s for s in given if s["Resource"] == "*"]
@@ -137,6 +141,40 @@ def test_application_nodes_take_turns_and_write_no_release(agent: Account) -> No
     assert not app_may(agent, "s3", "PutObject", Bucket=bucket, Key="one.tar")
     assert not app_may(agent, "s3", "DeleteObject", Bucket=bucket, Key="turns/1")
     assert not may(agent, "lb-1", "s3", "PutObject", Bucket=bucket, Key="turns/1")
+
+
+def test_application_nodes_let_go_of_their_own_group_only(agent: Account) -> None:
+    complete = partial(app_may, agent, "autoscaling", "CompleteLifecycleAction")
+    assert complete(AutoScalingGroupName=agent.resource("ApplicationGroup"))
+    assert not complete(AutoScalingGroupName=agent.resource("LoadBalancerGroup1"))
+
+
+def test_group_waits_for_a_node_before_it_terminates_it(agent: Account) -> None:
+    """But not for what EC2 is told to terminate."""
+    scaling, ec2 = agent.client("autoscaling"), agent.client("ec2")
+    name = agent.resource("ApplicationGroup")
+
+    def states() -> dict[str, str]:
+        (group,) = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])[
+            "AutoScalingGroups"
+        ]
+        return {i["InstanceId"]: i["LifecycleState"] for i in group["Instances"]}
+
+    first, second = states()
+    assert not may_be_terminated(REGION, first)
+    scaling.update_auto_scaling_group(
+        AutoScalingGroupName=name, MinSize=1, DesiredCapacity=1
+    )
+    waits, stays = sorted(states(), key=lambda id_: states()[id_], reverse=True)
+    assert states() == {waits: "Terminating:Wait", stays: "InService"}
+    assert {waits, stays} == {first, second}
+    assert may_be_terminated(REGION, waits)
+    assert states() == {stays: "InService"}
+    assert not may_be_terminated(REGION, waits), "it is over"
+
+    ec2.terminate_instances(InstanceIds=[stays])
+    (other,) = states()
+    assert other != stays
 
 
 def test_application_nodes_tell_nothing_in_tags_but_their_numbers(

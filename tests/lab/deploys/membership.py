@@ -35,9 +35,12 @@ ec2, group = boto3.client("ec2"), boto3.client("autoscaling")
 (found,) = ec2.describe_instances(Filters=[
     {"Name": "private-ip-address", "Values": [sys.argv[1]]},
     {"Name": "instance-state-name", "Values": ["running"]}])["Reservations"]
-group.terminate_instance_in_auto_scaling_group(
-    InstanceId=found["Instances"][0]["InstanceId"],
-    ShouldDecrementDesiredCapacity=sys.argv[2] == "shrink")
+instance = found["Instances"][0]["InstanceId"]
+if sys.argv[2] == "shrink":
+    group.terminate_instance_in_auto_scaling_group(
+        InstanceId=instance, ShouldDecrementDesiredCapacity=True)
+else:  # whatever it does: no group waits for it
+    ec2.terminate_instances(InstanceIds=[instance])
 """
 RESIZE = """
 import boto3, sys
@@ -109,12 +112,20 @@ def lose(system: System, node: str, *, deploys_to_itself: bool = False) -> None:
         system.up()
 
 
-def resize(system: System, name: str, size: int) -> None:
-    """Have the group whose nodes have a Name tag run so many, which have booted."""
+def resize(
+    system: System, name: str, size: int, *, deploys_to_itself: bool = False
+) -> None:
+    """Have the group whose nodes have a Name tag run so many, which have booted.
+
+    Those that deploy to themselves may fail at first, and take their time to leave.
+    """
     if not size:
         faults.power_off(Lab(system.name), name)
     system.python(RESIZE, name, str(size))
-    system.up()
+    if deploys_to_itself:
+        system.call("up", check=False)
+    else:
+        system.up()
 
 
 def slots(system: System) -> dict[str, str]:

@@ -45,7 +45,7 @@ def test_timers_run_the_release_that_is_published(timers: Timers) -> None:
     standby = system.standby
     system.node(standby, f"systemctl stop {TIMER}")
     others = ("--data", "agent_interval=1500", "--data", "agent_look_interval=31")
-    assert changes(system.deploy("-y", *others, what="agent")) == 4
+    assert changes(system.deploy("-y", *others, what="agent")) == 8
     show = ("systemctl", "show", "--property=ExecStart", UNIT)
     for node in ("lb-1", "lb-2"):
         assert "--every 1500 " in system.execute(node, *show)

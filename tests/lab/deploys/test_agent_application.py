@@ -1,7 +1,10 @@
 """Application nodes deploy to themselves, one at a time, while messages flow."""
 
 import json
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,6 @@ from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
 from portway.agent.building import Built
 from tests.lab.deploys.agents import (
-    CURRENT,
     PORTS,
     Timers,
     agents,
@@ -22,13 +24,22 @@ from tests.lab.deploys.agents import (
     timers,
     with_settings,
 )
-from tests.lab.deploys.membership import lose
+from tests.lab.deploys.membership import RESIZE, lose, resize
 from tests.lab.deploys.test_application import stored, version, versions
-from tests.lab.system import System, changes, output, shown, wait_until
+from tests.lab.system import System, shown, wait_until
 
 __all__ = ["agents", "built", "first_boot", "original", "timers"]
 
 NODES = ("app-1", "app-2")
+FAULTS = "/etc/message-app/faults.json"
+SOCKETS = "ss -Htn state established '( sport >= :9001 and sport <= :9003 )'"
+LEAVING = """
+import boto3
+found = boto3.client("autoscaling").describe_auto_scaling_instances()
+for one in found["AutoScalingInstances"]:
+    if one["LifecycleState"] == "Terminating:Wait":
+        print(one["InstanceId"])
+"""
 OLD, NEW, BROKEN = "1.0.0", "2.0.0", "2.0.1"
 TURN = """
 import boto3, json
@@ -55,12 +66,13 @@ def turn(system: System) -> dict[str, Any]:
 def is_used(system: System, node: str) -> bool:
     """Whether both load balancers send clients to a node."""
     address = system.nodes()[node]["address"]
-    return all(
-        row[5] == "2" and row[6] == "0"
+    states = {
+        (lb, *row[5:7])
         for lb in ("lb-1", "lb-2")
         for row in system.servers(lb)
         if row[4] == address
-    )
+    }
+    return states == {("lb-1", "2", "0"), ("lb-2", "2", "0")}
 
 
 def test_timers_have_the_application_nodes_up_to_date(timers: Timers) -> None:
@@ -69,13 +81,7 @@ def test_timers_have_the_application_nodes_up_to_date(timers: Timers) -> None:
         wait_until(has_served, 120, f"a run on {node}")
         again = timers.agent(node, "status")
         assert again.returncode == 0, shown(again)
-    run = timers.system.node(
-        "app-1",
-        f"cd {CURRENT}/project && "
-        "PORTWAY_STACK=portway-lab AWS_REGION=us-east-1 ../bin/portway agent run "
-        "--role application inventories/lab.py",
-    )
-    assert changes(run) == 0, output(run)
+        assert f"{node}  no changes" in timers.turn(node)
 
 
 def test_new_version_is_on_one_node_after_the_other(
@@ -165,3 +171,61 @@ def test_terminated_node_is_back_though_nobody_does_anything(
     assert missing(Lab(system.name), report) == set()
     found = json.loads(system.drift("--no-template", what="app").stdout)
     assert found["findings"] == [], found
+
+
+def has_clients(system: System, node: str) -> bool:
+    """Whether a node has streams of clients."""
+    return bool(system.node(node, SOCKETS).stdout)
+
+
+def leaving(system: System) -> set[str]:
+    """The nodes that their group is about to terminate, and waits for."""
+    ids = set(system.python(LEAVING).split())
+    nodes = system.nodes().items()
+    return {name for name, node in nodes if node["instance_id"] in ids}
+
+
+def test_nodes_that_leave_answer_what_they_have_begun(
+    timers: Timers, first_boot: System, tmp_path: Path
+) -> None:
+    """Their group shrinks from four to two, and every message takes twenty seconds."""
+    system = first_boot
+    patient = with_settings(timers.good, "patient", "drain_timeout = 60\n", tmp_path)
+    timers.publish(patient)
+    resize(system, "app", 4, deploys_to_itself=True)
+    nodes = sorted(system.addresses("application"))
+    assert len(nodes) == 4
+    for node in nodes:
+        has_served = partial(timers.has_served, node, name_of(patient))
+        wait_until(has_served, 180, f"a run on {node}")
+        wait_until(partial(is_used, system, node), 120, f"clients on {node}")
+
+    for node in nodes:
+        system.node(node, f"echo '{{\"before_ack\": 20}}' >{FAULTS}")
+    words = (sys.executable, "-m", "lab.traffic.messages", "ask", "--wait", "60")
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(
+                system.started("client", "--", *words, system.address, str(port))
+            )
+            for port in PORTS * 4
+        ]
+        for node in nodes:
+            wait_until(partial(has_clients, system, node), 15, f"clients on {node}")
+        system.python(RESIZE, "app", "2")
+        going = leaving(system)
+        assert len(going) == 2
+        began = time.monotonic()
+        with ThreadPoolExecutor() as pool:
+            for node, said in zip(nodes, pool.map(timers.look, nodes), strict=True):
+                assert ("may be terminated" in said) is (node in going), said
+        assert time.monotonic() - began > 10, "messages were on their way"
+    for client in clients:
+        assert client.returncode == 0, shown(client)
+    system.up()
+    assert set(system.addresses("application")) == set(nodes) - going
+
+    timers.publish(timers.good)
+    for node in system.addresses("application"):
+        system.node(node, f"rm {FAULTS}")
+        timers.turn(node)

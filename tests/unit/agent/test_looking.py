@@ -19,7 +19,7 @@ from botocore.credentials import Credentials
 from portway.agent.idling import why_idle
 from portway.agent.memory import Files, Memory
 from portway.aws import looking
-from portway.aws.looking import LookError, Places, look_at
+from portway.aws.looking import LookError, Places, is_leaving, look_at
 from portway.model.suspension import Suspension
 
 SECRET = 'wJalr/K7+x"\\='
@@ -144,7 +144,7 @@ class World:
         service = where.partition("/")[0]
         if service in ("ssm", "ec2") and not self._is_signed(request, service, body):
             return 403, REFUSED
-        return self.answers[where]
+        return self.answers.get(where, (404, "<html>\n no group has it\n</html>"))
 
     def _is_signed(
         self, request: BaseHTTPRequestHandler, service: str, body: bytes
@@ -171,7 +171,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     role = f"meta/meta-data/iam/security-credentials/{PLACES.role}"
     found.answers = {
         "meta/api/token": (200, "token\n"),
-        role: (200, json.dumps(KEYS)),
+        role: (200, json.dumps(KEYS, indent=2)),  # as EC2 gives it
         "ssm": (200, RELEASE),
         "ec2": (200, nodes(OWN, OTHER)),
     }
@@ -204,7 +204,20 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def test_calls_are_two_and_signed_as_botocore_signs_them(world: World) -> None:
     assert look_at(world.places) == USUAL
     assert world.asked[-2:] == ["ssm", "ec2"]
-    assert len(world.asked) == 4, "and two to the machine's own metadata service"
+    assert len(world.asked) == 5, "and three to the machine's own metadata service"
+
+
+STATE = "meta/meta-data/autoscaling/target-lifecycle-state"
+
+
+def test_node_that_its_group_gives_up_has_something_to_do(world: World) -> None:
+    assert not is_leaving(world.places)
+    world.answers[STATE] = 200, "InService"
+    assert look_at(world.places) == USUAL
+    assert not is_leaving(world.places)
+    world.answers[STATE] = 200, "Terminated"
+    assert look_at(world.places) != USUAL
+    assert is_leaving(world.places)
 
 
 def test_signature_of_other_keys_is_refused_and_tells_no_secret(world: World) -> None:

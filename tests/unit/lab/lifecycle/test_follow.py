@@ -52,7 +52,7 @@ def test_signal_that_the_interpreter_drops_ends_it_too(
             Finalized()
         return ""
 
-    monkeypatch.setattr(follow, "_look", look)
+    monkeypatch.setattr(follow, "look", look)
 
     follow.follow(Lab("x"))
 
@@ -66,7 +66,7 @@ def test_signal_ends_a_look(looks: list[str], monkeypatch: pytest.MonkeyPatch) -
         looks.append("went on")
         return ""
 
-    monkeypatch.setattr(follow, "_look", look)
+    monkeypatch.setattr(follow, "look", look)
 
     follow.follow(Lab("x"))
 

@@ -1,0 +1,45 @@
+"""An application node that is about to stop: its streams end first.
+
+Its last run has left what is needed for it, so AWS is not asked, nor anybody else.
+"""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from portway.application.doors import Doorkeeper, Doors
+from portway.contract.paths import DOORS
+from portway.errors import PortwayError
+
+
+def leave(tell: Callable[[str], None], path: Path = DOORS) -> None:
+    """Take this machine out of service, and wait until its streams have ended.
+
+    PortwayError if its runs have not left what it takes, or the packet filter refuses.
+    """
+    try:
+        doors = Doors.from_json(path.read_text())
+    except FileNotFoundError:
+        raise PortwayError(
+            "nothing is to be drained",
+            why=f"there is no {path}: this machine has not served since its runs keep "
+            "what it takes",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise PortwayError(f"{path} cannot be used: {error}") from error
+    Doorkeeper(doors, _run, tell).close()
+
+
+def _run(script: str, stdin: str | None) -> list[str]:
+    """Run a script on this machine. PortwayError, with what it said, if it fails."""
+    done = subprocess.run(  # noqa: S603 - scripts of doors.py
+        ["/bin/sh", "-c", script],
+        input=stdin or "",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = " ".join(done.stderr.split())[:300]
+        raise PortwayError(f"a command failed: {said}")
+    return done.stdout.splitlines()
