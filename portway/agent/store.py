@@ -34,6 +34,8 @@ class Store:
     """A folder with releases, and a link to the current one."""
 
     root: Path = ROOT
+    role: str = ""
+    """What the node is in its stack, if the timer says so; older releases know none."""
 
     @property
     def link(self) -> Path:
@@ -133,7 +135,8 @@ class Store:
         """Start a release's programs once; one that cannot start is removed."""
         try:
             for program, *words in TRIALS:
-                self._start(name, program, *words)
+                role = ("--role", self.role) if self.role and "turn" in words else ()
+                self._start(name, program, *words, *role)
         except PortwayError:
             if name != self.current:
                 self._remove(name)

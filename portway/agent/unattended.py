@@ -304,7 +304,7 @@ class Unattended:
         if status == 0:
             memory = replace(memory, failures=0, succeeded=now)
         elif self._mark(WAITED).exists():  # that says nothing of the release
-            memory = replace(memory, failures=min(memory.failures + 1, PATIENCE - 1))
+            memory = replace(memory, failures=1)
         else:
             memory = replace(memory, failures=memory.failures + 1)
         return status, self._keep(memory)

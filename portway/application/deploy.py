@@ -263,14 +263,18 @@ def _change(cluster: Cluster, wanted: Application, todo: Pending) -> None:
         return
     loaded = found.loaded.listeners if found.loaded else None
     ports = frozenset(i.port for i in (*wanted.listeners, *(loaded or ())))
-    is_well = not health(host, cluster, wanted)
-    itself = ByItself(cluster, wanted.instance, ports, is_well)
     unit = read_node(wanted.node.survey).services.get(wanted.unit)
-    if unit is None or not unit.active or not (todo.restart or todo.reload):
+    runs = unit is not None and unit.active
+    # A port that it is to open does not count yet.
+    is_well = runs and not health(host, cluster, replace(wanted, listeners=()))
+    itself = ByItself(cluster, wanted.instance, ports, runs, is_well)
+    if is_well:  # a run that was killed may have left it out, and this one may wait
+        itself.put_back()
+    if not runs or not (todo.restart or todo.reload):
         change_node(host, cluster, wanted, todo, itself)
         return
-    with its_turn(cluster, wanted) as must_be_ours:
-        mine = replace(itself, begin=must_be_ours)
+    with its_turn(cluster, wanted) as turn:
+        mine = replace(itself, begin=turn.must_be_ours, failed=turn.note_failure)
         change_node(host, cluster, wanted, todo, mine)
 
 

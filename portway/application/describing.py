@@ -65,6 +65,9 @@ def application_differences(
         yield Difference("release", version, what)
     if todo.leftovers:
         yield Difference("release", "", "an interrupted run left something behind")
+    if application.is_out:
+        what = "has taken itself out of service, in a run that did not come to its end"
+        yield Difference("node", wanted.instance.name, what)
     for name in drained_on if todo.put_back else ():
         what = f"is drained or in maintenance on {name}"
         yield Difference("server", wanted.instance.name, what, node=name)

@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass
 from portway.contract.paths import OUT_OF_SERVICE
 
 TABLE = "portway"
-CHECKED_SECONDS = 30.0
-"""How long a load balancer may take to make its checks; one that is dead makes none."""
+CHECKED_SECONDS = 20.0
+"""How long a load balancer may take to make its checks, besides the time between two;
+one that is dead makes none."""
 PAUSE_SECONDS = 0.5
 TELL_EVERY = 5.0
 """Seconds between two lines of progress."""
@@ -47,6 +48,10 @@ class Doors:
     """After how many failed health checks HAProxy sends it no clients."""
     rise: int
     """After how many good ones it does again."""
+    backends: int
+    """How many of HAProxy's backends check it, each for itself."""
+    interval: int
+    """Seconds between two checks of one of them."""
     drain_timeout: int
     """How many seconds streams have to end."""
 
@@ -153,12 +158,14 @@ class Doorkeeper:
 
     def _wait_for_checks(self, count: int, what: str) -> None:
         """Wait until each load balancer has made so many health checks."""
-        deadline = time.monotonic() + CHECKED_SECONDS
-        while late := [n for n, made in self._checks().items() if made < count]:
+        seconds = CHECKED_SECONDS + 2 * self.doors.interval
+        deadline = time.monotonic() + seconds
+        needed = count * self.doors.backends
+        while late := [n for n, made in self._checks().items() if made < needed]:
             if time.monotonic() >= deadline:
                 self.tell(
-                    f"{', '.join(late)} {what} health check was made {count} times, "
-                    f"which it was not within {CHECKED_SECONDS:.0f} s: going on"
+                    f"{', '.join(late)} {what} health check was made {needed} times, "
+                    f"which it was not within {seconds:.0f} s: going on"
                 )
                 return
             self.pause(PAUSE_SECONDS)

@@ -4,7 +4,8 @@ It asks no load balancer: see ``portway.application.doors``. Before it goes, it 
 other nodes whether they are well.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,21 +16,28 @@ from portway.application.doors import FORGET, Doorkeeper, Doors
 from portway.application.facts import PeersHealth
 from portway.contract.paths import OUT_OF_SERVICE
 from portway.errors import PortwayError
-from portway.load_balancers.pulled import DID_NOT_SERVE
+from portway.load_balancers.pulled import DID_NOT_SERVE, WAITED
 from portway.model.cluster import Cluster
 from portway.model.stack import Node, Role
 from portway.ops.remote import ask, run
 
 
-def doors_of(cluster: Cluster, ports: Iterable[int]) -> Doors:
+def doors_of(cluster: Cluster, node: Node, ports: Iterable[int]) -> Doors:
     """The doors of an application node with these ports for clients."""
     settings, pair = cluster.settings, cluster.load_balancers
+    # Each backend of HAProxy makes health checks of its own.
+    backends = sum(
+        any(server.address == node.address for server in backend.servers)
+        for backend in cluster.backends
+    )
     return Doors(
         {lb.name: lb.node.address for lb in pair if not lb.node.is_stopped},
         cluster.health.port,
         tuple(sorted(set(ports))),
         settings.health_fall,
         settings.health_rise,
+        max(1, backends),
+        settings.health_interval,
         settings.drain_timeout,
     )
 
@@ -42,10 +50,14 @@ class ByItself:
     node: Node
     ports: frozenset[int]
     """Those that its process has open, or is to have."""
+    runs: bool
+    """Whether it runs the application."""
     is_well: bool
-    """Whether it is healthy now."""
+    """Whether it is healthy now, as it is."""
     begin: Callable[[], None] = lambda: None
     """Called before it is changed; PortwayError if that must not be any more."""
+    failed: Callable[[], None] = lambda: None
+    """Called if it does not serve with what it was given."""
 
     def drain(self) -> None:
         """Take it out of service, and let its streams end.
@@ -53,8 +65,11 @@ class ByItself:
         Those that have not ended within ``drain_timeout`` are left, to end with the
         process. PortwayError, and the node goes on, if it is the only one that is well.
         """
+        if not self.runs:
+            return
         if self.is_well:
-            _refuse_if_alone(self.cluster, self.node)
+            with waits_for_others():
+                _refuse_if_alone(self.cluster, self.node)
         try:
             self._doorkeeper.close()
         except PortwayError:
@@ -63,6 +78,7 @@ class ByItself:
 
     def note_failure(self) -> None:
         """Leave a mark for whoever started this run."""
+        self.failed()
         run(host, f"mkdir -p {DID_NOT_SERVE.parent} && touch {DID_NOT_SERVE}")
 
     def put_back(self) -> None:
@@ -75,8 +91,21 @@ class ByItself:
 
     @property
     def _doorkeeper(self) -> Doorkeeper:
-        doors = doors_of(self.cluster, self.ports)
+        doors = doors_of(self.cluster, self.node, self.ports)
         return Doorkeeper(doors, partial(run, host), _tell, gevent.sleep)
+
+
+@contextmanager
+def waits_for_others() -> Iterator[None]:
+    """Leave a mark for whoever started this run, if this fails.
+
+    It says nothing of what the node is given.
+    """
+    try:
+        yield
+    except PortwayError:
+        run(host, f"mkdir -p {WAITED.parent} && touch {WAITED}")
+        raise
 
 
 def _tell(line: str) -> None:

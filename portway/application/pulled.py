@@ -6,24 +6,27 @@ both tell that they serve with the configuration that goes with this one.
 """
 
 import hashlib
+import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import gevent
 from pyinfra import host, logger, state
 
 from portway.application.facts import ApplicationHealth
-from portway.application.own_service import doors_of
+from portway.application.own_service import doors_of, waits_for_others
 from portway.aws.progress import progress_reader
 from portway.aws.releases import published_release
 from portway.aws.turns import TurnRefused, Turns
-from portway.contract.paths import DOORS
+from portway.contract.paths import DOORS, FAILED
 from portway.errors import PortwayError
-from portway.load_balancers.pulled import SERVED, WAITED
+from portway.load_balancers.pulled import GOES_BACK, SERVED
 from portway.load_balancers.routes import FoundRoutes
 from portway.model.cluster import Cluster
 from portway.model.progress import Progress, Step
+from portway.model.stack import Node, Role
 from portway.model.turn import EXPIRES_SECONDS, RENEWED_SECONDS
 from portway.ops.connector import is_own
 from portway.ops.pyinfra_errors import Commands, failure, operation
@@ -31,10 +34,10 @@ from portway.ops.remote import ask, run
 from portway.render.application import Application
 from portway.render.load_balancer import fingerprint
 
-PATIENCE_SECONDS = 600.0
-"""How long a run waits for its turn. Others are drained meanwhile."""
+PATIENCE_SECONDS = 45.0
+"""How long a run waits for its turn; the next one goes by what AWS says then."""
 PAUSE_SECONDS = 5.0
-TELL_EVERY = 30.0
+TELL_EVERY = 15.0
 
 
 _KEEP = f"""
@@ -65,78 +68,92 @@ def own_routes(cluster: Cluster) -> dict[str, FoundRoutes]:
     }
 
 
-@contextmanager
-def its_turn(cluster: Cluster, wanted: Application) -> Iterator[Callable[[], None]]:
-    """Have the current host's turn; what it gives must be called before the change.
+class OnesTurn:
+    """The current host's turn, which others respect while it is renewed."""
 
-    That raises PortwayError if the turn was lost, and has a failure from then on count
-    as one of what the node is given.
-    """
-    stack, node = cluster.stack, wanted.instance
+    def __init__(self, turns: Turns, node: str) -> None:
+        self._turns, self._node = turns, node
+        self._prefix = host.print_prefix  # there is no host in another greenlet
+        self._confirmed = time.monotonic()
+        self.has_failed = False
+        """Whether the node did not serve with what it was given."""
+
+    def keep(self) -> None:
+        """Renew it, for ever."""
+        while True:
+            gevent.sleep(RENEWED_SECONDS)
+            began = time.monotonic()
+            try:
+                is_ours = self._turns.renew()
+            except PortwayError as error:  # AWS may answer the next time
+                logger.warning(f"{self._prefix}its turn: {error.message}")
+            else:
+                self._confirmed = began if is_ours else float("-inf")
+
+    def must_be_ours(self) -> None:
+        """PortwayError if others may have it by now."""
+        late = EXPIRES_SECONDS - RENEWED_SECONDS
+        if time.monotonic() - self._confirmed >= late:
+            raise PortwayError(
+                f"{self._node} has lost its turn: it could not renew it in time",
+                do="nothing: the next run takes another one",
+            )
+
+    def note_failure(self) -> None:
+        """Have the others not try what this node was given."""
+        self.has_failed = True
+
+
+@contextmanager
+def its_turn(cluster: Cluster, wanted: Application) -> Iterator[OnesTurn]:
+    """Have the current host's turn. PortwayError if that cannot be now."""
+    node, given = wanted.instance, _stands_for(cluster, wanted)
+    with waits_for_others():
+        turns = _turns(cluster, node)
+        others = {n.instance_id for n in cluster.stack.with_role(Role.APPLICATION)}
+        _wait_for(turns, node.name, given, others)
+    turn = OnesTurn(turns, node.name)
+    keeping = gevent.spawn(turn.keep)
+    try:
+        yield turn
+    finally:
+        keeping.kill()
+        try:
+            if not turn.has_failed:
+                turns.end()
+            elif not os.environ.get(GOES_BACK):  # what it served with says nothing
+                turns.fail()
+                run(host, f"mkdir -p {FAILED.parent} && cat >{FAILED}", given)
+        except PortwayError as error:  # it expires
+            logger.warning(f"{host.print_prefix}its turn: {error.message}")
+
+
+def _turns(cluster: Cluster, node: Node) -> Turns:
+    """The turns of a node's stack. PortwayError while nothing says where they are."""
+    stack = cluster.stack
+    nodes = stack.with_role(Role.APPLICATION)
     published = published_release(stack.region, stack.name)
     if published is None:
         raise PortwayError(
             f"{node.name} cannot have its turn: no release is published",
             do="publish one: portway release publish",
         )
-    turns = Turns(
+    return Turns(
         stack.region,
         published.bucket,
-        cluster.settings.app_batch,
+        min(cluster.settings.app_batch, max(1, len(nodes) - 1)),
         instance=node.instance_id,
         node=node.name,
     )
-    _wait_for(turns, node.name, _stands_for(cluster, wanted))
-    confirmed, changes = time.monotonic(), False
-
-    def keep() -> None:
-        nonlocal confirmed
-        while True:
-            gevent.sleep(RENEWED_SECONDS)
-            began = time.monotonic()
-            try:
-                if not turns.renew():
-                    return
-            except PortwayError as error:  # AWS may answer the next time
-                logger.warning(f"{host.print_prefix}its turn: {error.message}")
-            else:
-                confirmed = began
-
-    def must_be_ours() -> None:
-        nonlocal changes
-        if time.monotonic() - confirmed >= EXPIRES_SECONDS - RENEWED_SECONDS:
-            raise PortwayError(
-                f"{node.name} has lost its turn: it could not renew it in time",
-                do="nothing: the next run takes another one",
-            )
-        changes = True
-
-    keeping = gevent.spawn(keep)
-    try:
-        yield must_be_ours
-    except PortwayError:
-        keeping.kill()
-        with suppress(PortwayError):  # it expires
-            if changes:
-                turns.fail()
-            else:
-                turns.end(served=False)
-        raise
-    else:
-        keeping.kill()
-        turns.end(served=True)
-    finally:
-        keeping.kill()
 
 
-def _wait_for(turns: Turns, node: str, wanted: str) -> None:
+def _wait_for(turns: Turns, node: str, given: str, others: Collection[str]) -> None:
     """Take a turn. PortwayError after a while, or if it makes no sense to wait."""
     began, told = time.monotonic(), float("-inf")
     while True:
         try:
-            why = turns.take(wanted)
+            why = turns.take(given, others)
         except TurnRefused as refused:
-            run(host, f"mkdir -p {WAITED.parent} && touch {WAITED}")
             raise PortwayError(
                 f"{node} stays as it is: {refused.what}",
                 do="see what the runs there say; publish another release, or have it "
@@ -146,7 +163,6 @@ def _wait_for(turns: Turns, node: str, wanted: str) -> None:
             return
         now = time.monotonic()
         if now - began >= PATIENCE_SECONDS:
-            run(host, f"mkdir -p {WAITED.parent} && touch {WAITED}")
             raise PortwayError(
                 f"{node} stays as it is until it has its turn: {why}",
                 do="nothing: the next run waits again",
@@ -161,7 +177,8 @@ def _stands_for(cluster: Cluster, wanted: Application) -> str:
     """Stands for what all nodes are given."""
     settings = cluster.settings
     clients = hashlib.sha256(settings.clients_path.read_bytes()).hexdigest()
-    words = wanted.release.version, settings.sha256, clients
+    release = Path(__file__).resolve().parents[3].name  # of Portway and its settings
+    words = release, wanted.release.version, settings.sha256, clients
     return hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
 
 
@@ -173,16 +190,20 @@ def note_that_it_serves(cluster: Cluster, wanted: Application) -> Commands:
     """
     if not (state.is_executing and is_own(host)):
         return
+    node = wanted.instance
     wrong = ask(
         host,
         ApplicationHealth,
         unit=wanted.unit,
-        address=wanted.instance.address,
+        address=node.address,
         check=cluster.health,
         ports=tuple(listener.port for listener in wanted.listeners),
     )
     if wrong:
-        yield failure(f"{wanted.instance.name} does not serve", list(wrong))
+        yield failure(f"{node.name} does not serve", list(wrong))
         return
-    doors = doors_of(cluster, (listener.port for listener in wanted.listeners))
-    run(host, _KEEP, doors.to_json())
+    doors = doors_of(cluster, node, (i.port for i in wanted.listeners))
+    failed = run(host, f"{_KEEP}cat {FAILED} 2>/dev/null || :", doors.to_json())
+    if failed == [_stands_for(cluster, wanted)]:
+        _turns(cluster, node).forgive(failed[0])
+        run(host, f"rm -f {FAILED}")

@@ -16,6 +16,7 @@ from portway.aws.instances import (
     check_load_balancers,
     has_application_nodes,
     label,
+    leaving_addresses,
     listed,
     missing_application_nodes,
     state,
@@ -177,6 +178,7 @@ def assemble(name: str, region: str, outputs: Outputs, answers: Answers) -> Stac
         ports=outputs.ports,
         operator_networks=outputs.operator_networks,
         changed_at=answers.changed_at,
+        leaving=leaving_addresses(answers.instances, group),
     )
     if missing:
         raise NotReady(", ".join(missing), stack)

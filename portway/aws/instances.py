@@ -34,6 +34,17 @@ def alive_instances(instances: Iterable[Answer], group: Answer) -> list[Answer]:
     return [i for i in instances if state(i) in ALIVE and i["InstanceId"] not in out]
 
 
+def leaving_addresses(instances: Iterable[Answer], group: Answer) -> tuple[str, ...]:
+    """The addresses of instances that run, and that the group waits for."""
+    waits = {
+        member["InstanceId"]
+        for member in group.get("Instances", [])
+        if member["LifecycleState"].startswith(ENDING)
+    }
+    found = (i for i in instances if i["InstanceId"] in waits and state(i) == "running")
+    return tuple(sorted(i["PrivateIpAddress"] for i in found))
+
+
 def stopped_peer(instances: Iterable[Answer], alive: Iterable[Answer]) -> list[Answer]:
     """The load balancer that somebody stopped, if it is the one that is missing.
 

@@ -27,6 +27,7 @@ SOURCES = {
     "ports.health": f"{STACKS}, output HealthPort",
     "ports.stats": f"{STACKS}, output StatsPort",
     "operator_networks": f"{STACKS}, parameter OperatorCidr",
+    "leaving": f"{INSTANCES}, autoscaling:DescribeAutoScalingGroups",
     "changed_at": f"{STACKS}, or cloudformation:DescribeStackEvents",
 }
 """By the value's path, ``*`` for a node's name or a number; the first that fits."""

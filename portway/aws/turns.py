@@ -1,5 +1,6 @@
 """Turns to be out of service, in S3: taken by one node at a time, whoever is faster."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -34,16 +35,18 @@ class Turns:
         """Its key, what S3 calls what we wrote last, and that."""
         self._wanted = ""
 
-    def take(self, wanted: str) -> str:
+    def take(self, wanted: str, others: Collection[str]) -> str:
         """Take a turn; why that cannot be, or empty once it is ours.
 
-        ``wanted`` stands for what the node is given, the same for all nodes. Refused if
-        one has not served with it. PortwayError if AWS refuses it.
+        ``wanted`` stands for what the node is given, the same for all nodes; ``others``
+        are the instances that there are. Refused if one of them has not served with it.
+        PortwayError if AWS refuses it.
         """
+        own = self._instance
         found = {key: self._read(key) for key in self._keys}
-        reasons = {key: why_not(s, self._instance, wanted) for key, s in found.items()}
+        reasons = {key: why_not(s, own, wanted, others) for key, s in found.items()}
         for key, seen in found.items():
-            if seen.turn and seen.turn.is_refused(self._instance, wanted):
+            if seen.turn and seen.turn.is_refused(own, wanted, others):
                 raise TurnRefused(reasons[key])
         # One of our own first: a run that was killed had it.
         keys = sorted(self._keys, key=lambda key: not self._is_own(found[key]))
@@ -68,12 +71,9 @@ class Turns:
         """
         return self._go_on()
 
-    def end(self, *, served: bool) -> None:
-        """Give the turn back; ``served`` says that the node serves with what it got."""
-        if served and self._held and self._held[2].failed == self._wanted:
-            self._go_on(is_over=True, failed="", failed_on="")
-        else:
-            self._go_on(is_over=True)
+    def end(self) -> None:
+        """Give the turn back."""
+        self._go_on(is_over=True)
         self._held = None
 
     def fail(self) -> None:
@@ -81,12 +81,23 @@ class Turns:
         self._go_on(failed=self._wanted, failed_on=self._instance)
         self._held = None
 
+    def forgive(self, wanted: str) -> None:
+        """Say that this node does serve with what it once has failed with."""
+        for key in self._keys:
+            seen = self._read(key)
+            turn = seen.turn
+            if turn and (turn.failed, turn.failed_on) == (wanted, self._instance):
+                turn = replace(turn, failed="", failed_on="", count=turn.count + 1)
+                self._write(key, turn, seen.etag)
+
     def _go_on(self, **changes: Any) -> bool:
         if self._held is None:
             return False
         key, etag, turn = self._held
         turn = replace(turn, count=turn.count + 1, **changes)
         etag = self._write(key, turn, etag)
+        if not etag and (seen := self._read(key)).turn == turn:
+            etag = seen.etag  # it was written, and the answer was lost
         self._held = (key, etag, turn) if etag else None
         return bool(etag)
 

@@ -184,9 +184,11 @@ def turn_command(  # noqa: PLR0913, PLR0917 - one for each option
     try:
         why = why_idle(Files(), time.time(), every)
         if why is None:  # most times it is not, and need not load what follows
+            from portway.agent.store import Store
             from portway.agent.unattended import Unattended, tell
 
-            node = Unattended(region, stack, inventory, every, role, tell=tell)
+            store = Store(role="" if role == LOAD_BALANCER else role)
+            node = Unattended(region, stack, inventory, every, role, store, tell=tell)
             turn = node.turn()
             ran, status = turn.ran, turn.status
         elif why:

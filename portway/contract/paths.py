@@ -75,6 +75,8 @@ OUT_OF_SERVICE = Path("/run/portway/out-of-service")
 """Exists on an application node that has taken itself out of service."""
 DOORS = Path("/var/lib/portway/agent/doors.json")
 """How an application node that deploys to itself goes out of service."""
+FAILED = DOORS.with_name("failed")
+"""Stands for what an application node has failed with in its turn."""
 WAITS = Path("/run/portway/agent/waits")
 """Since when a node that deploys to itself waits for its standby, in seconds since the
 boot, and with which configuration."""

@@ -3,7 +3,7 @@
 Everything is done by scripts that run on the load balancer.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from portway.contract.paths import ADMIN_SOCKET
@@ -52,6 +52,8 @@ class Console:
     tell: Callable[[str], None]
     drain_timeout: float
     """Seconds that the streams of nodes which go have to end."""
+    leaving: Collection[str] = ()
+    """The addresses of nodes that let their streams end themselves, and look down."""
     may_reload: Callable[[], None] = lambda: None
     """PortwayError if a reload would do harm."""
 

@@ -121,6 +121,7 @@ def run_haproxy(cluster: Cluster, wanted: WantedNode) -> Commands:
             _shell,
             _tell,
             cluster.settings.drain_timeout,
+            cluster.stack.leaving,
             refuse_reload_without_memory,
         )
         yield work(

@@ -273,6 +273,7 @@ def drain_strangers(
     what the script said that lists streams, if it has run already.
     """
     dead = {s.address for s in before} - {s.address for s in before if s.is_up}
+    dead -= set(console.leaving)  # such a node only says that it is ill
     started = time.monotonic()
     told = started
     longest = console.drain_timeout + CONNECTING

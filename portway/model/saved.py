@@ -14,7 +14,7 @@ from portway.errors import PortwayError, Problem
 from portway.model.stack import HOST_NAME, Stack
 from portway.model.validation import model_problems
 
-FORMAT = "portway stack 1"
+FORMAT = "portway stack 2"
 """Another one as soon as a field of the Stack changes."""
 
 

@@ -124,6 +124,9 @@ class Stack:
     """The names that nodes of the scaling group can have; some may have no node now."""
     changed_at: datetime | None = None
     """When its last change ended, and with it that of what its roles may do."""
+    leaving: tuple[str, ...] = ()
+    """The addresses of instances that a scaling group gives up and waits for. They are
+    no nodes any more, and answer what they have begun."""
 
     def with_role(self, role: Role) -> tuple[Node, ...]:
         """The nodes of one role, the one launched first first, ties by instance id."""

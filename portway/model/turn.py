@@ -6,7 +6,8 @@ writing it, which S3 does only if nobody else has written it since it was read.
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, fields, replace
 
 EXPIRES_SECONDS = 120.0
 """How long a turn lasts that nobody renews, by S3's clock."""
@@ -30,9 +31,16 @@ class Turn:
     count: int = 0
     """How often it was written: no two writings are the same."""
 
-    def is_refused(self, instance: str, wanted: str) -> bool:
-        """Whether another node has failed with what an instance is to be given."""
-        return self.failed == wanted and self.failed_on != instance
+    def is_refused(self, instance: str, wanted: str, others: Collection[str]) -> bool:
+        """Whether another node has failed with what an instance is to be given.
+
+        ``others`` are the instances that there are: one that is gone counts no more.
+        """
+        return (
+            self.failed == wanted
+            and self.failed_on != instance
+            and self.failed_on in others
+        )
 
     def to_json(self) -> str:
         """The content of the object."""
@@ -42,7 +50,9 @@ class Turn:
     def from_json(cls, text: str) -> "Turn | None":
         """What an object says; None if it says nothing that we know."""
         try:
-            turn = cls(**json.loads(text))
+            found = json.loads(text)
+            known = {f.name: found[f.name] for f in fields(cls) if f.name in found}
+            turn = cls(**known)
             return replace(turn, count=int(turn.count))
         except (ValueError, TypeError):
             return None
@@ -60,12 +70,12 @@ class Seen:
     """Seconds since it was written, by S3's clock."""
 
 
-def why_not(seen: Seen, instance: str, wanted: str) -> str:
+def why_not(seen: Seen, instance: str, wanted: str, others: Collection[str]) -> str:
     """Why an instance may not take a turn; empty if it may."""
     turn = seen.turn
     if turn is None:
         return ""
-    if turn.is_refused(instance, wanted):
+    if turn.is_refused(instance, wanted, others):
         return f"{turn.failed_on} did not serve with the same"
     if turn.is_over or turn.instance == instance or seen.age >= EXPIRES_SECONDS:
         return ""

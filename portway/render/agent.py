@@ -110,7 +110,9 @@ def agent(cluster: Cluster, role: Role, inventory: str) -> WantedNode:
         stack=cluster.stack.name,
         region=cluster.stack.region,
         interval=settings.agent_interval,
-        minutes=30 + (settings.drain_timeout + settings.lease_wait) // 60,
+        minutes=30
+        + (settings.drain_timeout + settings.lease_wait) // 60
+        + settings.app_start_timeout // 30,  # and once more, to go back
         inventory=inventory,
         role="" if role is Role.LOAD_BALANCER else f"--role {role} ",
         current=CURRENT,

@@ -23,6 +23,7 @@ FIRST = (
     "test_debian_12",
     "test_application",
     "test_bad_night",
+    "test_agent_application",
     "test_upgrade",
     "test_lost_load_balancer",
     "test_failover",

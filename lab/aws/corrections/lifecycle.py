@@ -1,5 +1,6 @@
 """Instances that a group is about to terminate, and waits for."""
 
+from collections.abc import Callable
 from threading import Timer
 from typing import Any
 
@@ -14,7 +15,9 @@ from moto.autoscaling.responses import AutoScalingResponse
 from moto.core.common_models import CloudFormationModel
 from moto.core.responses import EmptyResult
 
-WAITS = "Terminating:Wait"
+WAITS, PROCEEDS = "Terminating:Wait", "Terminating:Proceed"
+PROCEED_SECONDS = 2.0
+"""In which whoever completed the wait gets an answer; AWS takes longer."""
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 
 _backend: Any = AutoScalingBackend
@@ -128,16 +131,27 @@ def _hook(group: Any) -> Any:
 def _wait(group: Any, state: Any) -> None:
     """Have an instance wait until somebody completes that, or time is up."""
     state.lifecycle_state = WAITS
-    late = Timer(_hook(group).heartbeat_timeout, _end, (group, state.instance.id))
-    late.daemon = True
-    late.start()
+    _later(_hook(group).heartbeat_timeout, _end, group, state.instance.id)
 
 
 def _end(group: Any, instance_id: str) -> bool:
-    """Terminate an instance that waits; whether it did."""
+    """Terminate an instance that waits, in a moment; whether it does."""
     for state in group.instance_states:
         if state.instance.id == instance_id and state.lifecycle_state == WAITS:
-            group.instance_states.remove(state)
-            group.autoscaling_backend.ec2_backend.terminate_instances([instance_id])
+            state.lifecycle_state = PROCEEDS
+            _later(PROCEED_SECONDS, _terminate, group, state)
             return True
     return False
+
+
+def _terminate(group: Any, state: Any) -> None:
+    if state in group.instance_states:
+        group.instance_states.remove(state)
+        backend = group.autoscaling_backend.ec2_backend
+        backend.terminate_instances([state.instance.id])
+
+
+def _later(seconds: float, function: Callable[..., object], *arguments: Any) -> None:
+    timer = Timer(seconds, function, arguments)
+    timer.daemon = True
+    timer.start()

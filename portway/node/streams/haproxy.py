@@ -23,6 +23,8 @@ _SIDE = re.compile(r"=\[(\d+),[0-9a-f]+h,fd=")
 """The state of each side of a stream, the client's first."""
 _CLOSED = 10
 _ESTABLISHED = (7, 8)
+_REFUSED = "Connection refused"
+"""In the last columns of a server, what became of its check, in the system's words."""
 """SC_ST_RDY and SC_ST_EST."""
 NO_SERVER = "<none>"
 _ENTRY = re.compile(r"key=(\d+) .*server_id=(\d+) gpt0=(\d+)")
@@ -165,20 +167,31 @@ class Haproxy:
         return {(r[1], r[3]): r[4] for r in rows if len(r) > 18 and r[0].isdigit()}
 
     def failed(self) -> "Failed":
-        """What failed its checks, as the newest worker sees it."""
-        states: dict[str, set[bool]] = {}
-        servers = set()
+        """What failed its checks, as the newest worker sees it.
+
+        Not what refuses them: that machine works, and ends the streams of a program
+        that has died itself. A node that is about to stop refuses checks, and answers
+        what it has begun.
+        """
+        states: list[tuple[tuple[str, str], str, bool]] = []
+        servers, refusing = set(), set()
         commands = ["show servers state; show stat -1 4 -1"]
         for line in _ask(self._admin, commands).splitlines():
             row, values = line.split(" "), line.split(",")
             if len(values) > 17:
+                server = values[0], values[1]
+                if _REFUSED in ",".join(values[36:]):
+                    refusing.add(server)
                 if values[17].startswith("DOWN") and values[4] not in ("", "0"):
-                    servers.add((values[0], values[1]))
+                    servers.add(server)
             elif len(row) > 18 and row[0].isdigit():
                 down = row[5] == "0" and row[6] == "0"
-                states.setdefault(row[4], set()).add(down)
-        everywhere = {address for address, found in states.items() if found == {True}}
-        return Failed(frozenset(everywhere), frozenset(servers))
+                states.append(((row[1], row[3]), row[4], down))
+        found: dict[str, set[bool]] = {}
+        for server, address, down in states:
+            found.setdefault(address, set()).add(down and server not in refusing)
+        everywhere = {address for address, downs in found.items() if downs == {True}}
+        return Failed(frozenset(everywhere), frozenset(servers - refusing))
 
     def close(self, streams: Iterable[Stream]) -> None:
         """Close established streams, of whichever worker; what has ended is closed.

@@ -169,8 +169,12 @@ def test_group_waits_for_a_node_before_it_terminates_it(agent: Account) -> None:
     assert states() == {waits: "Terminating:Wait", stays: "InService"}
     assert {waits, stays} == {first, second}
     assert may_be_terminated(REGION, waits)
-    assert states() == {stays: "InService"}
+    assert states() == {waits: "Terminating:Proceed", stays: "InService"}
     assert not may_be_terminated(REGION, waits), "it is over"
+    until = time.monotonic() + 10
+    while waits in states():
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
     ec2.terminate_instances(InstanceIds=[stays])
     (other,) = states()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -258,8 +258,8 @@ class Haproxy:
         wait_until(lambda: self.reloads() == before + 1)
         wait_until(lambda: bool(self.running().servers))
 
-    def console(self, drain: float = 0) -> Console:
-        return Console(self.shell, self.said.append, drain)
+    def console(self, drain: float = 0, leaving: Collection[str] = ()) -> Console:
+        return Console(self.shell, self.said.append, drain, leaving)
 
     def running(self) -> RunningHaproxy:
         facts = RunningFacts()
@@ -268,13 +268,19 @@ class Haproxy:
     def servers(self) -> dict[str, RunningServer]:
         return {server.path: server for server in self.console().servers()}
 
-    def deploy(self, nodes: Nodes, drain: float = 0, **changes: Any) -> Any:
+    def deploy(
+        self,
+        nodes: Nodes,
+        drain: float = 0,
+        leaving: Collection[str] = (),
+        **changes: Any,
+    ) -> Any:
         """Bring it to other nodes as a deploy does. Returns what was planned."""
         text = self.rendered(nodes, **changes)
         self.config.write_text(text)
         running = self.running()
         plan = how_to_load(running.loaded, text, running.servers, running.leaving)
-        load(self.console(drain), plan, text, running)
+        load(self.console(drain, leaving), plan, text, running)
         return plan
 
     def is_recorded(self) -> bool:

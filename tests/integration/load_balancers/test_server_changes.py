@@ -233,6 +233,34 @@ def test_streams_of_a_node_that_is_down_are_closed_at_once(
     assert {stream.ask() for stream in streams} == {ONE, ""}
 
 
+def test_streams_of_a_node_that_only_looks_down_get_their_drain(
+    haproxy: Haproxy, nodes: dict[str, Application]
+) -> None:
+    """It refuses health checks because it is about to be terminated."""
+    haproxy.start(TWO)
+    streams = [Stream(PLAIN) for _ in range(4)]
+    nodes[SECOND].healthy = False
+    (leaving,) = {
+        server.address
+        for server in haproxy.servers().values()
+        if server.name == "app-2"
+    }
+    wait_until(
+        lambda: (
+            not any(s.is_up for s in haproxy.servers().values() if s.name == "app-2")
+        )
+    )
+    args = ({"app-1": 1}, 3, (leaving,))
+    deploy = threading.Thread(target=haproxy.deploy, args=args)
+    began = time.monotonic()
+    deploy.start()
+    while time.monotonic() - began < 2.5:
+        assert_open(streams)
+        time.sleep(0.2)
+    deploy.join()
+    assert {stream.ask() for stream in streams} == {ONE, ""}
+
+
 def test_idle_connections_to_an_http_node_do_not_keep_it(haproxy: Haproxy) -> None:
     web = {"client_name": "web", "client_port": HTTP, "mode": "http"}
     haproxy.clients = ({**web, "app_port": free_port()},)

@@ -84,6 +84,25 @@ def test_older_streams_to_a_failed_node_are_closed(running: Balancer) -> None:
     assert sum(map(is_open, streams)) == 2
 
 
+def test_streams_to_a_node_that_refuses_its_checks_go_on(running: Balancer) -> None:
+    """It is about to stop, and answers what it has begun; in older workers, too."""
+    running.configure(retire_after=0)
+    port = running.ports[0]
+    streams = [running.connect(port) for _ in range(4)]
+    running.reload()
+    streams += [running.connect(port) for _ in range(4)]
+    wait_until(lambda: running.live(port) == {"app-1": 4, "app-2": 4})
+    before = running.live(port)
+    running.close_port("app-1", running.cluster.stack.ports.health)
+    wait_until(lambda: "DOWN" in running.command("show stat"))
+    time.sleep(3)
+    assert running.live(port) == before
+    assert all(map(is_open, streams))
+    running.node("app-2").healthy = False
+    wait_until(lambda: "app-2" not in running.live(port))
+    assert running.live(port)["app-1"] == before["app-1"]
+
+
 def test_failed_node_s_streams_are_closed_but_not_those_being_connected(
     tmp_path: Path,
 ) -> None:

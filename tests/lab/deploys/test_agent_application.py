@@ -4,18 +4,21 @@ import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.faults import interface as faults
 from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
 from portway.agent.building import Built
+from portway.contract import paths
 from tests.lab.deploys.agents import (
     PORTS,
+    UNIT,
     Timers,
     agents,
     built,
@@ -26,7 +29,7 @@ from tests.lab.deploys.agents import (
 )
 from tests.lab.deploys.membership import RESIZE, lose, resize
 from tests.lab.deploys.test_application import stored, version, versions
-from tests.lab.system import System, shown, wait_until
+from tests.lab.system import Result, System, output, shown, stream, wait_until
 
 __all__ = ["agents", "built", "first_boot", "original", "timers"]
 
@@ -150,6 +153,50 @@ def test_version_that_does_not_start_is_tried_on_one_node_only(
         assert version(system, node) == OLD
 
 
+def test_run_that_is_killed_in_its_turn_is_gone_on_with(
+    timers: Timers, tmp_path: Path
+) -> None:
+    """It has taken its node out of service, and waits for a stream to end."""
+    system = timers.system
+    settings = f'app_version = "{NEW}"\ndrain_timeout = 60\n'
+    new = with_settings(timers.good, "patient-new", settings, tmp_path)
+
+    def out() -> list[str]:
+        look = f"test -e {paths.OUT_OF_SERVICE}"
+        return [n for n in NODES if not system.node(n, look, False).returncode]
+
+    with Load.start(Lab(system.name), system.address, PORTS, 6, pause=0.3) as load:
+        load.wait_until_served()
+        # One through each node.
+        with stream(system, 9001) as one, stream(system, 9001) as other:
+            timers.publish(new)
+            wait_until(lambda: bool(out()), 90, "a node that is out of service")
+            (node,) = out()
+            wait_until(lambda: not is_used(system, node), 30, "nobody who uses it")
+            system.node(node, f"systemctl kill --signal=KILL {UNIT}")
+            assert out() == [node]
+            (second,) = set(NODES) - {node}
+            assert version(system, second) == OLD
+            assert is_used(system, second)
+            one()
+            other()
+        assert "Run release" in timers.look(node)
+        wait_until(lambda: is_used(system, node), 60, f"clients on {node}")
+        for name in NODES:
+            has_served = partial(timers.has_served, name, name_of(new))
+            wait_until(has_served, 120, f"the new version on {name}")
+        load.wait_until_served(time.time())
+        report = load.stop()
+    assert missing(Lab(system.name), report) == set()
+    assert versions(system) == dict.fromkeys(NODES, NEW)
+    assert out() == []
+
+    timers.publish(timers.good)
+    for name in NODES:
+        timers.turn(name)
+        assert version(system, name) == OLD
+
+
 @pytest.mark.parametrize("node", NODES)
 def test_terminated_node_is_back_though_nobody_does_anything(
     timers: Timers, first_boot: System, node: str
@@ -178,6 +225,13 @@ def has_clients(system: System, node: str) -> bool:
     return bool(system.node(node, SOCKETS).stdout)
 
 
+def asking(system: System, number: int) -> AbstractContextManager[Result]:
+    """A client that sends one message and waits; what became of it, at the end."""
+    words = (sys.executable, "-m", "lab.traffic.messages", "ask", "--wait", "60")
+    port = str(PORTS[number % 2])  # not the one whose messages are in order
+    return system.started("client", "--", *words, system.address, port)
+
+
 def leaving(system: System) -> set[str]:
     """The nodes that their group is about to terminate, and waits for."""
     ids = set(system.python(LEAVING).split())
@@ -185,10 +239,26 @@ def leaving(system: System) -> set[str]:
     return {name for name, node in nodes if node["instance_id"] in ids}
 
 
+def test_node_that_reboots_answers_what_it_has_begun(timers: Timers) -> None:
+    """Whoever has it reboot: its unit lets the streams end before the others stop."""
+    system, (node, other) = timers.system, NODES
+    system.node(node, f"echo '{{\"before_ack\": 4}}' >{FAULTS}")
+    with ExitStack() as stack:
+        clients = [stack.enter_context(asking(system, number)) for number in range(6)]
+        wait_until(partial(has_clients, system, node), 15, f"clients on {node}")
+        faults.reboot(Lab(system.name), node)
+    for client in clients:
+        assert client.returncode == 0, shown(client)
+    assert node in {output(client).split()[0] for client in clients}
+    assert is_used(system, other)
+    wait_until(partial(is_used, system, node), 60, f"clients on {node} again")
+    system.node(node, f"rm {FAULTS}")
+
+
 def test_nodes_that_leave_answer_what_they_have_begun(
     timers: Timers, first_boot: System, tmp_path: Path
 ) -> None:
-    """Their group shrinks from four to two, and every message takes twenty seconds."""
+    """Their group shrinks from four to two, and every message takes half a minute."""
     system = first_boot
     patient = with_settings(timers.good, "patient", "drain_timeout = 60\n", tmp_path)
     timers.publish(patient)
@@ -201,29 +271,27 @@ def test_nodes_that_leave_answer_what_they_have_begun(
         wait_until(partial(is_used, system, node), 120, f"clients on {node}")
 
     for node in nodes:
-        system.node(node, f"echo '{{\"before_ack\": 20}}' >{FAULTS}")
-    words = (sys.executable, "-m", "lab.traffic.messages", "ask", "--wait", "60")
+        system.node(node, f"echo '{{\"before_ack\": 30}}' >{FAULTS}")
     with ExitStack() as stack:
-        clients = [
-            stack.enter_context(
-                system.started("client", "--", *words, system.address, str(port))
-            )
-            for port in PORTS * 4
-        ]
+        clients = [stack.enter_context(asking(system, number)) for number in range(12)]
         for node in nodes:
             wait_until(partial(has_clients, system, node), 15, f"clients on {node}")
         system.python(RESIZE, "app", "2")
         going = leaving(system)
         assert len(going) == 2
-        began = time.monotonic()
         with ThreadPoolExecutor() as pool:
             for node, said in zip(nodes, pool.map(timers.look, nodes), strict=True):
                 assert ("may be terminated" in said) is (node in going), said
-        assert time.monotonic() - began > 10, "messages were on their way"
+                assert ("streams left" in said) is (node in going), said
     for client in clients:
         assert client.returncode == 0, shown(client)
-    system.up()
-    assert set(system.addresses("application")) == set(nodes) - going
+    left = set(nodes) - going
+
+    def have_left() -> bool:
+        system.up()
+        return set(system.addresses("application")) == left
+
+    wait_until(have_left, 30, "two nodes are left")
 
     timers.publish(timers.good)
     for node in system.addresses("application"):

@@ -8,7 +8,9 @@ import pytest
 from portway.application import doors as module
 from portway.application.doors import Doorkeeper, Doors
 
-DOORS = Doors({"lb-1": "10.0.0.1", "lb-2": "10.0.0.2"}, 8080, (9001, 9002), 3, 2, 60)
+DOORS = Doors(
+    {"lb-1": "10.0.0.1", "lb-2": "10.0.0.2"}, 8080, (9001, 9002), 3, 2, 4, 2, 60
+)
 SS = """\
 ESTAB      0 0          10.0.1.5:9001        10.0.0.1:40000
 FIN-WAIT-1 0 1  [::ffff:10.0.1.5]:9002  [::ffff:10.0.0.2]:40001
@@ -84,14 +86,14 @@ def test_it_refuses_clients_once_haproxy_knows_and_waits_for_streams(
     assert "dport 8080 counter name lb-1 reject" in unwell
     assert "9001" not in unwell, "clients come in until HAProxy sends none"
     assert "ip saddr { 10.0.0.1, 10.0.0.2 } tcp dport { 9001, 9002 } reject" in closed
-    assert node.now == pytest.approx((DOORS.fall - 1 + 29) * module.PAUSE_SECONDS)
+    assert node.now == pytest.approx((DOORS.fall * 4 - 1 + 29) * module.PAUSE_SECONDS)
     assert [line.split(",")[0] for line in node.said] == ["draining"] * 3
 
 
 def test_streams_that_do_not_end_are_left(clock: list[Node]) -> None:
     clock.append(node := Node(streams=10_000))
     node.keeper().close()
-    assert DOORS.drain_timeout <= node.now < DOORS.drain_timeout + 5
+    assert DOORS.drain_timeout <= node.now < DOORS.drain_timeout + 10
     assert node.said[-1].startswith("closing ")
 
 
@@ -100,9 +102,9 @@ def test_a_load_balancer_that_is_dead_is_not_waited_for_longer(
 ) -> None:
     clock.append(node := Node(silent=("lb-2",)))
     node.keeper().close()
-    assert node.now == pytest.approx(module.CHECKED_SECONDS)
+    assert node.now == pytest.approx(module.CHECKED_SECONDS + 4)
     (said,) = node.said
-    assert said.startswith("lb-2 sends it clients until its health check was made 3")
+    assert said.startswith("lb-2 sends it clients until its health check was made 12")
 
 
 def test_it_comes_back_once_it_was_seen_to_be_well(clock: list[Node]) -> None:
@@ -110,5 +112,5 @@ def test_it_comes_back_once_it_was_seen_to_be_well(clock: list[Node]) -> None:
     node.keeper().open()
     counting, forget = node.rules
     assert "reject" not in counting
-    assert node.now == pytest.approx(DOORS.rise * module.PAUSE_SECONDS)
+    assert node.now == pytest.approx(((DOORS.rise + 1) * 4 - 1) * module.PAUSE_SECONDS)
     assert forget == module.FORGET

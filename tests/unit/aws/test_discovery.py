@@ -336,6 +336,22 @@ def test_instance_out_of_service_in_its_group_is_no_node(state: str) -> None:
     assert len(again.with_role(Role.APPLICATION)) == 2, "the state alone was why"
 
 
+def test_instance_that_its_group_waits_for_is_known_as_leaving() -> None:
+    both = [*answers().instances, instance(4, Role.APPLICATION, "app")]
+    for state, leaving in (
+        ("InService", ()),
+        ("Standby", ()),
+        ("Terminating:Wait", ("10.60.0.4",)),
+        ("Terminating:Proceed", ("10.60.0.4",)),
+    ):
+        found = read(instances=both, groups=group(1, n3="InService", n4=state))
+        assert found.leaving == leaving
+    gone = instance(4, Role.APPLICATION, "app", State={"Name": "shutting-down"})
+    over = group(1, n3="InService", n4="Terminating:Proceed")
+    found = read(instances=[*answers().instances, gone], groups=over)
+    assert found.leaving == ()
+
+
 def test_instance_that_left_its_group_is_a_node_by_its_tags() -> None:
     both = [*answers().instances, instance(4, Role.APPLICATION, "app")]
     found = read(instances=both, groups=group(1, n3="InService", n4="Detaching"))

@@ -19,6 +19,7 @@ OTHERS = Turn("i-1", "app-1")
             Seen(Turn("i-1", "app-1", True, "new", "i-1"), age=1e6),
             "i-1 did not serve with the same",
         ),
+        (Seen(Turn("i-1", "app-1", True, "new", "i-0")), ""),
         (Seen(Turn("i-1", "app-1", True, "old", "i-1")), ""),
         (Seen(Turn("i-1", "app-1", True, "new", "i-2")), ""),
     ],
@@ -29,17 +30,23 @@ OTHERS = Turn("i-1", "app-1")
         "another one is done",
         "a run of its own was killed",
         "another one has failed with the same, however long ago",
+        "one that is gone has failed with the same",
         "another one has failed with something else",
         "it has failed itself, and may try again",
     ],
 )
 def test_who_may_take_a_turn(seen: Seen, why: str) -> None:
-    assert why_not(seen, "i-2", "new") == why
+    assert why_not(seen, "i-2", "new", ("i-1", "i-2")) == why
 
 
 def test_an_object_says_what_was_written() -> None:
     turn = Turn("i-1", "app-1", True, "new", "i-1", 7)
     assert Turn.from_json(turn.to_json()) == turn
+
+
+def test_an_object_of_a_later_version_says_what_is_known_of_it() -> None:
+    text = '{"instance": "i-1", "node": "app-1", "later": 1}'
+    assert Turn.from_json(text) == OTHERS
 
 
 @pytest.mark.parametrize(

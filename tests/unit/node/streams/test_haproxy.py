@@ -113,6 +113,17 @@ def test_server_that_is_down_counts_while_it_has_streams(said: dict[str, str]) -
     assert Haproxy().failed().servers == frozenset({("o", "app-1")})
 
 
+def test_server_that_refuses_its_checks_has_not_failed(said: dict[str, str]) -> None:
+    rest = " ".join(["0"] * 13)
+    states = [f"3 o 1 app-{n} 10.60.0.{n} 0 0 {rest}" for n in (1, 2)]
+    rows = [row(f"app-{n}", "DOWN", 3, n) for n in (1, 2)]
+    rows[0] += "," * 8 + "L4CON,,0,,,,,,,,,,,,,,,,,,Connection refused at step 1,"
+    rows[1] += "," * 8 + "L4TOUT,,3000,,,,,,,,,,,,,,,,,, at step 1,"
+    said["show servers"] = "\n".join([*states, HEAD, *rows])
+    failed = Failed(frozenset({"10.60.0.2"}), frozenset({("o", "app-2")}))
+    assert Haproxy().failed() == failed
+
+
 def test_stream_whose_server_side_is_closed_is_on_no_node(said: dict[str, str]) -> None:
     """As HAProxy 3.0 leaves one that was shut down while it connected."""
     line = (
