@@ -61,7 +61,11 @@ exec /var/lib/user-data
 """
 
 _KEEP_BOOTING = """\
+namespace=$1
+shift
 while :; do
+    # It outlives the machine, whose packet filter is gone with its kernel.
+    nsenter --net="$namespace" nft flush ruleset
     "$@"
     # 133 is how a guest says that it wants to be started again.
     [ $? -eq 133 ] || exit 0
@@ -181,7 +185,10 @@ def start(lab: Lab, host: Host) -> None:
         "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network",
     }
     shell.start(
-        ["/bin/sh", "-c", _KEEP_BOOTING, "keep-booting", *_nspawn(lab, host)],
+        [
+            *("/bin/sh", "-c", _KEEP_BOOTING, "keep-booting"),
+            *(lab.namespace_path(host.node), *_nspawn(lab, host)),
+        ],
         lab.host(host.node) / "console.log",
         cgroup=group,
         env=environment,
