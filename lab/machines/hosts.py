@@ -186,8 +186,12 @@ def start(lab: Lab, host: Host) -> None:
     }
     shell.start(
         [
-            *("/bin/sh", "-c", _KEEP_BOOTING, "keep-booting"),
-            *(lab.namespace_path(host.node), *_nspawn(lab, host)),
+            "/bin/sh",
+            "-c",
+            _KEEP_BOOTING,
+            "keep-booting",
+            lab.namespace_path(host.node),
+            *_nspawn(lab, host),
         ],
         lab.host(host.node) / "console.log",
         cgroup=group,
