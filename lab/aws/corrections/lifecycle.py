@@ -28,8 +28,9 @@ _responses: Any = AutoScalingResponse
 class HookResource(CloudFormationModel):
     """AWS::AutoScaling::LifecycleHook, which moto's CloudFormation does not know."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, group: str) -> None:
         self.physical_resource_id = name
+        self.group = group
 
     @staticmethod
     def cloudformation_name_type() -> str:
@@ -60,20 +61,12 @@ class HookResource(CloudFormationModel):
             int(given.get("HeartbeatTimeout", 3600)),
             given.get("DefaultResult", "ABANDON"),
         )
-        return cls(name)
+        return cls(name, group)
 
-    @classmethod
-    def delete_from_cloudformation_json(
-        cls,
-        resource_name: str,
-        cloudformation_json: dict[str, Any],
-        account_id: str,
-        region_name: str,
-    ) -> None:
+    def delete(self, account_id: str, region_name: str) -> None:
         """Take the hook from the group."""
-        group = cloudformation_json["Properties"]["AutoScalingGroupName"]
         backend = autoscaling_backends[account_id][region_name]
-        backend.delete_lifecycle_hook(group, resource_name)
+        backend.delete_lifecycle_hook(self.group, self.physical_resource_id)
 
 
 def groups_wait_before_they_terminate() -> None:

@@ -10,7 +10,7 @@ from lab.aws.calls import Request
 from lab.aws.permissions import is_permitted
 from lab.plan import facts
 from portway.aws.agent_stack import agent_parameters
-from portway.aws.lifecycle import may_be_terminated
+from portway.aws.lifecycle import HOOK, may_be_terminated
 from portway.aws.names import SLOT_TAG
 from portway.aws.progress import progress_reader, tell
 from portway.aws.releases import release_bucket
@@ -147,6 +147,19 @@ def test_application_nodes_let_go_of_their_own_group_only(agent: Account) -> Non
     complete = partial(app_may, agent, "autoscaling", "CompleteLifecycleAction")
     assert complete(AutoScalingGroupName=agent.resource("ApplicationGroup"))
     assert not complete(AutoScalingGroupName=agent.resource("LoadBalancerGroup1"))
+
+
+def test_group_waits_for_nobody_once_the_stack_is_deleted(agent: Account) -> None:
+    scaling = agent.client("autoscaling")
+    name = agent.resource("ApplicationGroup")
+
+    def hooks() -> list[str]:
+        found = scaling.describe_lifecycle_hooks(AutoScalingGroupName=name)
+        return [hook["LifecycleHookName"] for hook in found["LifecycleHooks"]]
+
+    assert hooks() == [HOOK]
+    agent.client("cloudformation").delete_stack(StackName=f"{STACK}-agent")
+    assert hooks() == []
 
 
 def test_group_waits_for_a_node_before_it_terminates_it(agent: Account) -> None:
