@@ -77,7 +77,10 @@ def lab() -> Iterator[System]:
 @pytest.fixture(scope="session")
 def trixie() -> Iterator[System]:
     """Debian 13 hosts: two load balancers, two application nodes, nothing deployed."""
-    yield from brought_up(DEPLOYED_TO["trixie"], "trixie")
+    for system in brought_up(DEPLOYED_TO["trixie"], "trixie"):
+        _used[system.name] = system
+        yield system
+        del _used[system.name]
 
 
 @pytest.fixture(scope="module")
@@ -112,12 +115,26 @@ def with_database(trixie: System) -> System:
 
 _deployed_as: dict[str, str] = {}
 """How each lab was deployed, as its tests leave it."""
+_used: dict[str, System] = {}
+"""Labs that several modules' tests use."""
+_spoiled: set[str] = set()
+"""Those of them that a failed test may have left in any state."""
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """A test that fails may leave anything: deploy again before the next module."""
+    """A test that fails may leave anything: the next module gets another lab."""
     if report.failed:
         _deployed_as.clear()
+        _spoiled.update(_used)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def intact() -> None:
+    """Make anew what failed tests have used, before another module's tests."""
+    while _spoiled:
+        system = _used[_spoiled.pop()]
+        make_anew(system, "trixie")
+        system.deploy(what="db")
 
 
 @contextmanager

@@ -40,9 +40,11 @@ SETTINGS = 'health_path = "/nowhere"\nverify_timeout = 5\n'
 """With which no load balancer finds a node healthy."""
 AUTHORITIES = "database-authorities.pem"
 OFTEN = ("--data", "agent_look_interval=30")
-LOOK = f"""
+STOP = f"""
 systemctl stop {TIMER}
 while [ "$(systemctl is-active {UNIT})" = activating ]; do sleep 0.2; done
+"""
+LOOK = f"""{STOP}
 [ -z "$1" ] || {CURRENT}/bin/portway agent "$1"
 since=$(date +@%s)
 systemctl start {UNIT}
@@ -227,6 +229,10 @@ class Timers:
 
     def has_served(self, node: str, name: str) -> bool:
         return bool(self.status(node)["served"] == name)
+
+    def stop(self, node: str) -> None:
+        """Have a node's timer start nothing more until its next look."""
+        self.system.execute(node, "sh", "-c", STOP)
 
     def turn(self, node: str) -> str:
         """What a turn says that is due now, as the timer starts it."""

@@ -276,6 +276,7 @@ def test_nodes_that_leave_answer_what_they_have_begun(
         clients = [stack.enter_context(asking(system, number)) for number in range(12)]
         for node in nodes:
             wait_until(partial(has_clients, system, node), 15, f"clients on {node}")
+            timers.stop(node)  # it would leave at once, and nobody could read how
         system.python(RESIZE, "app", "2")
         going = leaving(system)
         assert len(going) == 2
