@@ -9,6 +9,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs
@@ -57,6 +58,8 @@ class Request:
     """Those of ``NAMING`` that it has, with the number that lists have: ``.1``."""
     key: str = ""
     """The id of the access key that it is signed with."""
+    signed_at: float | None = None
+    """When, by the clock of who asks, in seconds since 1970; None if nothing says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +116,23 @@ def read(environ: dict[str, Any]) -> Request:
         given = {key: values[0] for key, values in parse_qs(text).items()}
         action = given.get("Action", str(environ["PATH_INFO"]))
         protocol = "ec2" if service == "ec2" else "query"
-    return Request(source, service, action, protocol, dict(_naming(given)), key)
+    at = _signed_at(environ)
+    return Request(source, service, action, protocol, dict(_naming(given)), key, at)
 
 
 def _signer(environ: dict[str, Any]) -> tuple[str, str]:
     """The access key of a signature, and the service that it is for."""
     found = _SCOPE.search(str(environ.get("HTTP_AUTHORIZATION", "")))
     return (found[1], found[2]) if found else ("", "")
+
+
+def _signed_at(environ: dict[str, Any]) -> float | None:
+    try:
+        text = str(environ.get("HTTP_X_AMZ_DATE", ""))
+        moment = datetime.strptime(text, "%Y%m%dT%H%M%SZ")
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC).timestamp()
 
 
 def _json_parameters(body: bytes) -> dict[str, str]:

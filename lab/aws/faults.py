@@ -22,6 +22,11 @@ WAITING = (SLOW, LATE)
 ANSWERING = ("throttle", "fail", "deny")
 
 METADATA_FAILS = "imds-fail"
+SPOT_NOTICE = "imds-spot"
+"""The metadata service says that EC2 takes the instance back in two minutes. The
+instance stays: whoever sets this terminates it."""
+METADATA = {"fail": METADATA_FAILS, "spot": SPOT_NOTICE}
+"""What the metadata service can do, and the fault that it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +108,24 @@ class CloudFaults:
 
     def metadata_fails(self, source: str) -> bool:
         """Whether the metadata service fails for this source."""
-        return any(
-            fault.kind == METADATA_FAILS and fault.concerns(source, "")
-            for fault in self._faults
-        )
+        return self._metadata(METADATA_FAILS, source)
 
+    def takes_back(self, source: str) -> bool:
+        """Whether EC2 says that it takes this source back."""
+        return self._metadata(SPOT_NOTICE, source)
+
+    def _metadata(self, kind: str, source: str) -> bool:
+        return any(f.kind == kind and f.concerns(source, "") for f in self._faults)
+
+
+SKEW_SECONDS, S3_SKEW_SECONDS = 300, 900
+"""By how much a clock may be wrong."""
 
 _ERRORS = {
+    ("skewed", "ec2"): ("400 Bad Request", "RequestExpired"),
+    ("skewed", "query"): ("403 Forbidden", "SignatureDoesNotMatch"),
+    ("skewed", "json"): ("400 Bad Request", "InvalidSignatureException"),
+    ("skewed", "rest-xml"): ("403 Forbidden", "RequestTimeTooSkewed"),
     ("throttle", "ec2"): ("503 Service Unavailable", "RequestLimitExceeded"),
     ("throttle", "query"): ("400 Bad Request", "Throttling"),
     ("throttle", "json"): ("400 Bad Request", "ThrottlingException"),
@@ -126,6 +142,19 @@ _ERRORS = {
 """Status and code by kind and protocol, as AWS's references of common errors say."""
 
 
+def is_skewed(request: Request, now: float) -> bool:
+    """Whether AWS refuses a request because of the clock of who asks."""
+    if request.signed_at is None:
+        return False
+    most = S3_SKEW_SECONDS if request.service == "s3" else SKEW_SECONDS
+    return abs(now - request.signed_at) > most
+
+
+def skewed(request: Request) -> Answer:
+    """What AWS answers who has another time."""
+    return _answer("skewed", request)
+
+
 def refusal(request: Request) -> Answer:
     """What AWS answers who may not make a call."""
     return _answer("deny", request)
@@ -137,6 +166,7 @@ def _answer(kind: str, request: Request) -> Answer:
         "throttle": "Request limit exceeded.",
         "fail": "An internal error has occurred",
         "deny": _denial(request),
+        "skewed": "The request was signed at another time than this.",
     }[kind]
     if request.protocol == "json":
         content: dict[str, Any] = {"__type": code, "message": message}

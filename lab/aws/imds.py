@@ -19,6 +19,7 @@ Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 TOKEN_SECONDS = 21600
+NOTICE_SECONDS = 120
 CREDENTIAL_SECONDS = 3600
 RENEW_SECONDS = 900
 """Credentials with less than this left are replaced, as on EC2."""
@@ -58,7 +59,7 @@ class Metadata:
             return "405 Method Not Allowed", ""
         if not self._has_token(instance.id, environ):
             return "401 Unauthorized", ""
-        found = _lookup(self._tree(instance), path)
+        found = _lookup(self._tree(instance, source), path)
         return ("404 Not Found", "") if found is None else ("200 OK", found)
 
     def _give_token(self, instance_id: str, environ: Environ) -> tuple[str, str]:
@@ -80,18 +81,29 @@ class Metadata:
         owner, until = self._tokens.get(token, ("", 0.0))
         return owner == instance_id and time.monotonic() < until
 
-    def _tree(self, instance: Any) -> dict[str, Any]:
+    def _tree(self, instance: Any, source: str) -> dict[str, Any]:
         return {
             "latest": {
                 **_user_data(instance),
                 "meta-data": {
                     **_about(instance),
                     **_autoscaling(instance),
+                    **self._spot(source),
                     **self._iam(instance),
                 },
                 "dynamic": {
                     "instance-identity": {"document": _identity(instance)},
                 },
+            }
+        }
+
+    def _spot(self, source: str) -> dict[str, Any]:
+        if not self._faults.takes_back(source):
+            return {}
+        when = _timestamp(time.time() + NOTICE_SECONDS)
+        return {
+            "spot": {
+                "instance-action": json.dumps({"action": "terminate", "time": when})
             }
         }
 

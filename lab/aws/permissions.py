@@ -123,7 +123,7 @@ def _resources(request: Request) -> Iterator[Resource]:
     match request.service, request.action:
         case "rds", "DescribeDBInstances":
             yield Resource(_arn("rds", f"db:{given.get('DBInstanceIdentifier', '*')}"))
-        case "secretsmanager", "GetSecretValue":
+        case "secretsmanager", "GetSecretValue" | "DescribeSecret":
             yield _secret(given.get("SecretId", ""))
         case "s3", _:
             bucket, key = given.get("Bucket", ""), given.get("Key", "")

@@ -25,7 +25,7 @@ from lab.aws.calls import Call, Calls, Request
 from lab.aws.control import Control
 from lab.aws.corrections import correct
 from lab.aws.corrections.console import instances_show_their_console
-from lab.aws.faults import LATE, SLOW, CloudFaults, refusal
+from lab.aws.faults import LATE, SLOW, CloudFaults, is_skewed, refusal, skewed
 from lab.aws.imds import Metadata
 from lab.aws.permissions import is_permitted
 from lab.plan import facts, records
@@ -102,6 +102,8 @@ class Cloud:
         """What AWS answers, or what is wrong with it. Nobody waits for who waits."""
         self._faults.wait(LATE, request)
         answer = self._faults.answer(request)
+        if answer is None and is_skewed(request, time.time()):
+            answer = skewed(request)
         if answer is None and not self._is_permitted(request):
             answer = refusal(request)
         if answer is not None:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 
+from lab.aws.faults import METADATA
 from lab.faults.rules import EVERYTHING, PROTOCOLS
 from lab.plan.names import Lab
 
@@ -110,8 +111,9 @@ def _add_aws(add: _Add) -> None:
             help="only this action, as in AssociateAddress; may be given again",
         )
         _add_source(kind)
-    imds = add("imds", "make the instance metadata service fail", _imds)
-    imds.add_argument("kind", choices=("fail",))
+    words = "make the instance metadata service fail, or give a spot notice"
+    imds = add("imds", words, _imds)
+    imds.add_argument("kind", choices=tuple(METADATA))
     _add_source(imds)
 
 

@@ -10,7 +10,7 @@ import botocore.loaders
 import requests
 
 from lab.aws.calls import Call
-from lab.aws.faults import ANSWERING, METADATA_FAILS, WAITING, CloudFault
+from lab.aws.faults import ANSWERING, METADATA, WAITING, CloudFault
 from lab.errors import LabError
 from lab.ground import namespaces
 from lab.plan import facts
@@ -22,7 +22,9 @@ SERVICES = (
     "cloudformation",
     "iam",
     "rds",
+    "s3",
     "secretsmanager",
+    "ssm",
     "sts",
 )
 """The services of AWS that the lab has."""
@@ -57,7 +59,7 @@ def calls(lab: Lab, since: float = 0) -> tuple[Call, ...]:
 
 def check(fault: CloudFault) -> None:
     """Raise LabError for a fault that could not come about."""
-    kinds = (*WAITING, *ANSWERING, METADATA_FAILS)
+    kinds = (*WAITING, *ANSWERING, *METADATA.values())
     if fault.kind not in kinds:
         raise LabError(f"AWS cannot {fault.kind!r}: use {', '.join(kinds)}")
     if fault.kind in WAITING and not 0 < fault.milliseconds <= 600_000:

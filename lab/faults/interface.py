@@ -8,7 +8,7 @@ can heal them.
 from collections.abc import Iterator
 
 from lab.aws.calls import Call
-from lab.aws.faults import METADATA_FAILS, WAITING, CloudFault
+from lab.aws.faults import METADATA, WAITING, CloudFault
 from lab.errors import LabError
 from lab.faults import aws as aws_faults
 from lab.faults import clocks
@@ -107,10 +107,14 @@ def aws(
 
 
 def imds(lab: Lab, kind: str = "fail", *, source: str | None = None) -> None:
-    """Have the metadata service answer everything with 503."""
-    if kind != "fail":
-        raise LabError(f"the metadata service cannot {kind!r}: use fail, or cut … imds")
-    fault = CloudFault(METADATA_FAILS, source=_address(lab, source))
+    """Have the metadata service answer everything with 503, or give a spot notice.
+
+    Such a notice says that EC2 takes the instance back in two minutes; it stays.
+    """
+    if kind not in METADATA:
+        known = ", ".join(METADATA)
+        raise LabError(f"the metadata service cannot {kind!r}: use {known}, or cut")
+    fault = CloudFault(METADATA[kind], source=_address(lab, source))
     aws_faults.put(lab, fault)
 
 
@@ -179,8 +183,8 @@ def _of_host(lab: Lab, node: str) -> Iterator[str]:
 
 def _words(lab: Lab, fault: CloudFault) -> str:
     words = ["aws", fault.kind]
-    if fault.kind == METADATA_FAILS:
-        words = ["imds", "fail"]
+    if fault.kind in METADATA.values():
+        words = fault.kind.split("-")
     if fault.kind in WAITING:
         words.append(f"{fault.milliseconds:g}")
     for action in fault.actions:

@@ -3,7 +3,8 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ RETRY_AT_MOST = 300.0
 """From a failure to the next run, at most."""
 SPREAD = 0.1
 """The part of an interval by which machines that were deployed at once come apart."""
+MOST_KINDS = 50
+"""Of changes that are counted apart."""
 MOST_SECONDS = 1800.0
 """From one attempt to take a release that cannot be taken to the next, at most."""
 
@@ -75,6 +78,11 @@ class Memory:
     was_early: bool = False
     """Whether the last run was made because of what a look saw: AWS may not have told
     all of it to the run yet, so the next one comes soon."""
+    repaired: Mapping[str, int] = field(default_factory=dict)
+    """How often its runs changed what nobody wanted to be another: names of operations,
+    and their numbers since this file was begun."""
+    changed: Mapping[str, int] = field(default_factory=dict)
+    """The same of what somebody did: another release, or something in AWS."""
 
     def is_due(self, now: float, interval: float) -> bool:
         """Whether it is time for a run: ``interval`` seconds after one that succeeded.
@@ -91,6 +99,13 @@ class Memory:
             wait = min(interval, wait, RETRY_AT_MOST)
         # A timer is not exact, and a run that it just missed would wait for the next.
         return not 0 <= now - self.ran < wait - RETRY_SECONDS / 4
+
+    def with_changes(self, names: Iterable[str], *, repairs: bool) -> "Memory":
+        """The same with what a run has changed, or repaired."""
+        counts = Counter(self.repaired if repairs else self.changed)
+        counts.update(names)
+        kept = dict(counts.most_common(MOST_KINDS))
+        return replace(self, repaired=kept) if repairs else replace(self, changed=kept)
 
     def is_about(self, published: Published) -> bool:
         """Whether the refusal, if there is one, is of the release that is published."""

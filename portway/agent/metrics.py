@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from portway.agent.memory import Files
+from portway.agent.memory import Files, Memory
 from portway.contract.paths import METRICS_FOLDER
 from portway.errors import PortwayError
 from portway.run.local_files import SHARED, replace_file
@@ -20,8 +20,10 @@ METRICS = {
     "blind": "Whether AWS did not say whether there is something to do.",
     "suspended": "Whether somebody has suspended it.",
     "served": "1; `release` is the one with which it last served.",
+    "changes_total": "What its runs have changed since its memory was begun: `what`, "
+    "and `why`: drift if nobody wanted anything else than the last time, else wanted.",
 }
-"""Help texts by name, without the prefix; all are gauges."""
+"""Help texts by name, without the prefix; all are gauges but those in ``_total``."""
 
 
 def save(
@@ -45,15 +47,24 @@ def save(
         "served": 1,
     }
     where = f'stack="{stack}",role="{role}"'
-    text = "".join(_lines(values, where, memory.served))
+    text = "".join((*_lines(values, where, memory.served), *_changes(memory, where)))
     # A full disk stops no turn: there is an alert for a file that is not written.
     with suppress(PortwayError):
         replace_file(path, text, SHARED)
 
 
 def _lines(values: Mapping[str, float], where: str, release: str) -> Iterator[str]:
-    for name, help_ in METRICS.items():
+    for name, value in values.items():
         more = f',release="{release}"' if name == "served" else ""
-        yield f"# HELP {PREFIX}{name} {help_}\n"
+        yield f"# HELP {PREFIX}{name} {METRICS[name]}\n"
         yield f"# TYPE {PREFIX}{name} gauge\n"
-        yield f"{PREFIX}{name}{{{where}{more}}} {values[name]}\n"
+        yield f"{PREFIX}{name}{{{where}{more}}} {value}\n"
+
+
+def _changes(memory: Memory, where: str) -> Iterator[str]:
+    name = f"{PREFIX}changes_total"
+    yield f"# HELP {name} {METRICS['changes_total']}\n# TYPE {name} counter\n"
+    for why, counts in (("drift", memory.repaired), ("wanted", memory.changed)):
+        for what, count in sorted(counts.items()):
+            label = what.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+            yield f'{name}{{{where},why="{why}",what="{label}"}} {count}\n'

@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from portway.aws.releases import fetch
+from portway.agent.signatures import signers_in, verify
+from portway.aws.releases import fetch, fetch_signature
 from portway.contract.archives import PROGRAMS, PROJECT
 from portway.errors import PortwayError
 from portway.model.published import Published
-from portway.render.agent import ROOT
+from portway.render.agent import ROOT, SIGNERS
 
 KEPT = 3
 """Releases that stay, the current one among them."""
@@ -36,6 +37,7 @@ class Store:
     root: Path = ROOT
     role: str = ""
     """What the node is in its stack, if the timer says so; older releases know none."""
+    signers: Path = SIGNERS
 
     @property
     def link(self) -> Path:
@@ -67,7 +69,8 @@ class Store:
     def update(self, region: str, published: Published, keeps: str = "") -> bool:
         """Have a release be the current one; whether it was not.
 
-        It is fetched unless it is there, verified, unpacked and started once before the
+        It is fetched unless it is there, verified with its SHA-256 and, if this machine
+        knows signers, its signature, unpacked and started once before the
         link is changed. The release ``keeps`` stays. PortwayError if any of it fails;
         the link stays then.
         """
@@ -116,6 +119,10 @@ class Store:
             part.mkdir()
             archive = part / published.name
             fetch(region, published, archive)
+            if signers_in(self.signers):
+                signature = part / "signature"
+                fetch_signature(region, published, signature)
+                verify(archive, signature, self.signers)
             (part / "unpacked").mkdir()
             with tarfile.open(archive, "r:") as packed:
                 into = part / "unpacked"

@@ -39,12 +39,14 @@ from portway.aws.looking import (
     look_at,
 )
 from portway.aws.own_instance import own_instance_id, own_role
+from portway.aws.reading import application_secret
 from portway.aws.releases import published_release
 from portway.contract.archives import PROGRAMS, PROJECT
-from portway.contract.paths import DEPLOYED
+from portway.contract.paths import DEPLOYED, RUNS
 from portway.errors import PortwayError
 from portway.load_balancers.pulled import DID_NOT_SERVE, GOES_BACK, SERVED, WAITED
 from portway.model.published import Published
+from portway.model.runs import read_report
 
 FAILED = 1
 PATIENCE = 5
@@ -53,10 +55,13 @@ PATIENCE = 5
 Tell = Callable[[str], None]
 
 
-def find_places(region: str, stack: str) -> Places:
-    """Whom this node asks what there is to do. PortwayError if it does not find out."""
+def find_places(region: str, stack: str, role: str) -> Places:
+    """Whom a node of a role asks what there is to do.
+
+    PortwayError if it does not find out.
+    """
     aws = Aws(region)
-    return Places(
+    places = Places(
         stack=stack,
         region=region,
         ssm=aws.endpoint("ssm"),
@@ -64,6 +69,10 @@ def find_places(region: str, stack: str) -> Places:
         instance=own_instance_id(),
         role=own_role(),
     )
+    if role == LOAD_BALANCER:
+        return places
+    secret = application_secret(aws, stack)
+    return replace(places, secrets=aws.endpoint("secretsmanager"), secret=secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +143,7 @@ class Unattended:
     tell: Tell = print
     clock: Callable[[], float] = time.time
     published: Callable[[str, str], Published | None] = published_release
-    find_places: Callable[[str, str], Places] = find_places
+    find_places: Callable[[str, str, str], Places] = find_places
     look: Look = look_at
     is_leaving: Callable[[Places], bool] = is_leaving
     may_be_terminated: Callable[[str, str], bool] = may_be_terminated
@@ -175,7 +184,7 @@ class Unattended:
         return status
 
     def _is_leaving(self, memory: Memory) -> bool:
-        """Whether Auto Scaling is about to terminate this node."""
+        """Whether AWS is about to take this node away."""
         with suppress(LookError, TypeError):
             return self.is_leaving(Places(**memory.places))
         return False
@@ -183,9 +192,9 @@ class Unattended:
     def _leave(self, memory: Memory) -> int:
         """Let the node's streams end, and then Auto Scaling terminate it.
 
-        It is terminated in the end, whatever fails here.
+        It goes in the end, whatever fails here.
         """
-        self.tell("Auto Scaling is about to terminate this node: it lets no client in")
+        self.tell("AWS is about to take this node away: it lets no client in")
         try:
             leave(self.tell)
         except PortwayError as error:
@@ -203,11 +212,14 @@ class Unattended:
         """
         is_early = not memory.is_due(self.clock(), self.interval)
         found: dict[str, Any] = {"was_early": is_early}
-        # Without the places, or with those of a role that is another one now.
+        # Without the places, or with those of a role that is another one now, or of a
+        # release that asked less.
         with suppress(LookError, TypeError):
-            return found | {"seen": look(Places(**memory.places))}
+            places = Places(**memory.places)
+            if places.secret or self.role == LOAD_BALANCER:
+                return found | {"seen": look(places)}
         try:
-            places = self.find_places(self.region, self.stack)
+            places = self.find_places(self.region, self.stack, self.role)
             found |= {"places": asdict(places)}
             return found | {"seen": look(places)}
         except (LookError, PortwayError) as error:
@@ -290,6 +302,10 @@ class Unattended:
         restores = refusal is not None and refusal.until is None
         for mark in (SERVED, DID_NOT_SERVE, WAITED):
             self._mark(mark).unlink(missing_ok=True)
+        # Nobody wanted anything else than the last time.
+        repairs = memory.served == name and memory.failures == 0
+        repairs = repairs and not looked.get("was_early")
+        began = self.clock()
         try:
             # By its own name: the link may be changed meanwhile.
             release = self.store.folder(name)
@@ -299,6 +315,7 @@ class Unattended:
             status = FAILED
         now = self.clock()
         memory = replace(memory, ran=now, deployed=self._deployed(), **looked)
+        memory = memory.with_changes(self._changes(began), repairs=repairs)
         if self._mark(SERVED).exists():
             memory = replace(memory, served=name, goes_back=False)
         if status == 0:
@@ -334,6 +351,15 @@ class Unattended:
             return hashlib.sha256(self._mark(DEPLOYED).read_bytes()).hexdigest()
         except OSError:
             return ""
+
+    def _changes(self, began: float) -> tuple[str, ...]:
+        """What the run has changed that began then; nothing if it left no report."""
+        try:
+            *_, last = self._mark(RUNS).read_text(errors="replace").splitlines()
+        except (OSError, ValueError):
+            return ()
+        report = read_report(last)
+        return report.changes if report and report.began >= int(began) else ()
 
     def _keep(self, memory: Memory) -> Memory:
         """Remember something; a full disk keeps nothing from being done."""

@@ -1,7 +1,8 @@
 """A cheap look at AWS: whether a run of this node might find anything to do.
 
-It asks what release is published and which nodes there are, and loads nothing for it:
-curl signs the calls, and is told whom to ask by a run, which knows AWS's endpoints.
+It asks what release is published, which nodes there are and, on an application node,
+whether its secret was rotated, and loads nothing for it: curl signs the calls, and is
+told whom to ask by a run, which knows AWS's endpoints.
 """
 
 import hashlib
@@ -26,6 +27,10 @@ LOAD_BALANCER, APPLICATION = "load-balancer", "application"
 """What nodes are; the same goes for these."""
 TERMINATED = "Terminated"
 """What the metadata service says of a node that its group is about to terminate."""
+SPOT = "spot"
+"""What it becomes if EC2 is about to take it back, two minutes after it said so."""
+CURRENT = "AWSCURRENT"
+"""The stage of a secret's version that counts."""
 BETWEEN = "portway-between"
 """A line between two answers of the metadata service."""
 EC2_VERSION = "2016-11-15"
@@ -40,6 +45,15 @@ _LOCAL = (("noproxy", "*"), "fail")
 """Options for what is on this machine; a refusal there has no answer to read."""
 _TAGS = ("Name", "portway:master", "portway:slot")
 """Tags of instances that runs go by."""
+
+_UNREADABLE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ElementTree.ParseError,
+)
+"""What reading an answer raises that is something else."""
 
 Ask = Callable[[str], str]
 
@@ -58,6 +72,10 @@ class Places:
     """The id of the instance that looks."""
     role: str
     """The name of its role."""
+    secrets: str = ""
+    """The URL of Secrets Manager."""
+    secret: str = ""
+    """The ARN of the application's secret; empty for a node that does not read it."""
 
 
 Look = Callable[[Places], str]
@@ -92,24 +110,25 @@ def look_at(places: Places, ask: Ask = curl) -> str:
     LookError without a whole answer.
     """
     keys, target = _credentials(places, ask)
-    release, nodes = _asked(places, keys, ask)
+    release, nodes, *secret = _asked(places, keys, ask)
     try:
         value = json.loads(release)["Parameter"]["Value"]
         found = [value, sorted(_instances(nodes, places.instance)), target]
-    except (ValueError, KeyError, TypeError, ElementTree.ParseError) as error:
+        found += map(_version, secret)
+    except _UNREADABLE as error:
         raise LookError(f"AWS answers something else: {error!r}") from error
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
 def is_leaving(places: Places, ask: Ask = curl) -> bool:
-    """Whether Auto Scaling is about to terminate this node; LookError if unknown."""
-    return _credentials(places, ask)[1] == TERMINATED
+    """Whether AWS is about to take this node away; LookError if unknown."""
+    return bool(_credentials(places, ask)[1])
 
 
 def _credentials(places: Places, ask: Ask) -> tuple[Mapping[str, Any], str]:
     """The keys of this node's role, which last for some hours, and what it becomes.
 
-    That is TERMINATED, or empty for everything else.
+    That is TERMINATED, SPOT, or empty for everything else.
     """
     lifetime = "X-aws-ec2-metadata-token-ttl-seconds: 60"
     url = f"{SERVICE}/api/token"
@@ -120,54 +139,97 @@ def _credentials(places: Places, ask: Ask) -> tuple[Mapping[str, Any], str]:
     keys = f"{SERVICE}/meta-data/iam/security-credentials/{places.role}"
     state = f"{SERVICE}/meta-data/autoscaling/target-lifecycle-state"
     first = ("url", keys), header, ("write-out", _BETWEEN), "fail-early", *_LOCAL
-    second = ("url", state), header, _LOCAL[0]
-    answer = ask(f"{_config(*first)}next\n{_config(*second)}")
-    credentials, _, target = answer.partition(f"\n{BETWEEN}\n")
+    second = ("url", state), header, ("write-out", _BETWEEN), _LOCAL[0]
+    notice = f"{SERVICE}/meta-data/spot/instance-action"
+    third = ("url", notice), header, _LOCAL[0]
+    configs = (_config(*options) for options in (first, second, third))
+    answers = ask("next\n".join(configs)).split(f"\n{BETWEEN}\n")
+    credentials, target, action = (*answers, "", "")[:3]
+    becomes = TERMINATED if target.strip() == TERMINATED else ""
+    if _is_notice(action):
+        becomes = SPOT
     try:
         found = json.loads(credentials)
         return (
             {name: found[name] for name in ("AccessKeyId", "SecretAccessKey", "Token")},
-            TERMINATED if target.strip() == TERMINATED else "",
+            becomes,
         )
     except (ValueError, KeyError, TypeError) as error:
         raise LookError("the metadata service gives no credentials") from error
 
 
-def _asked(places: Places, keys: Mapping[str, Any], ask: Ask) -> tuple[str, str]:
-    """The answers about the release and the nodes, from one start of curl."""
-    of_release = json.dumps({"Name": parameter_name(places.stack)})
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One of AWS's, as HTTP has it."""
+
+    service: str
+    url: str
+    body: str
+    target: str = ""
+    """The operation, of a service that speaks JSON; EC2 has it in the body."""
+
+    def headers(self) -> Iterator[str]:
+        kind = "x-amz-json-1.1" if self.target else "x-www-form-urlencoded"
+        yield f"Content-Type: application/{kind}"
+        if self.target:
+            yield f"X-Amz-Target: {self.target}"
+
+
+def _is_notice(answer: str) -> bool:
+    """Whether this says that EC2 takes the instance back; mostly it is a 404 page."""
+    try:
+        return "action" in json.loads(answer)
+    except (ValueError, TypeError):
+        return False
+
+
+def _calls(places: Places) -> Iterator[_Call]:
+    """What a look asks: the release, the nodes and, if there is one, the secret."""
+    parameter = json.dumps({"Name": parameter_name(places.stack)})
+    yield _Call("ssm", places.ssm, parameter, "AmazonSSM.GetParameter")
     of_nodes = (
         f"Action=DescribeInstances&Version={EC2_VERSION}"
         f"&Filter.1.Name=tag%3Aportway%3Astack&Filter.1.Value.1={places.stack}"
     )
-    calls = (
-        ("ssm", places.ssm, "application/x-amz-json-1.1", of_release),
-        ("ec2", places.ec2, "application/x-www-form-urlencoded", of_nodes),
-    )
-    target = "X-Amz-Target: AmazonSSM.GetParameter"
+    yield _Call("ec2", places.ec2, of_nodes)
+    if places.secret:
+        secret = json.dumps({"SecretId": places.secret})
+        describe = "secretsmanager.DescribeSecret"
+        yield _Call("secretsmanager", places.secrets, secret, describe)
+
+
+def _asked(places: Places, keys: Mapping[str, Any], ask: Ask) -> list[str]:
+    """The answers to all calls, from one start of curl."""
+    calls = list(_calls(places))
     answers = ask(
         "next\n".join(
             _config(
-                ("url", url),
-                ("data", body),
+                ("url", call.url),
+                ("data", call.body),
                 ("user", f"{keys['AccessKeyId']}:{keys['SecretAccessKey']}"),
-                ("aws-sigv4", f"aws:amz:{places.region}:{service}"),
+                ("aws-sigv4", f"aws:amz:{places.region}:{call.service}"),
                 ("header", f"X-Amz-Security-Token: {keys['Token']}"),
-                ("header", f"Content-Type: {kind}"),
-                *([("header", target)] if service == "ssm" else []),
+                *(("header", header) for header in call.headers()),
                 ("write-out", f"\\n{STATUS}%{{http_code}}\\n"),
                 "fail-early",
             )
-            for service, url, kind, body in calls
+            for call in calls
         )
     )
     parts = re.split(rf"\n{STATUS}(\d+)\n", answers)
     statuses, bodies = parts[1::2], parts[0::2]
-    if statuses != ["200", "200"]:
+    if statuses != ["200"] * len(calls):
         # Nothing else of them: AWS explains a wrong signature with what was signed.
         codes = _CODE.findall(answers)
         raise LookError(f"AWS answers {', '.join([*statuses, *codes])}")
-    return bodies[0], bodies[1]
+    return bodies[: len(calls)]
+
+
+def _version(answer: str) -> str:
+    """Which version of a secret is the current one."""
+    stages = json.loads(answer)["VersionIdsToStages"]
+    (version,) = (version for version in stages if CURRENT in stages[version])
+    return str(version)
 
 
 def _config(*options: tuple[str, str] | str) -> str:

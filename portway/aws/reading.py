@@ -216,6 +216,14 @@ def describe_stack(aws: Aws, name: str) -> Answer | None:
     return None
 
 
+def application_secret(aws: Aws, name: str) -> str:
+    """The ARN of the secret that a stack's application nodes read.
+
+    PortwayError if there is no such stack, or its outputs do not say.
+    """
+    return discovery.read_outputs(_read_description(aws, name)).application_secret
+
+
 def _read_description(aws: Aws, name: str) -> Answer:
     if (found := describe_stack(aws, name)) is not None:
         return found

@@ -1,4 +1,7 @@
-"""Releases in AWS: archives in a bucket, and a parameter that says which one counts."""
+"""Releases in AWS: archives in a bucket, and a parameter that says which one counts.
+
+A node may have another one for trial; the parameter says that, too.
+"""
 
 import base64
 import hashlib
@@ -6,12 +9,21 @@ from pathlib import Path
 
 from portway.aws.client import Aws
 from portway.aws.errors import AwsCallError, Call, translate_aws_errors
+from portway.aws.own_instance import own_instance_id
 from portway.aws.reading import describe_stack
 from portway.errors import PortwayError
-from portway.model.published import Published, parameter_name
+from portway.model.published import (
+    SIGNATURE,
+    Publication,
+    Published,
+    Trial,
+    parameter_name,
+)
 
 BUCKET_OUTPUT = "ReleaseBucket"
 CHUNK = 1 << 20
+MOST_OF_A_SIGNATURE = 1 << 16
+"""Bytes."""
 SHA256 = "sha256"
 """The metadata of an archive in the bucket that says what it has."""
 
@@ -39,7 +51,49 @@ def release_bucket(region: str, stack: str) -> str:
 
 
 def publish(region: str, stack: str, archive: Path, bucket: str) -> Published:
-    """Put an archive into a bucket, and have the stack's nodes run it.
+    """Put an archive into a bucket, and have all of the stack's nodes run it."""
+    published = _put(region, archive, bucket)
+    _say(region, stack, Publication(published))
+    return published
+
+
+def put_on_trial(
+    region: str, stack: str, archive: Path, bucket: str, instance: str
+) -> Published:
+    """Put an archive into a bucket, and have one instance run it instead of the other.
+
+    PortwayError if none is published for the others.
+    """
+    others = _for_all(region, stack)
+    published = _put(region, archive, bucket)
+    _say(region, stack, Publication(others, Trial(instance, published)))
+    return published
+
+
+def end_trial(region: str, stack: str) -> Trial | None:
+    """Have all nodes run what is published; the trial that there was.
+
+    PortwayError if nothing is published.
+    """
+    found = publication(region, stack)
+    if found is None or found.trial is None:
+        return None
+    _say(region, stack, Publication(found.release))
+    return found.trial
+
+
+def _for_all(region: str, stack: str) -> Published:
+    found = publication(region, stack)
+    if found is None:
+        raise PortwayError(
+            f"stack {stack}: no release is published, which the other nodes would run",
+            do="publish the one that they are to run: portway release publish",
+        )
+    return found.release
+
+
+def _put(region: str, archive: Path, bucket: str) -> Published:
+    """Put an archive into a bucket.
 
     S3 verifies what it gets. What it has already is not sent again.
     """
@@ -68,16 +122,36 @@ def publish(region: str, stack: str, archive: Path, bucket: str) -> Published:
             f"{archive.name} cannot be published: {error}",
             do="publish what portway release build wrote, under the name that it has",
         ) from error
+    _put_signature(aws, published, archive, about)
+    return published
+
+
+def _put_signature(aws: Aws, published: Published, archive: Path, about: str) -> None:
+    """Put the signature into the bucket that is beside an archive, if one is."""
+    file = archive.with_name(archive.name + SIGNATURE)
+    try:
+        signature = file.read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise PortwayError(f"{file} cannot be read ({error.strerror})") from error
+    key = published.name + SIGNATURE
     aws.call(
+        "s3", "put_object", about, Bucket=published.bucket, Key=key, Body=signature
+    )
+
+
+def _say(region: str, stack: str, found: Publication) -> None:
+    """Have the stack's nodes run something."""
+    Aws(region).call(
         "ssm",
         "put_parameter",
         f"stack {stack}",
         Name=parameter_name(stack),
-        Value=published.to_json(),
+        Value=found.to_json(),
         Type="String",
         Overwrite=True,
     )
-    return published
 
 
 def _sha256(aws: Aws, published: Published, about: str) -> str:
@@ -99,7 +173,16 @@ def _sha256(aws: Aws, published: Published, about: str) -> str:
 
 
 def published_release(region: str, stack: str) -> Published | None:
-    """The release that a stack's nodes are to run; None while there is none.
+    """The release that this node of a stack is to run; None while there is none.
+
+    PortwayError if there is no such parameter, or it says something else.
+    """
+    found = publication(region, stack)
+    return None if found is None else found.here(own_instance_id)
+
+
+def publication(region: str, stack: str) -> Publication | None:
+    """What a stack's nodes are to run; None while that is nothing.
 
     PortwayError if there is no such parameter, or it says something else.
     """
@@ -116,12 +199,35 @@ def published_release(region: str, stack: str) -> Published | None:
             do="create the stack of cloudformation/agent.yaml",
         ) from error
     try:
-        return Published.from_json(str(value))
+        return Publication.from_json(str(value))
     except ValueError as error:
         raise PortwayError(
             f"stack {stack}: the parameter {name} says no release: {error}",
             do="publish one again: portway release publish",
         ) from error
+
+
+def fetch_signature(region: str, published: Published, to: Path) -> None:
+    """Write the signature of a release into a file. PortwayError if there is none."""
+    about = f"the signature of release {published.name}"
+    key = published.name + SIGNATURE
+    try:
+        answer = Aws(region).call(
+            "s3", "get_object", about, Bucket=published.bucket, Key=key
+        )
+        with translate_aws_errors(Call("s3:GetObject", about, region)):
+            to.write_bytes(answer["Body"].read(MOST_OF_A_SIGNATURE))
+    except AwsCallError as error:
+        # Whoever may not list a bucket is told that access is denied.
+        if error.code not in ("AccessDenied", "NoSuchKey"):
+            raise
+        raise PortwayError(
+            f"release {published.name} is not signed, and this node asks for a "
+            f"signature",
+            do="sign it and publish it again: docs/agent.md, Signed releases",
+        ) from error
+    except OSError as error:
+        raise PortwayError(f"{to} cannot be written ({error.strerror})") from error
 
 
 def fetch(region: str, published: Published, to: Path) -> None:

@@ -1,6 +1,7 @@
 """``portway agent``: a node that deploys to itself."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -102,8 +103,16 @@ def install_command(inventory: str, as_json: bool) -> None:
 )
 @inventory_argument(required=True)
 @stack_options
+@click.option(
+    "--signers",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The setting release_signers_file, if there is one.",
+)
 @json_option
-def first_boot_command(inventory: str, stack: str, region: str, as_json: bool) -> None:
+def first_boot_command(
+    inventory: str, stack: str, region: str, signers: Path | None, as_json: bool
+) -> None:
     """Print the user data with which new nodes deploy to themselves, in base64.
 
     For the stack's parameter UserData. INVENTORY is a file of the releases
@@ -111,7 +120,7 @@ def first_boot_command(inventory: str, stack: str, region: str, as_json: bool) -
     """
     from portway.render.agent import user_data
 
-    text = user_data(stack, region, inventory)
+    text = user_data(stack, region, inventory, signers)
     if as_json:
         print_json({"user_data": text})
     else:

@@ -53,7 +53,8 @@ def metrics() -> Iterator[tuple[str, ...]]:
     for name, (kind, help_) in RELOAD_METRICS.items():
         yield f"`{RELOAD_PREFIX}{name}`", kind, help_
     for name, help_ in agent.METRICS.items():
-        yield f"`{agent.PREFIX}{name}`", "gauge", help_
+        kind = "counter" if name.endswith("_total") else "gauge"
+        yield f"`{agent.PREFIX}{name}`", kind, help_
 
 
 def verbs() -> Iterator[tuple[str, ...]]:

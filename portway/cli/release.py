@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from portway.cli.options import json_option, stack_options
+from portway.cli.options import json_option, node_option, stack_options
 from portway.cli.output import print_json
 from portway.contract.archives import DEBIAN
 
@@ -81,3 +81,54 @@ def publish_command(archive: Path, stack: str, region: str, as_json: bool) -> No
         return
     click.echo(f"stack {stack}: {published.name} in {published.bucket}")
     click.echo(f"sha256 {published.sha256}")
+
+
+@command.command(
+    "try", epilog="Example: portway release try --node lb-2 releases/X.tar"
+)
+@click.argument("archive", type=click.Path(path_type=Path))
+@node_option(required=True)
+@stack_options
+@json_option
+def try_command(
+    archive: Path, node: str, stack: str, region: str, as_json: bool
+) -> None:
+    """Have one node of a stack run an archive, and the others what is published.
+
+    ARCHIVE is what portway release build wrote. It goes on until portway release
+    resume, or until another one is published or tried; a node that AWS launches in
+    place of this one does not take part.
+    """
+    from portway.aws.discovery import Need
+    from portway.aws.reading import read_stack
+    from portway.aws.releases import put_on_trial, release_bucket
+
+    found = read_stack(stack, region, need=Need.NOTHING)
+    instance = found.node(node).instance_id
+    bucket = release_bucket(region, stack)
+    tried = put_on_trial(region, stack, archive, bucket, instance)
+    if as_json:
+        print_json(
+            {"stack": stack, "node": node, "instance": instance, **asdict(tried)}
+        )
+        return
+    click.echo(f"stack {stack}: {tried.name} on {node} ({instance}) alone")
+    click.echo(f"sha256 {tried.sha256}")
+
+
+@command.command("resume", epilog="Example: portway release resume")
+@stack_options
+@json_option
+def resume_command(stack: str, region: str, as_json: bool) -> None:
+    """End a trial: all nodes of a stack run what is published."""
+    from portway.aws.releases import end_trial
+
+    trial = end_trial(region, stack)
+    if as_json:
+        print_json({"stack": stack, "was": asdict(trial) if trial else None})
+    elif trial is None:
+        click.echo(f"stack {stack}: no node has a release on trial")
+    else:
+        click.echo(
+            f"stack {stack}: {trial.instance} no longer tries {trial.release.name}"
+        )

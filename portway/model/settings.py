@@ -203,8 +203,14 @@ class Settings(BaseModel):
     )
     agent_look_interval: Annotated[int, Field(ge=30, le=600)] = Field(
         default=60,
-        description="Seconds between two looks of such a load balancer: whether it is "
+        description="Seconds between two looks of such a node: whether it is "
         "time for a run, or something has changed in AWS.",
+    )
+    release_signers_file: str | None = Field(
+        default=None,
+        description="File in the format of OpenSSH's `allowed_signers`: nodes that "
+        "deploy to themselves then take only releases that one of these has signed; "
+        "`deploys/agent.py` brings it to them.",
     )
     app_name: AppName = Field(
         default="message-app",
@@ -337,6 +343,7 @@ class Settings(BaseModel):
         one_run = {"go_back", "lease_expiry", "lease_wait", "transfer_to"}
         one_run |= {"boot_timeout", "trust_console_output", "tunnel_command"}
         one_run |= {"agent_interval", "agent_look_interval", "pair_timeout"}
+        one_run |= {"release_signers_file"}
         text = self.model_dump_json(exclude=one_run)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -128,6 +128,14 @@ class Stack:
     """The addresses of instances that a scaling group gives up and waits for. They are
     no nodes any more, and answer what they have begun."""
 
+    def node(self, name: str) -> Node:
+        """The node that has a name; PortwayError with those that there are."""
+        found = next((node for node in self.nodes if node.name == name), None)
+        if found is None:
+            known = ", ".join(sorted(node.name for node in self.nodes))
+            raise PortwayError(f"there is no node {name}", do=f"choose one of {known}")
+        return found
+
     def with_role(self, role: Role) -> tuple[Node, ...]:
         """The nodes of one role, the one launched first first, ties by instance id."""
         nodes = (node for node in self.nodes if node.role is role)

@@ -7,6 +7,7 @@ from its distribution. What makes it the current release is in the release itsel
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,15 +19,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 CHUNK = 1 << 20
 SCRATCH = ".first-"
+SIGNERS = Path("/etc/portway/release-signers")
 PROGRAM = "bin/portway"
 
 
-def main(root: Path) -> None:
+def main(root: Path, signers: Path) -> None:
     """Fetch the release, and have its program install it. Ends with why, if not."""
     stack, region = os.environ["PORTWAY_STACK"], os.environ["AWS_REGION"]
     name = f"/portway/{stack}/release"
     try:
-        bring(region, name, root)
+        bring(region, name, root, signers)
     except (ClientError, BotoCoreError) as error:
         sys.exit(
             f"{name}: {error}\n  is the stack of cloudformation/agent.yaml there, and "
@@ -34,7 +36,7 @@ def main(root: Path) -> None:
         )
 
 
-def bring(region: str, name: str, root: Path) -> None:
+def bring(region: str, name: str, root: Path, signers: Path) -> None:
     """The same, by the name of the parameter."""
     session = boto3.session.Session(region_name=region)
     # boto3 before Debian 13's version does not read it by itself.
@@ -58,6 +60,12 @@ def bring(region: str, name: str, root: Path) -> None:
                 digest.update(chunk)
         if digest.hexdigest() != published["sha256"]:
             sys.exit(f"{published['name']} has another SHA-256 than was published")
+        if signers.exists() and re.search("^[^#]", signers.read_text(), re.M):
+            signature = Path(scratch, "signature")
+            key = published["name"] + ".sig"
+            s3.download_file(published["bucket"], key, str(signature))
+            verify(archive, signature, signers)
+            signature.unlink()
         unpack = ("tar", "--extract", "--no-same-owner", "--directory", scratch)
         subprocess.run([*unpack, "--file", str(archive)], check=True)  # noqa: S603 - verified above
         archive.unlink()
@@ -66,5 +74,19 @@ def bring(region: str, name: str, root: Path) -> None:
         sys.exit(done.returncode)
 
 
+def verify(archive: Path, signature: Path, signers: Path) -> None:
+    """End with what is said of it unless one of the signers has signed the archive."""
+    known = ["-s", str(signature), "-f", str(signers)]
+    find = ["ssh-keygen", "-Y", "find-principals", *known]
+    names = subprocess.run(find, capture_output=True, text=True, check=False).stdout  # noqa: S603 - OpenSSH's own
+    for name in names.splitlines():
+        check = ["ssh-keygen", "-Y", "verify", *known, "-n", "portway-release"]
+        with archive.open("rb") as file:
+            done = subprocess.run([*check, "-I", name], stdin=file, check=False)  # noqa: S603 - the same
+        if done.returncode == 0:
+            return
+    sys.exit(f"the release is not signed by anybody whom {signers} has")
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), Path(*sys.argv[2:3]) if sys.argv[2:] else SIGNERS)

@@ -26,6 +26,9 @@ ROOT = Path("/opt/portway")
 """Has the releases of a node."""
 CURRENT = ROOT / "current"
 """The release that it runs; a link."""
+SIGNERS = Path("/etc/portway/release-signers")
+"""Who may sign the releases of a node, as OpenSSH's ``allowed_signers``; without a line
+that names one, they need no signature."""
 PROGRAM = str(CURRENT / "bin" / "portway")
 TURNS = str(CURRENT / "project" / "portway" / "agent" / "unattended.py")
 """A release that a timer can start has it."""
@@ -40,6 +43,11 @@ PACKAGES = {
 node out of service."""
 _INVENTORY = re.compile(r"(?!/|-)(?!.*\.\.)[\w./-]+\.py")
 
+_COMMENT = re.compile(r"\s*(#|$)")
+_SIGNER = re.compile(
+    r"^[^\s#]\S*\s(.*\s)?(sk-)?(ssh|ecdsa)-[\w@.-]+\s+AAAA[\w+/]+=*(\s|$)"
+)
+
 AGENT = Service(
     TIMER,
     str(paths.UNIT_FOLDER / TIMER),
@@ -50,18 +58,39 @@ AGENT = Service(
 )
 
 
-def user_data(stack: str, region: str, inventory: str) -> str:
+def user_data(
+    stack: str, region: str, inventory: str, signers: Path | None = None
+) -> str:
     """What launch templates give new nodes, to deploy to themselves.
 
-    In base64, as AWS takes it. PortwayError if a release could not have the inventory
-    under that name.
+    In base64, as AWS takes it. ``signers`` is a file with who may sign their releases.
+    PortwayError if a release could not have the inventory under that name, if that file
+    names nobody, or if it is too much for a parameter.
     """
+    script = first_boot(stack, region, inventory, signers)
+    packed = base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
+    # Not for cloud-init to unpack: other programs run user data, too.
+    text = f"#!/bin/sh\nbase64 -d <<END | gunzip | sh\n{packed}\nEND\n"
+    text = base64.b64encode(text.encode()).decode()
+    if len(text) > MOST_USER_DATA:
+        raise PortwayError(
+            f"the user data would have {len(text)} characters, and CloudFormation's "
+            f"parameters take {MOST_USER_DATA}",
+            do="give the inventory or the stack a shorter name, or have fewer signers",
+        )
+    return text
+
+
+def first_boot(
+    stack: str, region: str, inventory: str, signers: Path | None = None
+) -> str:
+    """The script that this is, before it is made smaller."""
     _refuse_unless_in_a_release(inventory)
-    program = gzip.compress(_without_words(FIRST.read_text()).encode(), mtime=0)
-    script = render(
+    lines = () if signers is None else _signers(signers)
+    return render(
         "first-boot.sh.j2",
         root=ROOT,
-        program=base64.b64encode(program).decode(),
+        program=_without_words(FIRST.read_text()),
         units=paths.UNIT_FOLDER,
         unit=FIRST_BOOT,
         stack=stack,
@@ -69,15 +98,9 @@ def user_data(stack: str, region: str, inventory: str) -> str:
         current=CURRENT,
         portway=PROGRAM,
         inventory=inventory,
+        file=SIGNERS,
+        signers=lines,
     )
-    text = base64.b64encode(script.encode()).decode()
-    if len(text) > MOST_USER_DATA:
-        raise PortwayError(
-            f"the user data would have {len(text)} characters, and CloudFormation's "
-            f"parameters take {MOST_USER_DATA}",
-            do="give the inventory or the stack a shorter name",
-        )
-    return text
 
 
 def _without_words(program: str) -> str:
@@ -96,6 +119,27 @@ def _refuse_unless_in_a_release(inventory: str) -> None:
             why="they find it in their release, as a file below its folder",
             do="call it by its path in your checkout, such as inventories/prod.py",
         )
+
+
+def _signers(file: Path) -> tuple[str, ...]:
+    """The lines of a file that name signers; PortwayError if none does, or is wrong."""
+    about = f"release_signers_file: {file}"
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise PortwayError(f"{about} cannot be read ({reason})") from error
+    found = tuple(line.strip() for line in lines if not _COMMENT.match(line))
+    for line in found:
+        if not _SIGNER.search(line):
+            raise PortwayError(
+                f"{about}: this is nobody who signs: {line[:60]}",
+                do="write a line for each as OpenSSH's allowed_signers has it: "
+                "anna@example.com ssh-ed25519 AAAA…",
+            )
+    if not found:
+        raise PortwayError(f"{about} names nobody who may sign releases")
+    return found
 
 
 def agent(cluster: Cluster, role: Role, inventory: str) -> WantedNode:
@@ -124,6 +168,10 @@ def agent(cluster: Cluster, role: Role, inventory: str) -> WantedNode:
         seconds=settings.drain_timeout + 60,
     )
     leaves = ManagedFile(str(paths.UNIT_FOLDER / LEAVE), leave, "644")
+    named = settings.release_signers_file
+    signers = render(
+        "release-signers.j2", lines=() if named is None else _signers(Path(named))
+    )
     look = settings.agent_look_interval
     timer = render("portway-agent.timer.j2", seconds=look, spread=look // 3)
     return WantedNode(
@@ -131,6 +179,7 @@ def agent(cluster: Cluster, role: Role, inventory: str) -> WantedNode:
         files=(
             ManagedFile(str(paths.UNIT_FOLDER / UNIT), service, "644"),
             ManagedFile(AGENT.config, timer, "644"),
+            ManagedFile(str(SIGNERS), signers, "644"),
             *((leaves,) if role is Role.APPLICATION else ()),
         ),
         services=(AGENT,),

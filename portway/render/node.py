@@ -55,17 +55,14 @@ def node_files(cluster: Cluster, name: str, authority: str | None) -> NodeFiles:
     ``authority`` has the database's certificate authorities; None if nobody knows them.
     Raises PortwayError if there is no such node.
     """
-    nodes = {node.name: node for node in cluster.stack.nodes}
-    if name not in nodes:
-        known = ", ".join(sorted(nodes))
-        raise PortwayError(f"there is no node {name}", do=f"choose one of {known}")
-    if nodes[name].role is Role.LOAD_BALANCER:
+    node = cluster.stack.node(name)
+    if node.role is Role.LOAD_BALANCER:
         return _of_load_balancer(cluster, name)
     stack = cluster.stack
     known_database = replace(stack, database=stack.database or NOT_READ)
     inputs = replace(NOBODY, authority=authority or "")
     wanted = application(
-        replace(cluster, stack=known_database), nodes[name], inputs
+        replace(cluster, stack=known_database), node, inputs
     ).node.files
     left_out = {file.path: ONLY_IN_RUNS for file in wanted if file.secret}
     if authority is None:

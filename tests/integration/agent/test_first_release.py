@@ -9,16 +9,25 @@ import pytest
 
 from portway.model.published import Published
 from portway.render.agent import FIRST
-from tests.integration.agent.test_publishing import Make, agent, make, put
+from tests.integration.agent.test_publishing import (
+    Make,
+    agent,
+    make,
+    new_key,
+    put,
+    sign,
+)
 from tests.integration.conftest import REGION, STACK, Account
 
 __all__ = ["agent", "make"]
 
 
-def bring(root: Path) -> subprocess.CompletedProcess[str]:
+def bring(
+    root: Path, signers: Path = Path("/nowhere")
+) -> subprocess.CompletedProcess[str]:
     """What a node does when it is told to, with this machine's boto3."""
     return subprocess.run(
-        [sys.executable, "-I", "-", str(root)],
+        [sys.executable, "-I", "-", str(root), str(signers)],
         input=FIRST.read_text(),
         env=os.environ | {"PORTWAY_STACK": STACK, "AWS_REGION": REGION},
         capture_output=True,
@@ -82,3 +91,28 @@ def test_its_failure_is_told(agent: Account, make: Make, tmp_path: Path) -> None
     done = bring(tmp_path)
     assert done.returncode == 3
     assert "it cannot start" in done.stderr
+
+
+def test_signed_release_is_run_where_signatures_are_asked_for(
+    agent: Account, make: Make, log: Path, tmp_path: Path
+) -> None:
+    anna, other = new_key(tmp_path / "anna"), new_key(tmp_path / "other")
+    signers = tmp_path / "signers"
+    signers.write_text(f"anna@example.com {anna.with_suffix('.pub').read_text()}")
+    archive = make("1", f'#!/bin/sh\necho "$0 $*" >>{log}\n')
+    put(archive)
+    unsigned = bring(tmp_path / "root", signers)
+    sign(archive, other)
+    put(archive)
+    foreign = bring(tmp_path / "root", signers)
+    assert (unsigned.returncode, foreign.returncode) == (1, 1)
+    assert "404" in unsigned.stderr, unsigned.stderr
+    assert "is not signed by anybody" in foreign.stderr
+    assert not log.exists()
+    sign(archive, anna)
+    put(archive)
+    done = bring(tmp_path / "root", signers)
+    assert done.returncode == 0, done.stderr
+    assert log.read_text().endswith("agent update\n")
+    signers.write_text("# nobody\n")
+    assert bring(tmp_path / "root", signers).returncode == 0

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +11,17 @@ from pathlib import Path
 import pytest
 
 from portway.agent.store import KEPT, Store, _members
+from portway.aws import releases
 from portway.aws.releases import (
+    end_trial,
     fetch,
     publish,
     published_release,
+    put_on_trial,
     release_bucket,
 )
 from portway.errors import PortwayError
-from portway.model.published import Published
+from portway.model.published import NAMESPACE, Published
 from tests.integration.cloudformation.test_agent import create_agent
 from tests.integration.conftest import REGION, STACK, Account
 
@@ -63,6 +67,34 @@ def put(archive: Path) -> Published:
 def given(archive: Path) -> str:
     """What the release of an archive is called on a node."""
     return archive.name.removesuffix(".tar")
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    """A key of somebody who may sign releases."""
+    return new_key(tmp_path / "anna")
+
+
+@pytest.fixture
+def asking(tmp_path: Path, key: Path) -> Store:
+    """A node's releases, of which each must be signed with that key."""
+    signers = tmp_path / "signers"
+    public = key.with_suffix(".pub").read_text()
+    signers.write_text(f"# Who signs\nanna@example.com {public}")
+    return Store(tmp_path / "portway", signers=signers)
+
+
+def new_key(file: Path) -> Path:
+    words = ("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(file))
+    subprocess.run(words, check=True)
+    return file
+
+
+def sign(archive: Path, key: Path, namespace: str = NAMESPACE) -> None:
+    """What docs/agent.md says."""
+    words = ("ssh-keygen", "-q", "-Y", "sign", "-f", str(key), "-n", namespace)
+    archive.with_name(f"{archive.name}.sig").unlink(missing_ok=True)
+    subprocess.run([*words, str(archive)], check=True)
 
 
 def test_nothing_is_published_at_first(agent: Account) -> None:
@@ -264,3 +296,75 @@ def test_release_that_is_gone_is_named(
     agent.client("s3").delete_object(Bucket=published.bucket, Key=published.name)
     with pytest.raises(PortwayError, match=f"{published.name} is not in bucket"):
         fetch(REGION, published, tmp_path / "file")
+
+
+def test_signed_release_is_taken(
+    agent: Account, make: Make, asking: Store, key: Path
+) -> None:
+    archive = make("1")
+    sign(archive, key)
+    assert asking.update(REGION, put(archive))
+    assert asking.current == given(archive)
+
+
+@pytest.mark.parametrize("how", ["not", "by somebody else", "another", "for mail"])
+def test_release_that_is_not_signed_changes_nothing(  # noqa: PLR0917 - fixtures
+    agent: Account, make: Make, asking: Store, key: Path, tmp_path: Path, how: str
+) -> None:
+    old, new = make("1"), make("2")
+    sign(old, key)
+    asking.update(REGION, put(old))
+    told = "is not signed by anybody"
+    if how == "not":
+        told = "is not signed, and this node asks for a signature"
+    elif how == "by somebody else":
+        sign(new, new_key(tmp_path / "mallory"))
+    elif how == "another":
+        signature = old.with_name(f"{old.name}.sig").read_bytes()
+        new.with_name(f"{new.name}.sig").write_bytes(signature)
+    else:
+        sign(new, key, "email")
+    with pytest.raises(PortwayError, match=told):
+        asking.update(REGION, put(new))
+    assert asking.current == given(old)
+    assert not asking.has(given(new))
+    assert not list((asking.root / "releases").glob(".*"))
+
+
+def test_signers_that_cannot_be_read_are_not_nobody(
+    agent: Account, make: Make, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "portway", signers=tmp_path)
+    with pytest.raises(PortwayError, match="cannot be read"):
+        store.update(REGION, put(make("1")))
+
+
+ONE, OTHER = "i-0123456789abcdef0", "i-0123456789abcdef1"
+
+
+def test_one_node_has_another_release_on_trial(
+    agent: Account, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def here(instance: str) -> Published | None:
+        monkeypatch.setattr(releases, "own_instance_id", lambda: instance)
+        return published_release(REGION, STACK)
+
+    bucket = release_bucket(REGION, STACK)
+    with pytest.raises(PortwayError, match="no release is published"):
+        put_on_trial(REGION, STACK, make("2"), bucket, ONE)
+    everywhere = put(make("1"))
+    tried = put_on_trial(REGION, STACK, make("2"), bucket, ONE)
+    assert (here(ONE), here(OTHER)) == (tried, everywhere)
+    fetch(REGION, tried, make("3"))
+
+    again = put_on_trial(REGION, STACK, make("4"), bucket, OTHER)
+    assert (here(ONE), here(OTHER)) == (everywhere, again), "one at a time"
+    ended = end_trial(REGION, STACK)
+    assert ended is not None
+    assert (ended.instance, ended.release) == (OTHER, again)
+    assert here(ONE) == here(OTHER) == everywhere
+    assert end_trial(REGION, STACK) is None
+
+    put_on_trial(REGION, STACK, make("2"), bucket, ONE)
+    newest = put(make("5"))
+    assert here(ONE) == here(OTHER) == newest

@@ -336,6 +336,7 @@ def test_publishers_may_do_what_publishing_takes_and_no_more(agent: Account) -> 
         "cloudformation:DescribeStacks",
         "s3:GetObject",
         "s3:PutObject",
+        "ssm:GetParameter",
         "ssm:PutParameter",
     }
     assert all("*" not in s["Resource"].removesuffix("/*") for s in of_publishers)

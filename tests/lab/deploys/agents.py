@@ -3,11 +3,12 @@
 import hashlib
 import io
 import json
+import re
 import shlex
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 FIRST_BOOT_FILE = "/etc/systemd/system/portway-first-boot.service"
 SETTINGS = 'health_path = "/nowhere"\nverify_timeout = 5\n'
 """With which no load balancer finds a node healthy."""
+CLIENTS = "/group_data/clients/lab.json"
 AUTHORITIES = "database-authorities.pem"
 OFTEN = ("--data", "agent_look_interval=30")
 STOP = f"""
@@ -52,6 +54,19 @@ journalctl --sync
 journalctl -q -o cat -u {UNIT} --since=$since
 systemctl start {TIMER}
 """
+BEGIN = f"""
+date +%s.%N
+systemctl reset-failed {UNIT}
+systemctl start --no-block {UNIT}
+"""
+SAID = f"""
+state=$(systemctl is-active {UNIT})
+journalctl --sync
+journalctl -q -o cat -u {UNIT} --since=@$1
+echo "$state"
+"""
+SYSTEMD = (UNIT, "Starting ", "Finished ", "Failed to ", "Started ")
+"""How lines begin that the service manager writes into a unit's journal."""
 REMOVE = f"""
 [ ! -e {FIRST_BOOT_FILE} ] || systemctl disable --now portway-first-boot.service
 [ ! -e {UNIT_FILE} ] || systemctl disable --now {TIMER}
@@ -234,6 +249,26 @@ class Timers:
         """Have a node's timer start nothing more until its next look."""
         self.system.execute(node, "sh", "-c", STOP)
 
+    def interrupt(self, node: str, seen: set[str]) -> bool:
+        """Start a turn, and kill it with all that it started at a line that is new.
+
+        Whether it was killed, and did not come to its end. Numbers make no line new.
+        """
+        since = self.system.execute(node, "sh", "-c", BEGIN).strip()
+        while True:
+            said = self.system.execute(node, "sh", "-c", SAID, "sh", since)
+            *lines, state = said.splitlines()
+            for line in lines:
+                kind = re.sub(r"[0-9a-f]{8,}|\d+", "N", line)
+                if kind not in seen and not line.startswith(SYSTEMD):
+                    seen.add(kind)
+                    if state == "activating":
+                        words = ("systemctl", "kill", "--signal=KILL", UNIT)
+                        self.system.execute(node, *words)
+                        return True
+            if state != "activating":
+                return False
+
     def turn(self, node: str) -> str:
         """What a turn says that is due now, as the timer starts it."""
         return self.look(node, "resume")
@@ -243,12 +278,18 @@ class Timers:
         return self.system.execute(node, "sh", "-c", LOOK, "sh", before)
 
 
-def with_settings(
-    built: Built, name: str, settings: str, to: Path, authorities: bytes = b""
+def with_settings(  # noqa: PLR0917 - what releases differ in
+    built: Built,
+    name: str,
+    settings: str,
+    to: Path,
+    authorities: bytes = b"",
+    client: Mapping[str, Any] | None = None,
 ) -> Built:
     """A release that has some settings more; building it anew would take longer.
 
-    ``authorities`` are of the lab's database, as the file that the settings name.
+    ``authorities`` are of the lab's database, as the file that the settings name;
+    ``client`` is one more than there are.
     """
     file = to / f"portway-{built.version}-{name}.tar"
     with tarfile.open(built.file) as old, tarfile.open(file, "w") as new:
@@ -262,6 +303,11 @@ def with_settings(
                     more = tarfile.TarInfo(folder + AUTHORITIES)
                     more.size = len(authorities)
                     new.addfile(more, io.BytesIO(authorities))
+            elif content is not None and member.name.endswith(CLIENTS) and client:
+                found = json.load(content)
+                found["clients"].append(client)
+                text = json.dumps(found).encode()
+                member.size, content = len(text), io.BytesIO(text)
             new.addfile(member, content)
     with file.open("rb") as archive:
         sha256 = hashlib.file_digest(archive, "sha256").hexdigest()

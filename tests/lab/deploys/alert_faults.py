@@ -167,7 +167,7 @@ def standby_without_rights(world: World) -> Iterator[None]:
     denied = ("AssociateAddress",)
     faults.aws(world.lab, "deny", actions=denied, source=world.standby)
     faults.prepare_clock(world.lab, world.standby, (unit,))
-    faults.clock(world.lab, world.standby, -600)
+    faults.clock(world.lab, world.standby, -240)  # with more, AWS refuses everything
     world.system.node(world.standby, f"systemctl restart {unit}")  # it looks at once
     try:
         yield

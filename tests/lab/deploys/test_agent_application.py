@@ -28,7 +28,14 @@ from tests.lab.deploys.agents import (
     with_settings,
 )
 from tests.lab.deploys.membership import RESIZE, lose, resize
-from tests.lab.deploys.test_application import stored, version, versions
+from tests.lab.deploys.test_application import (
+    ROTATE,
+    answer_to,
+    login_on,
+    stored,
+    version,
+    versions,
+)
 from tests.lab.system import Result, System, output, shown, stream, wait_until
 
 __all__ = ["agents", "built", "first_boot", "original", "timers"]
@@ -43,6 +50,7 @@ for one in found["AutoScalingInstances"]:
     if one["LifecycleState"] == "Terminating:Wait":
         print(one["InstanceId"])
 """
+ADDED = {"client_name": "added", "client_port": 9050}
 OLD, NEW, BROKEN = "1.0.0", "2.0.0", "2.0.1"
 TURN = """
 import boto3, json
@@ -90,15 +98,22 @@ def test_timers_have_the_application_nodes_up_to_date(timers: Timers) -> None:
 def test_new_version_is_on_one_node_after_the_other(
     timers: Timers, tmp_path: Path
 ) -> None:
-    """Nobody does anything: each waits for its turn, and takes itself out."""
-    system = timers.system
-    new = with_settings(timers.good, "new", f'app_version = "{NEW}"\n', tmp_path)
+    """Nobody does anything: each waits for its turn, and takes itself out.
+
+    The release has a client more, too.
+    """
+    system, settings = timers.system, f'app_version = "{NEW}"\n'
+    new = with_settings(timers.good, "new", settings, tmp_path, client=ADDED)
     with Load.start(Lab(system.name), system.address, PORTS, 20, pause=0.3) as load:
         load.wait_until_served()
         timers.publish(new)
         for node in NODES:
             has_served = partial(timers.has_served, node, name_of(new))
             wait_until(has_served, 240, f"the new version on {node}")
+        for node in ("lb-1", "lb-2"):
+            has_served = partial(timers.has_served, node, name_of(new))
+            wait_until(has_served, 180, f"the new client on {node}")
+        assert system.answering_nodes(9050, 8) == set(NODES)
         load.wait_until_served(time.time())
         report = load.stop()
     assert missing(Lab(system.name), report) == set()
@@ -220,6 +235,30 @@ def test_terminated_node_is_back_though_nobody_does_anything(
     assert found["findings"] == [], found
 
 
+def test_rotated_password_is_taken_by_the_nodes(timers: Timers) -> None:
+    """Who rotates it has the database take it; the nodes see it in AWS."""
+    system, before = timers.system, login_on(timers.system, "app-1")
+
+    def uses_another(node: str) -> bool:
+        return login_on(system, node) != before
+
+    with Load.start(Lab(system.name), system.address, PORTS, 20, pause=0.3) as load:
+        load.wait_until_served()
+        old = json.loads(system.python(ROTATE))["password"]
+        system.deploy("-y", "--data", "lease_wait=120", what="db")
+        for node in NODES:
+            wait_until(partial(uses_another, node), 240, f"the other login on {node}")
+            wait_until(partial(is_used, system, node), 60, f"clients on {node}")
+        load.wait_until_served(time.time())
+        report = load.stop()
+    assert missing(Lab(system.name), report) == set()
+    assert max(gap.seconds for gap in report.longest_gaps()) < 1.5
+    for client in report.clients:
+        assert client.longest_refusal == 0
+    system.deploy("-y", "--data", "lease_wait=120", what="db")
+    assert answer_to(system, before, old) in ("28P01", "28000")
+
+
 def has_clients(system: System, node: str) -> bool:
     """Whether a node has streams of clients."""
     return bool(system.node(node, SOCKETS).stdout)
@@ -253,6 +292,28 @@ def test_node_that_reboots_answers_what_it_has_begun(timers: Timers) -> None:
     assert is_used(system, other)
     wait_until(partial(is_used, system, node), 60, f"clients on {node} again")
     system.node(node, f"rm {FAULTS}")
+
+
+def test_node_that_ec2_takes_back_answers_what_it_has_begun(timers: Timers) -> None:
+    system, (other, node) = timers.system, NODES
+    system.node(node, f"echo '{{\"before_ack\": 8}}' >{FAULTS}")
+    with ExitStack() as stack:
+        clients = [stack.enter_context(asking(system, number)) for number in range(6)]
+        wait_until(partial(has_clients, system, node), 15, f"clients on {node}")
+        faults.imds(Lab(system.name), "spot", source=node)
+        said = timers.look(node)
+        assert "AWS is about to take this node away" in said
+        assert "streams left" in said
+        assert "may be terminated" not in said, "nobody waits for it"
+    for client in clients:
+        assert client.returncode == 0, shown(client)
+    assert node in {output(client).split()[0] for client in clients}
+    assert is_used(system, other)
+    assert not is_used(system, node)
+    faults.heal_aws(Lab(system.name))  # it was another one
+    system.node(node, f"rm {FAULTS}")
+    timers.turn(node)
+    wait_until(partial(is_used, system, node), 60, f"clients on {node} again")
 
 
 def test_nodes_that_leave_answer_what_they_have_begun(

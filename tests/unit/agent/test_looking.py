@@ -24,6 +24,7 @@ from portway.model.suspension import Suspension
 
 SECRET = 'wJalr/K7+x"\\='
 KEYS = {"AccessKeyId": "ASIAEXAMPLE", "SecretAccessKey": SECRET, "Token": "IQoJb3//=="}
+SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:1:secret:one-Ab12Cd"
 RELEASE = json.dumps({"Parameter": {"Value": "none"}})
 ITEM = """<item><instancesSet><item><instanceId>{id}</instanceId>
 <instanceState><code>16</code><name>{state}</name></instanceState>
@@ -137,12 +138,18 @@ class World:
     def places(self) -> Places:
         return replace(PLACES, ssm=f"{self.url}/ssm", ec2=f"{self.url}/ec2")
 
+    @property
+    def of_application(self) -> Places:
+        """Whom a node asks that reads a secret."""
+        url = f"{self.url}/secretsmanager"
+        return replace(self.places, secrets=url, secret=SECRET_ARN)
+
     def answer(self, request: BaseHTTPRequestHandler) -> tuple[int, str]:
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         where = request.path.removeprefix("/")
         self.asked.append(where)
         service = where.partition("/")[0]
-        if service in ("ssm", "ec2") and not self._is_signed(request, service, body):
+        if service != "meta" and not self._is_signed(request, service, body):
             return 403, REFUSED
         return self.answers.get(where, (404, "<html>\n no group has it\n</html>"))
 
@@ -204,7 +211,42 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def test_calls_are_two_and_signed_as_botocore_signs_them(world: World) -> None:
     assert look_at(world.places) == USUAL
     assert world.asked[-2:] == ["ssm", "ec2"]
-    assert len(world.asked) == 5, "and three to the machine's own metadata service"
+    assert len(world.asked) == 6, "and four to the machine's own metadata service"
+
+
+def versions(**stages: list[str]) -> tuple[int, str]:
+    """What Secrets Manager says of a secret with these versions."""
+    return 200, json.dumps({"ARN": SECRET_ARN, "VersionIdsToStages": stages})
+
+
+def test_secret_that_was_rotated_is_something_to_do(world: World) -> None:
+    """What is prepared, or was before, is not."""
+    places = world.of_application
+    world.answers["secretsmanager"] = versions(a=["AWSCURRENT"])
+    before = look_at(places)
+    assert world.asked[-3:] == ["ssm", "ec2", "secretsmanager"]
+    pending = versions(a=["AWSCURRENT"], b=["AWSPENDING"], c=["AWSPREVIOUS"])
+    world.answers["secretsmanager"] = pending
+    assert look_at(places) == before
+    world.answers["secretsmanager"] = versions(a=["AWSPREVIOUS"], b=["AWSCURRENT"])
+    assert look_at(places) != before
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (versions(a=["AWSPREVIOUS"]), "AWS answers something else"),
+        ((200, "{}"), "AWS answers something else"),
+        ((200, '{"VersionIdsToStages": []}'), "AWS answers something else"),
+        ((400, '{"__type":"AccessDeniedException"}'), "400, AccessDeniedException"),
+    ],
+)
+def test_secret_that_nothing_is_said_of(
+    world: World, answer: tuple[int, str], told: str
+) -> None:
+    world.answers["secretsmanager"] = answer
+    with pytest.raises(LookError, match=told):
+        look_at(world.of_application)
 
 
 STATE = "meta/meta-data/autoscaling/target-lifecycle-state"
@@ -217,6 +259,22 @@ def test_node_that_its_group_gives_up_has_something_to_do(world: World) -> None:
     assert not is_leaving(world.places)
     world.answers[STATE] = 200, "Terminated"
     assert look_at(world.places) != USUAL
+    assert is_leaving(world.places)
+
+
+SPOT_NOTICE = "meta/meta-data/spot/instance-action"
+
+
+def test_node_that_ec2_takes_back_has_something_to_do(world: World) -> None:
+    for nothing in ("[]", "3", "<html>", '{"time": "2026-11-29T08:22:00Z"}'):
+        world.answers[SPOT_NOTICE] = 200, nothing
+        assert look_at(world.places) == USUAL
+        assert not is_leaving(world.places)
+    text = json.dumps({"action": "terminate", "time": "2026-11-29T08:22:00Z"})
+    world.answers[SPOT_NOTICE] = 200, text
+    assert look_at(world.places) != USUAL
+    assert is_leaving(world.places)
+    world.answers[STATE] = 200, "Terminated"
     assert is_leaving(world.places)
 
 

@@ -41,6 +41,22 @@ def test_all_is_well(tmp_path: Path) -> None:
     }
 
 
+def test_changes_are_told_by_kind(tmp_path: Path) -> None:
+    memory = Memory().with_changes(["Write the files", 'Run "it"'], repairs=True)
+    memory = memory.with_changes(["Write the files"], repairs=True)
+    memory = memory.with_changes(["Write the files"], repairs=False)
+    found = saved(tmp_path, memory)
+    changes = {k: v for k, v in found.items() if k.startswith("portway_agent_changes")}
+    assert changes == {
+        f'portway_agent_changes_total{{{WHERE},why="{why}",what="{what}"}}': count
+        for why, what, count in (
+            ("drift", "Write the files", "2"),
+            ("drift", 'Run \\"it\\"', "1"),
+            ("wanted", "Write the files", "1"),
+        )
+    }
+
+
 def test_nothing_is_well(tmp_path: Path) -> None:
     memory = Memory(failures=7, refusal=Refusal("portway-2", "why"))
     found = saved(tmp_path, memory, suspended=True)

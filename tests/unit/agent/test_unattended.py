@@ -7,7 +7,7 @@ import itertools
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,11 @@ from portway.agent.memory import MOST_SECONDS, RETRY_AT_MOST, Files, Memory
 from portway.agent.store import Store
 from portway.agent.unattended import PATIENCE, Starter, Unattended
 from portway.aws.looking import LookError, Places
-from portway.contract.paths import DEPLOYED
+from portway.contract.paths import DEPLOYED, RUNS
 from portway.errors import PortwayError
 from portway.load_balancers.pulled import SERVED
 from portway.model.published import Published
+from portway.model.runs import RunReport
 from portway.model.suspension import Suspension
 from tests.lab.system import wait_until
 
@@ -31,6 +32,7 @@ PROGRAM = """#!/bin/sh
 echo "{name} $*$PORTWAY_GOES_BACK" >>{log}
 mkdir -p {marks} {deployed.parent}
 [ {what} = fails ] || echo {name} >{deployed}
+[ ! -e {log}.report ] || cat {log}.report >>{runs}
 case {what} in
     serves) touch {marks}/served ;;
     serves-some) touch {marks}/served; exit 1 ;;
@@ -74,6 +76,7 @@ class Node:
                     log=self.log,
                     marks=self.marks,
                     deployed=self.deployed,
+                    runs=self.root / RUNS.relative_to("/"),
                     what=what,
                 )
             )
@@ -490,3 +493,30 @@ def test_run_is_told_of_sigterm(tmp_path: Path) -> None:
         process.kill()
         process.wait()
     assert ended.exists()
+
+
+def test_changes_are_counted_by_what_they_were_for(node: Node) -> None:
+    """What nobody wanted to be another was repaired."""
+    report = node.log.with_name("log.report")
+
+    def reports(change: str, began: float = 0.0) -> None:
+        found = RunReport("a", "lb.py", int(began or node.now), 0, "succeeded", None)
+        found = replace(found, changes=(change,))
+        report.write_text(found.to_json() + "\n")
+
+    reports("Install it", node.now + INTERVAL)
+    node.turn()
+    assert node.memory.repaired == {"Install it": 1}
+    node.turn()
+    assert node.memory.repaired == {"Install it": 1}, "another run's report"
+    node.seen = "something else"
+    reports("Write it", node.now + 60)
+    node.turn(60)
+    node.publish(node.release("portway-2", "serves"))
+    reports("Write it", node.now + INTERVAL)
+    node.turn()
+    assert node.memory.repaired == {"Install it": 1}
+    assert node.memory.changed == {"Write it": 2}
+    report.write_text("something\n")
+    node.turn()
+    assert node.memory.changed == {"Write it": 2}

@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import hashlib
 import os
 import subprocess
 from pathlib import Path
@@ -13,19 +14,34 @@ from portway.aws import looking
 from portway.cli.agent import turn_command
 from portway.contract.paths import UNIT_FOLDER
 from portway.errors import PortwayError
+from portway.model.build import build_cluster
 from portway.model.stack import Role
-from portway.render.agent import CURRENT, FIRST, FIRST_BOOT, ROOT, agent, user_data
+from portway.render.agent import (
+    CURRENT,
+    FIRST,
+    FIRST_BOOT,
+    ROOT,
+    SIGNERS,
+    agent,
+    first_boot,
+    user_data,
+)
 from tests.unit import samples
+
+OURS = ("prod", "eu-central-1", "inventories/prod.py")
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3qNys3lgVzir6FbMlwcvqXnZvfjo/65o54SzYG+UQ3"
+ANNA = f"anna@example.com {KEY}"
 
 
 @pytest.mark.parametrize("role", Role)
 def test_systemd_takes_the_units(tmp_path: Path, role: Role) -> None:
     wanted = agent(samples.cluster(), role, "inventories/prod.py")
-    for file in wanted.files:
+    units = [file for file in wanted.files if file.path.startswith(str(UNIT_FOLDER))]
+    for file in units:
         # There is no release on this machine.
         content = file.content.replace(f"{CURRENT}/bin/portway", "/bin/true")
         (tmp_path / Path(file.path).name).write_text(content)
-    for file in wanted.files:
+    for file in units:
         verdict = subprocess.run(
             ["systemd-analyze", "verify", "--man=no", tmp_path / Path(file.path).name],
             capture_output=True,
@@ -42,15 +58,22 @@ MOST = 4096
 
 
 @pytest.fixture
-def booted(tmp_path: Path) -> Path:
+def signers(tmp_path: Path) -> Path:
+    file = tmp_path / "allowed"
+    file.write_text(f"# Who signs\n\n{ANNA}\n")
+    return file
+
+
+@pytest.fixture
+def booted(tmp_path: Path, signers: Path) -> Path:
     """A machine whose first boot ran the user data; systemctl notes what it is told."""
     systemctl = tmp_path / "bin" / "systemctl"
     systemctl.parent.mkdir()
     systemctl.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/told\n')
     systemctl.chmod(0o755)
     (tmp_path / "units").mkdir()
-    script = base64.b64decode(user_data("prod", "eu-central-1", "inventories/prod.py"))
-    text = script.decode().replace(str(UNIT_FOLDER), f"{tmp_path}/units")
+    text = first_boot(*OURS, signers).replace(str(UNIT_FOLDER), f"{tmp_path}/units")
+    text = text.replace(str(SIGNERS.parent), f"{tmp_path}/portway")
     (tmp_path / "user-data").write_text(text.replace(str(ROOT), f"{tmp_path}/root"))
     path = f"{systemctl.parent}:{os.environ['PATH']}"
     line = ["/bin/sh", str(tmp_path / "user-data")]
@@ -75,7 +98,8 @@ def test_user_data_leaves_a_unit_that_systemd_takes(booted: Path) -> None:
 
 
 def test_user_data_brings_the_program_for_the_first_release(booted: Path) -> None:
-    brought = ast.parse((booted / "root" / "first_release.py").read_text())
+    text = (booted / "root" / "first_release.py").read_text()
+    brought = ast.parse(text.replace(f"{booted}/portway", str(SIGNERS.parent)))
     original = ast.parse(FIRST.read_text())
     for node in ast.walk(original):
         if isinstance(node, ast.Module | ast.FunctionDef) and ast.get_docstring(node):
@@ -83,10 +107,67 @@ def test_user_data_brings_the_program_for_the_first_release(booted: Path) -> Non
     assert ast.dump(brought) == ast.dump(original)
 
 
-def test_user_data_fits_into_a_parameter() -> None:
+def test_user_data_is_that_script(tmp_path: Path) -> None:
+    shell = tmp_path / "sh"
+    shell.write_text(f"#!/bin/sh\nexec cat >{tmp_path}/told\n")
+    shell.chmod(0o755)
+    (tmp_path / "user-data").write_bytes(base64.b64decode(user_data(*OURS)))
+    line = ["/bin/sh", str(tmp_path / "user-data")]
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(line, env=env, check=True)
+    assert (tmp_path / "told").read_text() == first_boot(*OURS)
+
+
+def test_user_data_brings_who_may_sign_releases(booted: Path) -> None:
+    assert (booted / "portway" / SIGNERS.name).read_text() == f"{ANNA}\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ANNA,
+        f"anna@example.com,*@ops.example.com {KEY} a word",
+        f'* cert-authority,namespaces="portway-release" {KEY}',
+        f"anna@example.com sk-{KEY.replace(' ', '@openssh.com ')}",
+    ],
+)
+def test_signers_are_written_for_the_node(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "allowed"
+    file.write_text(f"{line}\n")
+    plain = samples.cluster()
+    settings = samples.settings(release_signers_file=str(file))
+    cluster = build_cluster(plain.stack, settings, samples.clients())
+    content = agent(cluster, Role.APPLICATION, OURS[2]).file(str(SIGNERS)).content
+    assert content.endswith(f"\n{line}\n")
+    without = agent(plain, Role.APPLICATION, OURS[2])
+    lines = without.file(str(SIGNERS)).content.splitlines()
+    assert all(line.startswith("#") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "cannot be read"),
+        ("# nobody\n", "names nobody"),
+        (KEY, "nobody who signs: ssh-ed25519"),
+        (f"{ANNA}\nbob", "nobody who signs: bob"),
+        ("anna@example.com ssh-ed25519", "nobody who signs: anna"),
+    ],
+)
+def test_signers_that_are_none(tmp_path: Path, text: str | None, told: str) -> None:
+    file = tmp_path / "allowed"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(PortwayError, match=told):
+        first_boot(*OURS, file)
+
+
+def test_user_data_fits_into_a_parameter(signers: Path) -> None:
+    assert len(user_data(*OURS, signers)) <= MOST
     assert len(user_data(*LONGEST)) <= MOST
+    long = "".join(hashlib.sha256(bytes([i])).hexdigest() for i in range(16))
     with pytest.raises(PortwayError, match="a shorter name"):
-        user_data("one", "eu-central-1", f"inventories/{'i' * 900}.py")
+        user_data("one", "eu-central-1", f"inventories/{long}.py")
 
 
 def test_user_data_is_the_same_each_time() -> None:
@@ -97,7 +178,7 @@ def test_user_data_is_the_same_each_time() -> None:
 def test_units_say_what_to_run() -> None:
     cluster = samples.cluster()
     wanted = agent(cluster, Role.LOAD_BALANCER, "inventories/prod.py")
-    service, timer = (file.content for file in wanted.files)
+    service, timer, _ = (file.content for file in wanted.files)
     assert f"Environment=PORTWAY_STACK={cluster.stack.name}\n" in service
     assert f"Environment=AWS_REGION={cluster.stack.region}\n" in service
     words = "agent turn --every 1800 inventories/prod.py\n"

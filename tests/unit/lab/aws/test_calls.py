@@ -34,6 +34,14 @@ def test_call_is_read_with_what_it_is_about() -> None:
     assert given["wsgi.input"].read() == body
 
 
+def test_call_is_read_with_when_it_was_signed() -> None:
+    body = b"Action=DescribeInstances"
+    at = calls.read(environ(body, service="ec2", HTTP_X_AMZ_DATE="20250101T000010Z"))
+    assert at.signed_at == 1_735_689_610
+    none = calls.read(environ(body, service="ec2", HTTP_X_AMZ_DATE="yesterday"))
+    assert none.signed_at is None
+
+
 def test_secret_value_is_not_kept_of_a_call() -> None:
     body = json.dumps({"SecretId": "name", "SecretString": "hidden"}).encode()
     target = "secretsmanager.PutSecretValue"

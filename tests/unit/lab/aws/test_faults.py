@@ -1,11 +1,13 @@
 """The lab's faults as AWS's answers."""
 
+from dataclasses import replace
+
 import pytest
 from botocore.parsers import create_parser
 from botocore.session import Session
 
 from lab.aws.calls import Request
-from lab.aws.faults import CloudFault, CloudFaults
+from lab.aws.faults import Answer, CloudFault, CloudFaults, is_skewed, skewed
 
 
 def answer(kind: str, request: Request) -> tuple[int, str, str]:
@@ -14,6 +16,10 @@ def answer(kind: str, request: Request) -> tuple[int, str, str]:
     faults.put(CloudFault(kind))
     given = faults.answer(request)
     assert given
+    return read(given, request)
+
+
+def read(given: Answer, request: Request) -> tuple[int, str, str]:
     status = int(given.status[:3])
     parsed = create_parser(request.protocol).parse(
         {"body": given.body, "headers": {}, "status_code": status},
@@ -34,6 +40,26 @@ SECRETS = Request("10.0.0.5", "secretsmanager", "GetSecretValue", "json", {})
 
 
 S3 = Request("10.0.0.5", "s3", "GetObject", "rest-xml", {})
+
+
+@pytest.mark.parametrize(
+    ("request_", "most", "code"),
+    [
+        (EC2, 300, "RequestExpired"),
+        (RDS, 300, "SignatureDoesNotMatch"),
+        (SECRETS, 300, "InvalidSignatureException"),
+        (S3, 900, "RequestTimeTooSkewed"),
+    ],
+)
+def test_clock_that_is_wrong_is_refused(
+    request_: Request, most: float, code: str
+) -> None:
+    now = 1_800_000_000.0
+    for wrong in (most, -most):
+        assert not is_skewed(replace(request_, signed_at=now + wrong), now)
+        assert is_skewed(replace(request_, signed_at=now + wrong * 1.01), now)
+    assert not is_skewed(request_, now), "nothing says when it was signed"
+    assert read(skewed(request_), request_)[1] == code
 
 
 @pytest.mark.parametrize(
