@@ -1,14 +1,15 @@
 """An application node that is about to stop: its streams end first.
 
-Its last run has left what is needed for it, so AWS is not asked, nor anybody else.
+Its last run has left what is needed for it, so AWS is not asked, nor anybody else. Nor
+is it for one that comes back as it was.
 """
 
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from portway.application.doors import Doorkeeper, Doors
-from portway.contract.paths import DOORS
+from portway.application.doors import FORGET, Doorkeeper, Doors
+from portway.contract.paths import DOORS, OUT_OF_SERVICE
 from portway.errors import PortwayError
 
 
@@ -28,6 +29,22 @@ def leave(tell: Callable[[str], None], path: Path = DOORS) -> None:
     except (OSError, ValueError) as error:
         raise PortwayError(f"{path} cannot be used: {error}") from error
     Doorkeeper(doors, _run, tell).close()
+
+
+def come_back(tell: Callable[[str], None], mark: Path = OUT_OF_SERVICE) -> None:
+    """Let clients onto this machine again if a run has left it out and as it was.
+
+    PortwayError if the packet filter refuses.
+    """
+    try:
+        is_changed = bool(mark.read_text().strip())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise PortwayError(f"{mark} cannot be read ({error.strerror})") from error
+    if not is_changed:
+        tell("a run left this node out of service as it was: clients are let in again")
+        _run(FORGET, None)
 
 
 def _run(script: str, stdin: str | None) -> list[str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from portway.agent.idling import why_idle
-from portway.agent.leaving import leave
+from portway.agent.leaving import come_back, leave
 from portway.agent.memory import (
     MOST_SECONDS,
     RETRY_SECONDS,
@@ -42,7 +42,7 @@ from portway.aws.own_instance import own_instance_id, own_role
 from portway.aws.reading import application_secret
 from portway.aws.releases import published_release
 from portway.contract.archives import PROGRAMS, PROJECT
-from portway.contract.paths import DEPLOYED, RUNS
+from portway.contract.paths import DEPLOYED, OUT_OF_SERVICE, RUNS
 from portway.errors import PortwayError
 from portway.load_balancers.pulled import DID_NOT_SERVE, GOES_BACK, SERVED, WAITED
 from portway.model.published import Published
@@ -175,6 +175,8 @@ class Unattended:
         memory = self._choose_release(memory)
         name = self.store.current
         status, memory = self._run(name, memory, looked)
+        if status and self.role != LOAD_BALANCER:
+            self._come_back()
         if status == 0 or self.start.stopped:
             return status
         if (refusal := self._judge(name, memory)) is not None:
@@ -188,6 +190,16 @@ class Unattended:
         with suppress(LookError, TypeError):
             return self.is_leaving(Places(**memory.places))
         return False
+
+    def _come_back(self) -> None:
+        """Let clients in again if nothing has become of a run that was to change it.
+
+        The next one may not come as far, for AWS may not answer.
+        """
+        try:
+            come_back(self.tell, self._mark(OUT_OF_SERVICE))
+        except PortwayError as error:
+            self.tell(str(error))
 
     def _leave(self, memory: Memory) -> int:
         """Let the node's streams end, and then Auto Scaling terminate it.

@@ -274,7 +274,7 @@ def _change(cluster: Cluster, wanted: Application, todo: Pending) -> None:
         change_node(host, cluster, wanted, todo, itself)
         return
     with its_turn(cluster, wanted) as turn:
-        mine = replace(itself, begin=turn.must_be_ours, failed=turn.note_failure)
+        mine = replace(itself, may_begin=turn.must_be_ours, failed=turn.note_failure)
         change_node(host, cluster, wanted, todo, mine)
 
 

@@ -29,6 +29,8 @@ FORGET = (
     f"table ip {TABLE}\ndelete table ip {TABLE}\nEND"
 )
 """A script that lets everybody in."""
+CHANGING = f"[ ! -e {OUT_OF_SERVICE} ] || echo changing >{OUT_OF_SERVICE}"
+"""A script that notes, if the node is out of service, that it is not what it was."""
 _STREAMS = "ss -Htn state connected exclude time-wait exclude syn-recv"
 
 Run = Callable[[str, str | None], list[str]]
@@ -90,13 +92,13 @@ class Doors:
         )
 
     def closed(self) -> str:
-        """Refuse health checks, and new connections from load balancers."""
-        ports = ", ".join(str(port) for port in self.ports)
-        rules = [f"tcp dport {self.health_port} {_REFUSE}"]
-        if self.ports and self.load_balancers:
-            sources = ", ".join(self.load_balancers.values())
-            rules.append(f"ip saddr {{ {sources} }} tcp dport {{ {ports} }} {_REFUSE}")
-        return self._table(rules)
+        """Refuse health checks, and new connections of clients.
+
+        From everybody: a load balancer that was launched meanwhile is not known here,
+        and HAProxy takes servers to be well until it has looked.
+        """
+        ports = ", ".join(str(port) for port in (self.health_port, *self.ports))
+        return self._table([f"tcp dport {{ {ports} }} {_REFUSE}"])
 
     def _table(self, rules: Iterable[str]) -> str:
         """A table in place of the one before, at once."""
@@ -116,14 +118,12 @@ class Doors:
         return "\n".join((*lines, ""))
 
     def streams(self, lines: Iterable[str]) -> int:
-        """How many connections of load balancers to clients' ports ``ss`` shows."""
-        sources = set(self.load_balancers.values())
+        """How many connections to clients' ports ``ss`` shows, but the node's own."""
         count = 0
         for line in lines:
-            here, there = line.split()[-2:]
-            port = here.rpartition(":")[2]
-            source = there.rpartition(":")[0].strip("[]").removeprefix("::ffff:")
-            count += source in sources and int(port) in self.ports
+            ends = (end.rpartition(":") for end in line.split()[-2:])
+            (own, _, port), (source, _, _) = ends
+            count += source != own and int(port) in self.ports
         return count
 
 

@@ -12,7 +12,7 @@ from functools import partial
 import gevent
 from pyinfra import host, logger
 
-from portway.application.doors import FORGET, Doorkeeper, Doors
+from portway.application.doors import CHANGING, FORGET, Doorkeeper, Doors
 from portway.application.facts import PeersHealth
 from portway.contract.paths import OUT_OF_SERVICE
 from portway.errors import PortwayError
@@ -54,7 +54,7 @@ class ByItself:
     """Whether it runs the application."""
     is_well: bool
     """Whether it is healthy now, as it is."""
-    begin: Callable[[], None] = lambda: None
+    may_begin: Callable[[], None] = lambda: None
     """Called before it is changed; PortwayError if that must not be any more."""
     failed: Callable[[], None] = lambda: None
     """Called if it does not serve with what it was given."""
@@ -75,6 +75,11 @@ class ByItself:
         except PortwayError:
             let_everybody_in()
             raise
+
+    def begin(self) -> None:
+        """Note that the node is about to be changed. PortwayError if it must not be."""
+        self.may_begin()
+        run(host, CHANGING)
 
     def note_failure(self) -> None:
         """Leave a mark for whoever started this run."""

@@ -193,9 +193,14 @@ def test_run_that_is_killed_in_its_turn_is_gone_on_with(
             (second,) = set(NODES) - {node}
             assert version(system, second) == OLD
             assert is_used(system, second)
+            faults.aws(Lab(system.name), "down", source=node)
+            assert "clients are let in again" in timers.turn(node)
+            wait_until(partial(is_used, system, node), 60, f"clients on {node}")
+            assert version(system, node) == OLD
+            faults.heal_links(Lab(system.name))
             one()
             other()
-        assert "Run release" in timers.look(node)
+        assert "Run release" in timers.turn(node)
         wait_until(lambda: is_used(system, node), 60, f"clients on {node}")
         for name in NODES:
             has_served = partial(timers.has_served, name, name_of(new))

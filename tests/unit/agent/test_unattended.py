@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from portway.agent import leaving
 from portway.agent import store as store_module
 from portway.agent.memory import MOST_SECONDS, RETRY_AT_MOST, Files, Memory
 from portway.agent.store import Store
 from portway.agent.unattended import PATIENCE, Starter, Unattended
+from portway.application.doors import FORGET
 from portway.aws.looking import LookError, Places
-from portway.contract.paths import DEPLOYED, RUNS
+from portway.contract.paths import DEPLOYED, OUT_OF_SERVICE, RUNS
 from portway.errors import PortwayError
 from portway.load_balancers.pulled import SERVED
 from portway.model.published import Published
@@ -56,6 +58,7 @@ class Node:
     seen: str | LookError = "what a look sees"
     interval: float = INTERVAL
     looks: int = 0
+    role: str = "load-balancer"
 
     def __post_init__(self) -> None:
         self.store = Store(self.root / "portway")
@@ -102,6 +105,7 @@ class Node:
                 "one",
                 "inventories/prod.py",
                 self.interval,
+                self.role,
                 store=self.store,
                 files=self.files,
                 root=self.root,
@@ -110,6 +114,7 @@ class Node:
                 published=published,
                 find_places=lambda *_: PLACES,
                 look=self.look,
+                is_leaving=lambda _: False,
                 start=self.start,
             )
             .turn()
@@ -520,3 +525,25 @@ def test_changes_are_counted_by_what_they_were_for(node: Node) -> None:
     report.write_text("something\n")
     node.turn()
     assert node.memory.changed == {"Write it": 2}
+
+
+@pytest.mark.parametrize(
+    ("what", "mark", "is_let_in"),
+    [("fails", "", True), ("fails", "changing\n", False), ("serves", "", False)],
+)
+def test_node_that_a_run_left_out_as_it_was_comes_back(
+    node: Node, monkeypatch: pytest.MonkeyPatch, what: str, mark: str, is_let_in: bool
+) -> None:
+    """What has begun to change it stays out until a run has seen that it serves."""
+    scripts: list[str] = []
+    monkeypatch.setattr(leaving, "_run", lambda script, _: scripts.append(script))
+    file = node.root / OUT_OF_SERVICE.relative_to("/")
+    node.publish(node.release("portway-2", what))
+    node.role = "application"
+    assert node.turn() == (what == "fails")
+    assert scripts == [], "it is not out"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(mark)
+    node.turn()
+    assert scripts == ([FORGET] if is_let_in else [])
+    assert any("let in again" in line for line in node.told) is is_let_in
