@@ -24,14 +24,15 @@ def command(files: tuple[Path, ...], saved_file: Path | None, as_json: bool) -> 
     """Check settings and clients, all at once. Needs no AWS.
 
     FILES are inventories, for what runs with them read, and clients files (.json) by
-    themselves. Without any, all in inventories/. Ends with 2 if something would be
-    refused.
+    themselves. Without any, all in inventories/, and the templates. Ends with 2 if
+    something would be refused.
     """
     from portway.run.checking import (
         Checked,
         check_clients,
         check_inventories,
         check_saved,
+        check_templates,
         unread_group_data,
     )
 
@@ -43,6 +44,7 @@ def command(files: tuple[Path, ...], saved_file: Path | None, as_json: bool) -> 
     elif not files:
         files = tuple(inventories())
         found.append(Checked((), unread_group_data(files)))
+        found.append(check_templates())
     clients = [file for file in files if file.suffix == ".json"]
     found += map(check_clients, clients)
     found.append(check_inventories([file for file in files if file not in clients]))

@@ -1,5 +1,6 @@
 """Fills in the templates in ``templates/``. No other module knows where they are."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
-from portway.errors import PortwayError
+from portway.errors import PortwayError, Problem
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 
@@ -24,6 +25,17 @@ def render(template: str, **context: Any) -> str:
         raise PortwayError(
             f"templates/{template}: line {line}: {error.message}; nothing was touched"
         ) from error
+
+
+def template_problems() -> Iterator[Problem]:
+    """What is wrong with templates whatever they are filled in with."""
+    environment = _environment()
+    for template in environment.list_templates():
+        try:
+            environment.get_template(template)
+        except TemplateError as error:
+            line = getattr(error, "lineno", None)
+            yield Problem(f"templates/{template}", f"line {line}", str(error.message))
 
 
 def compile_all() -> None:

@@ -60,6 +60,13 @@ def check_clients(file: Path) -> Checked:
     return Checked(found.problems, found.warnings)
 
 
+def check_templates() -> Checked:
+    """What is wrong with the templates, whatever they are filled in with."""
+    from portway.render.templates import template_problems  # noqa: PLC0415 - as above
+
+    return Checked(tuple(template_problems()), ())
+
+
 def unread_group_data(inventories: Sequence[Path]) -> tuple[str, ...]:
     """A warning for each file of settings that none of all inventories reads."""
     groups = {

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +39,8 @@ UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 FIRST_BOOT_FILE = "/etc/systemd/system/portway-first-boot.service"
 SETTINGS = 'health_path = "/nowhere"\nverify_timeout = 5\n'
 """With which no load balancer finds a node healthy."""
-CLIENTS = "/group_data/clients/lab.json"
+LAB_DATA = "project/group_data/lab.py"
+CLIENTS = "project/group_data/clients/lab.json"
 AUTHORITIES = "database-authorities.pem"
 OFTEN = ("--data", "agent_look_interval=30")
 STOP = f"""
@@ -278,40 +279,52 @@ class Timers:
         return self.system.execute(node, "sh", "-c", LOOK, "sh", before)
 
 
-def with_settings(  # noqa: PLR0917 - what releases differ in
+Edit = Callable[[bytes], bytes]
+
+
+def changed(built: Built, name: str, to: Path, edits: Mapping[str, Edit]) -> Built:
+    """A release with some files changed; building it anew would take longer.
+
+    ``edits`` are by the path in the archive. A file that is not there is made.
+    """
+    file = to / f"portway-{built.version}-{name}.tar"
+    with tarfile.open(built.file) as old, tarfile.open(file, "w") as new:
+        left = dict(edits)
+        for member in old:
+            content = old.extractfile(member)
+            edit = left.pop(member.name.partition("/")[2], None)
+            if content is not None and edit is not None:
+                text = edit(content.read())
+                member.size, content = len(text), io.BytesIO(text)
+            new.addfile(member, content)
+        for path, edit in left.items():
+            text = edit(b"")
+            more = tarfile.TarInfo(f"portway-{built.version}/{path}")
+            more.size = len(text)
+            new.addfile(more, io.BytesIO(text))
+    with file.open("rb") as archive:
+        sha256 = hashlib.file_digest(archive, "sha256").hexdigest()
+    return Built(file, built.version, sha256, file.stat().st_size)
+
+
+def with_settings(
     built: Built,
     name: str,
     settings: str,
     to: Path,
-    authorities: bytes = b"",
     client: Mapping[str, Any] | None = None,
 ) -> Built:
-    """A release that has some settings more; building it anew would take longer.
+    """A release that has some settings more, and maybe a client."""
 
-    ``authorities`` are of the lab's database, as the file that the settings name;
-    ``client`` is one more than there are.
-    """
-    file = to / f"portway-{built.version}-{name}.tar"
-    with tarfile.open(built.file) as old, tarfile.open(file, "w") as new:
-        for member in old:
-            content = old.extractfile(member)
-            if content is not None and member.name.endswith("/group_data/lab.py"):
-                text = content.read() + settings.encode()
-                member.size, content = len(text), io.BytesIO(text)
-                if authorities:
-                    folder = member.name.removesuffix("group_data/lab.py")
-                    more = tarfile.TarInfo(folder + AUTHORITIES)
-                    more.size = len(authorities)
-                    new.addfile(more, io.BytesIO(authorities))
-            elif content is not None and member.name.endswith(CLIENTS) and client:
-                found = json.load(content)
-                found["clients"].append(client)
-                text = json.dumps(found).encode()
-                member.size, content = len(text), io.BytesIO(text)
-            new.addfile(member, content)
-    with file.open("rb") as archive:
-        sha256 = hashlib.file_digest(archive, "sha256").hexdigest()
-    return Built(file, built.version, sha256, file.stat().st_size)
+    def with_client(text: bytes) -> bytes:
+        found = json.loads(text)
+        found["clients"].append(client)
+        return json.dumps(found).encode()
+
+    edits: dict[str, Edit] = {LAB_DATA: lambda text: text + settings.encode()}
+    if client is not None:
+        edits[CLIENTS] = with_client
+    return changed(built, name, to, edits)
 
 
 @pytest.fixture(scope="module")
@@ -324,7 +337,11 @@ def timers(
     path = Lab(system.name).directory / "authority" / "authority.pem"
     authorities = path.read_bytes()
     line = f'database_ca_file = "{AUTHORITIES}"\n'
-    good = with_settings(agents.built, "good", line, to, authorities)
+    edits: dict[str, Edit] = {
+        LAB_DATA: lambda text: text + line.encode(),
+        f"project/{AUTHORITIES}": lambda _: authorities,
+    }
+    good = changed(agents.built, "good", to, edits)
     other = with_settings(good, "other", "idle_timeout = 7100\n", to)
     bad = with_settings(good, "bad", SETTINGS, to)
     found = Timers(system, good, other, bad)

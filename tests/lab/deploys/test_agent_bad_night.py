@@ -1,6 +1,7 @@
 """Nodes deploy to themselves while much is broken: nothing breaks, and it goes on."""
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab.faults import interface as faults
+from lab.plan import facts
 from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
 from portway.contract import paths
@@ -18,9 +20,11 @@ from tests.lab.deploys.agents import (
     PORTS,
     TIMER,
     UNIT,
+    Edit,
     Timers,
     agents,
     built,
+    changed,
     config,
     first_boot,
     original,
@@ -148,6 +152,93 @@ def test_aws_and_then_s3_do_not_answer(timers: Timers, tmp_path: Path) -> None:
             has_served = partial(timers.has_served, node, name_of(other))
             wait_until(has_served, 420, f"what was published on {node}")
             assert "timeout client 7200s" in config(system, node)
+
+
+REPLACE = """
+import boto3, json, sys
+stack, size = sys.argv[1], int(sys.argv[2])
+name = f"/portway/{stack}/release"
+value = boto3.client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
+place = {"Bucket": json.loads(value)["bucket"], "Key": json.loads(value)["name"]}
+s3 = boto3.client("s3")
+body = s3.get_object(**place)["Body"].read()
+s3.put_object(**place, Body=body[:size] if size > 0 else body + b"x")
+"""
+SIGNERS = "/etc/portway/release-signers"
+SIGNER = (
+    "echo 'anna@example.com ssh-ed25519 "
+    "AAAAC3NzaC1lZDI1NTE5AAAAIJ3qNys3lgVzir6FbMlwcvqXnZvfjo/65o54SzYG+UQ3' "
+    f">>{SIGNERS}"
+)
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("does not start", "cannot start on this machine"),
+        ("template", "templates/haproxy.cfg.j2: line 1: Encountered unknown tag"),
+        ("cut off", "was published"),
+        ("replaced", "was published"),
+        ("not signed", "is not signed, and this node asks for a signature"),
+    ],
+)
+def test_release_that_cannot_be_taken_changes_nothing(
+    timers: Timers, tmp_path: Path, what: str, told: str
+) -> None:
+    """Each node says why, and goes on with the one before."""
+    system = timers.system
+    nodes = system.standby, "app-1"
+    edits: dict[str, Edit] = {"project/note": lambda _: what.encode()}
+    if what == "does not start":
+        edits["project/portway/__init__.py"] = lambda _: b"raise SystemExit(3)\n"
+    elif what == "template":
+        edits["project/templates/haproxy.cfg.j2"] = lambda text: b"{% no %}\n" + text
+    bad = changed(timers.good, what.replace(" ", "-"), tmp_path, edits)
+    if what == "not signed":
+        for node in nodes:
+            system.node(node, SIGNER)
+    before = {node: config(system, node) for node in ("lb-1", "lb-2")}
+    with undisturbed(system):
+        for node in NODES:
+            timers.stop(node)
+        timers.publish(bad)
+        if what in ("cut off", "replaced"):
+            size = 1_000_000 if what == "cut off" else 0
+            system.python(REPLACE, facts.STACK, str(size))
+        for node in nodes:
+            said = timers.turn(node)
+            assert "not taken, the current release stays" in said, said
+            assert told in said, said
+            assert f"{node}  no changes" in said, said
+            status = timers.agent(node, "status")
+            assert status.returncode == 2
+            assert name_of(bad) in status.stdout
+            assert timers.status(node)["release"] == name_of(timers.good)
+    assert {node: config(system, node) for node in ("lb-1", "lb-2")} == before
+    if what == "not signed":
+        for node in nodes:
+            system.node(node, f"sed -i '/^anna/d' {SIGNERS}")
+
+
+def test_one_node_has_a_release_on_trial(timers: Timers, tmp_path: Path) -> None:
+    """The others have what is published; it has, too, when that is over."""
+    system = timers.system
+    tried = with_settings(timers.good, "tried", "idle_timeout = 7500\n", tmp_path)
+    before = config(system, system.holder)
+    words = (sys.executable, "-m", "portway.cli.main", "release")
+    with undisturbed(system):
+        place = ("--node", system.standby, str(tried.file))
+        assert system.standby in system.operator(*words, "try", *place).stdout
+        has_served = partial(timers.has_served, system.standby, name_of(tried))
+        wait_until(has_served, 150, "a trial")
+        assert "timeout client 7500s" in config(system, system.standby)
+        assert "no changes" in timers.turn(system.holder)
+        assert timers.has_served(system.holder, name_of(timers.good))
+        assert config(system, system.holder) == before
+        assert name_of(tried) in system.operator(*words, "resume").stdout
+        has_served = partial(timers.has_served, system.standby, name_of(timers.good))
+        wait_until(has_served, 150, "the end of a trial")
+        assert "timeout client 7500s" not in config(system, system.standby)
 
 
 def test_clock_that_is_wrong_changes_nothing(timers: Timers) -> None:

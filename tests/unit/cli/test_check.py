@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from portway.render import templates
 from tests.unit.cli.project import PROJECT, answer, call, make, python
 from tests.unit.documents.reading import blocks
 
@@ -53,6 +54,23 @@ def test_every_problem_is_told_at_once_with_its_place_and_fix(project: Path) -> 
         "group_data/all.py:2",
         "group_data/prod.py:2",
     }
+
+
+def test_template_that_is_broken_is_told_with_its_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever builds a release of it would have no node take it."""
+    (project / "templates").mkdir()
+    (project / "templates" / "sysctl.conf.j2").write_text("one\n{% if two %}\n")
+    monkeypatch.setattr(templates, "TEMPLATES", project / "templates")
+    templates._environment.cache_clear()
+    try:
+        assert call("check", "inventories/prod.py").exit_code == 0
+        found = call("check")
+    finally:
+        templates._environment.cache_clear()
+    assert found.exit_code == 2
+    assert found.stdout.startswith("templates/sysctl.conf.j2: line 2: Unexpected end")
 
 
 def test_settings_of_each_group_of_hosts_are_checked(project: Path) -> None:
@@ -179,7 +197,8 @@ def test_this_project_s_own_files_are_good(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("words", "unwanted"),
     [
-        (["check"], HEAVY),
+        (["check"], HEAVY - {"jinja2"}),
+        (["check", "inventories/prod.py"], HEAVY),
         (["check", "--from", "saved.json"], HEAVY),
         (["render", "--node", "lb-1", "--from", "saved.json"], HEAVY - {"jinja2"}),
         (["--help"], HEAVY | {"pydantic"}),
