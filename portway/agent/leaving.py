@@ -12,8 +12,13 @@ from portway.application.doors import FORGET, Doorkeeper, Doors
 from portway.contract.paths import DOORS, OUT_OF_SERVICE
 from portway.errors import PortwayError
 
+LEAVING = "leaving"
+"""What the mark of a node says that is about to stop."""
 
-def leave(tell: Callable[[str], None], path: Path = DOORS) -> None:
+
+def leave(
+    tell: Callable[[str], None], path: Path = DOORS, mark: Path = OUT_OF_SERVICE
+) -> None:
     """Take this machine out of service, and wait until its streams have ended.
 
     PortwayError if its runs have not left what it takes, or the packet filter refuses.
@@ -28,7 +33,12 @@ def leave(tell: Callable[[str], None], path: Path = DOORS) -> None:
         ) from None
     except (OSError, ValueError) as error:
         raise PortwayError(f"{path} cannot be used: {error}") from error
-    Doorkeeper(doors, _run, tell).close()
+    keeper = Doorkeeper(doors, _run, tell)
+    if mark.exists() and mark.read_text().strip() == LEAVING:
+        keeper.stay_closed()  # another one has closed them
+        return
+    keeper.close()
+    _run(f"echo {LEAVING} >{OUT_OF_SERVICE}", None)
 
 
 def come_back(tell: Callable[[str], None], mark: Path = OUT_OF_SERVICE) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from portway.errors import PortwayError
 from portway.model.published import NAMESPACE
+from portway.model.signers import named
 
 SECONDS = 60
 """How long ssh-keygen may take: it reads the whole archive."""
@@ -21,12 +22,11 @@ def signers_in(file: Path) -> list[str]:
     PortwayError if it cannot be read: nobody knows then whether one is asked for.
     """
     try:
-        lines = file.read_text(errors="replace").splitlines()
+        return named(file.read_text(errors="replace"))
     except FileNotFoundError:
         return []
     except OSError as error:
         raise PortwayError(f"{file} cannot be read ({error.strerror})") from error
-    return [line for line in lines if line.strip() and not line.startswith("#")]
 
 
 def verify(archive: Path, signature: Path, signers: Path) -> str:

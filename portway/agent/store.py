@@ -1,6 +1,7 @@
 """The releases on a node: each whole or not at all, and one of them the current."""
 
 import fcntl
+import filecmp
 import os
 import shutil
 import subprocess
@@ -12,11 +13,13 @@ from pathlib import Path, PurePosixPath
 
 from portway.agent.signatures import signers_in, verify
 from portway.aws.releases import fetch, fetch_signature
-from portway.contract.archives import PROGRAMS, PROJECT
+from portway.contract.archives import ENVIRONMENTS, PROGRAMS, PROJECT, WHEELS
 from portway.errors import PortwayError
 from portway.model.published import Published
 from portway.render.agent import ROOT, SIGNERS
 
+CHECKS = f"{PROJECT}/portway/agent/signatures.py"
+"""A release that checks signatures has it."""
 KEPT = 3
 """Releases that stay, the current one among them."""
 START_SECONDS = 180
@@ -84,7 +87,7 @@ class Store:
                 previous = self.current
                 if not self.has(name):
                     self._take(region, published, name)
-                self._try(name)
+                self._try_or_remove(name)
                 self._switch(name)
                 self._prune({name, previous, keeps})
         except (OSError, subprocess.CalledProcessError) as error:
@@ -129,6 +132,8 @@ class Store:
                 packed.extractall(into, members=_members(packed))  # noqa: S202 - judged
             archive.unlink()
             (inside,) = (part / "unpacked").iterdir()
+            self._judge(inside, name)
+            self._share(inside)
             subprocess.run(["sync", "-f", str(inside)], check=True)  # noqa: S603, S607
             inside.rename(self.folder(name))
         except (ValueError, tarfile.TarError) as error:
@@ -138,16 +143,56 @@ class Store:
         finally:
             self._sweep()
 
-    def _try(self, name: str) -> None:
+    def _judge(self, inside: Path, name: str) -> None:
+        """PortwayError for a release that is not what its name says.
+
+        Or that would take others which nobody has signed, where that is asked for.
+        """
+        if not name.startswith(f"{inside.name}-"):
+            raise PortwayError(
+                f"release {name}: it has {inside.name}, which is another one",
+                do="publish what portway release build wrote, under the name that it "
+                "has",
+            )
+        if signers_in(self.signers) and not (inside / CHECKS).is_file():
+            raise PortwayError(
+                f"release {name} is from before signatures were checked",
+                why=f"it would take releases that nobody of {self.signers} has signed",
+                do="publish one of this version or a newer one",
+            )
+
+    def _share(self, inside: Path) -> None:
+        """Have a release share its packages with the current one, if they are the same.
+
+        To unpack and compile them is most of what it takes to take one.
+        """
+        before = self.folder(self.current)
+        if not self.current or not _are_same(before / WHEELS, inside / WHEELS):
+            return
+        if (before / ENVIRONMENTS).is_dir():
+            words = ("cp", "--archive", "--link", str(before / ENVIRONMENTS))
+            subprocess.run([*words, str(inside)], check=True)  # noqa: S603
+
+    def _try_or_remove(self, name: str) -> None:
         """Start a release's programs once; one that cannot start is removed."""
+        shared = self.folder(name) / ENVIRONMENTS
         try:
-            for program, *words in TRIALS:
-                role = ("--role", self.role) if self.role and "turn" in words else ()
-                self._start(name, program, *words, *role)
+            try:
+                self._try(name)
+            except PortwayError:
+                if name == self.current or not shared.is_dir():
+                    raise
+                shutil.rmtree(shared)  # of the one before, which may be damaged
+                self._try(name)
         except PortwayError:
             if name != self.current:
                 self._remove(name)
             raise
+
+    def _try(self, name: str) -> None:
+        for program, *words in TRIALS:
+            role = ("--role", self.role) if self.role and "turn" in words else ()
+            self._start(name, program, *words, *role)
 
     def _start(self, name: str, *words: str) -> None:
         release = self.folder(name)
@@ -189,6 +234,17 @@ class Store:
         removed = self._releases / f".{name}"
         self.folder(name).rename(removed)
         shutil.rmtree(removed)
+
+
+def _are_same(one: Path, other: Path) -> bool:
+    """Whether two folders have the same files, byte for byte."""
+    if not (one.is_dir() and other.is_dir()):
+        return False
+    names = sorted(file.name for file in one.iterdir())
+    if names != sorted(file.name for file in other.iterdir()):
+        return False
+    _, *rest = filecmp.cmpfiles(one, other, names, shallow=False)
+    return not any(rest)
 
 
 def _members(packed: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

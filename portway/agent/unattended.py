@@ -211,6 +211,7 @@ class Unattended:
             leave(self.tell)
         except PortwayError as error:
             self.tell(str(error))
+        self._keep(replace(memory, seen=""))  # if it stays, there is a run
         instance = memory.places["instance"]
         if self.may_be_terminated(self.region, instance):
             self.tell(f"{instance} may be terminated")
@@ -232,7 +233,9 @@ class Unattended:
                 return found | {"seen": look(places)}
         try:
             places = self.find_places(self.region, self.stack, self.role)
-            found |= {"places": asdict(places)}
+            # Releases of before know less of them.
+            known = {name: value for name, value in asdict(places).items() if value}
+            found |= {"places": known}
             return found | {"seen": look(places)}
         except (LookError, PortwayError) as error:
             self.tell(f"not known what may change in AWS from now on: {error}")
@@ -316,7 +319,7 @@ class Unattended:
             self._mark(mark).unlink(missing_ok=True)
         # Nobody wanted anything else than the last time.
         repairs = memory.served == name and memory.failures == 0
-        repairs = repairs and not looked.get("was_early")
+        repairs = repairs and not (looked.get("was_early") or memory.was_early)
         began = self.clock()
         try:
             # By its own name: the link may be changed meanwhile.

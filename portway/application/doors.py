@@ -146,6 +146,10 @@ class Doorkeeper:
         """
         self.run(_SET, self.doors.unwell())
         self._wait_for_checks(self.doors.fall, "sends it clients until its")
+        self.stay_closed()
+
+    def stay_closed(self) -> None:
+        """Go on with it where the load balancers know already."""
         self.run(_SET, self.doors.closed())
         self._wait_for_streams()
 

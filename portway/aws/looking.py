@@ -110,11 +110,12 @@ def look_at(places: Places, ask: Ask = curl) -> str:
     LookError without a whole answer.
     """
     keys, target = _credentials(places, ask)
-    release, nodes, *secret = _asked(places, keys, ask)
+    release, nodes = _asked(places, keys, ask, *_calls(places))
     try:
         value = json.loads(release)["Parameter"]["Value"]
-        found = [value, sorted(_instances(nodes, places.instance)), target]
-        found += map(_version, secret)
+        found = [value, sorted(_instances(nodes, places.instance))]
+        if places.secret:  # an application node, which is to leave in good order
+            found += [target, _version(places, keys, ask)]
     except _UNREADABLE as error:
         raise LookError(f"AWS answers something else: {error!r}") from error
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
@@ -183,24 +184,40 @@ def _is_notice(answer: str) -> bool:
         return False
 
 
-def _calls(places: Places) -> Iterator[_Call]:
-    """What a look asks: the release, the nodes and, if there is one, the secret."""
+def _calls(places: Places) -> tuple[_Call, _Call]:
+    """What every look asks: the release, and the nodes."""
     parameter = json.dumps({"Name": parameter_name(places.stack)})
-    yield _Call("ssm", places.ssm, parameter, "AmazonSSM.GetParameter")
-    of_nodes = (
+    nodes = (
         f"Action=DescribeInstances&Version={EC2_VERSION}"
         f"&Filter.1.Name=tag%3Aportway%3Astack&Filter.1.Value.1={places.stack}"
     )
-    yield _Call("ec2", places.ec2, of_nodes)
-    if places.secret:
-        secret = json.dumps({"SecretId": places.secret})
-        describe = "secretsmanager.DescribeSecret"
-        yield _Call("secretsmanager", places.secrets, secret, describe)
+    return (
+        _Call("ssm", places.ssm, parameter, "AmazonSSM.GetParameter"),
+        _Call("ec2", places.ec2, nodes),
+    )
 
 
-def _asked(places: Places, keys: Mapping[str, Any], ask: Ask) -> list[str]:
-    """The answers to all calls, from one start of curl."""
-    calls = list(_calls(places))
+def _version(places: Places, keys: Mapping[str, Any], ask: Ask) -> str:
+    """Which version of the secret is the current one; empty if nothing says.
+
+    It hides nothing else: a run takes a rotated password all the same, only later.
+    """
+    body = json.dumps({"SecretId": places.secret})
+    target = "secretsmanager.DescribeSecret"
+    call = _Call("secretsmanager", places.secrets, body, target)
+    try:
+        (answer,) = _asked(places, keys, ask, call)
+        stages = json.loads(answer)["VersionIdsToStages"]
+        (version,) = (version for version in stages if CURRENT in stages[version])
+    except (LookError, *_UNREADABLE):
+        return ""
+    return str(version)
+
+
+def _asked(
+    places: Places, keys: Mapping[str, Any], ask: Ask, *calls: _Call
+) -> list[str]:
+    """The answers to calls, from one start of curl."""
     answers = ask(
         "next\n".join(
             _config(
@@ -223,13 +240,6 @@ def _asked(places: Places, keys: Mapping[str, Any], ask: Ask) -> list[str]:
         codes = _CODE.findall(answers)
         raise LookError(f"AWS answers {', '.join([*statuses, *codes])}")
     return bodies[: len(calls)]
-
-
-def _version(answer: str) -> str:
-    """Which version of a secret is the current one."""
-    stages = json.loads(answer)["VersionIdsToStages"]
-    (version,) = (version for version in stages if CURRENT in stages[version])
-    return str(version)
 
 
 def _config(*options: tuple[str, str] | str) -> str:

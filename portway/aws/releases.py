@@ -64,8 +64,9 @@ def put_on_trial(
 
     PortwayError if none is published for the others.
     """
-    others = _for_all(region, stack)
+    _for_all(region, stack)  # before anything is sent
     published = _put(region, archive, bucket)
+    others = _for_all(region, stack)  # which somebody may have published meanwhile
     _say(region, stack, Publication(others, Trial(instance, published)))
     return published
 

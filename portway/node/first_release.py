@@ -60,10 +60,13 @@ def bring(region: str, name: str, root: Path, signers: Path) -> None:
                 digest.update(chunk)
         if digest.hexdigest() != published["sha256"]:
             sys.exit(f"{published['name']} has another SHA-256 than was published")
-        if signers.exists() and re.search("^[^#]", signers.read_text(), re.M):
+        if signers.exists() and re.search(r"^\s*[^#\s]", signers.read_text(), re.M):
             signature = Path(scratch, "signature")
             key = published["name"] + ".sig"
-            s3.download_file(published["bucket"], key, str(signature))
+            try:
+                s3.download_file(published["bucket"], key, str(signature))
+            except ClientError:  # it is not there, and who may not list is denied it
+                sys.exit(f"there is no {key}: the release is not signed")
             verify(archive, signature, signers)
             signature.unlink()
         unpack = ("tar", "--extract", "--no-same-owner", "--directory", scratch)
@@ -78,8 +81,8 @@ def verify(archive: Path, signature: Path, signers: Path) -> None:
     """End with what is said of it unless one of the signers has signed the archive."""
     known = ["-s", str(signature), "-f", str(signers)]
     find = ["ssh-keygen", "-Y", "find-principals", *known]
-    names = subprocess.run(find, capture_output=True, text=True, check=False).stdout  # noqa: S603 - OpenSSH's own
-    for name in names.splitlines():
+    names = subprocess.run(find, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 - OpenSSH's own
+    for name in names.stdout.splitlines():
         check = ["ssh-keygen", "-Y", "verify", *known, "-n", "portway-release"]
         with archive.open("rb") as file:
             done = subprocess.run([*check, "-I", name], stdin=file, check=False)  # noqa: S603 - the same

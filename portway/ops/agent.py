@@ -7,6 +7,7 @@ from pyinfra import host, state
 
 from portway.model.cluster import Cluster
 from portway.model.stack import Role
+from portway.ops.connector import is_own
 from portway.ops.describing import described
 from portway.ops.differences import Difference, service_steps
 from portway.ops.fence import change
@@ -21,6 +22,7 @@ from portway.render.agent import (
     FIRST,
     LEAVE,
     ROOT,
+    SIGNERS,
     TURNS,
     UNIT,
     agent,
@@ -35,13 +37,23 @@ def install_agent(cluster: Cluster, role: Role, inventory: str) -> None:
     The node fetches it with the rights of its role. One that has a release keeps it:
     its timer brings the others.
     """
-    wanted = agent(cluster, role, inventory)
+    wanted = agent(cluster, role, inventory, knows_signers=_knows_signers())
     install_packages(wanted=wanted, name="Install packages")
+    # First who may sign releases, and then a release.
+    write_files(files=wanted.files, wanted=wanted, name="Write the agent's files")
     bring_first_release(cluster=cluster, name="Bring the release that is published")
-    write_files(files=wanted.files, wanted=wanted, name="Write the agent's units")
     run_timer(wanted=wanted, name=f"Run {AGENT.unit}")
     if role is Role.APPLICATION:
         drain_before_stop(wanted=wanted, name=f"Run {LEAVE}")
+
+
+def _knows_signers() -> bool:
+    """Whether the current host was told who may sign, and a release tells it again.
+
+    That release may be an older one, which names somebody who may not any more.
+    """
+    file = str(SIGNERS)
+    return is_own(host) and file in read_node(Survey(files=(file,))).files
 
 
 @operation

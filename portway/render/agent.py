@@ -9,6 +9,9 @@ from pathlib import Path
 from portway.contract import paths
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
+from portway.model.settings import Settings
+from portway.model.signers import EXAMPLE
+from portway.model.signers import signers as signers_of
 from portway.model.stack import Role
 from portway.render.files import ManagedFile, Service, WantedNode
 from portway.render.node_programs import PACKAGE
@@ -42,11 +45,6 @@ PACKAGES = {
 """What looks at AWS for the timer, brings the first release, and takes an application
 node out of service."""
 _INVENTORY = re.compile(r"(?!/|-)(?!.*\.\.)[\w./-]+\.py")
-
-_COMMENT = re.compile(r"\s*(#|$)")
-_SIGNER = re.compile(
-    r"^[^\s#]\S*\s(.*\s)?(sk-)?(ssh|ecdsa)-[\w@.-]+\s+AAAA[\w+/]+=*(\s|$)"
-)
 
 AGENT = Service(
     TIMER,
@@ -121,31 +119,34 @@ def _refuse_unless_in_a_release(inventory: str) -> None:
         )
 
 
+def _signers_file(settings: Settings) -> ManagedFile:
+    named = settings.release_signers_file
+    lines = () if named is None else _signers(Path(named))
+    text = render("release-signers.j2", lines=lines)
+    return ManagedFile(str(SIGNERS), text, "644")
+
+
 def _signers(file: Path) -> tuple[str, ...]:
     """The lines of a file that name signers; PortwayError if none does, or is wrong."""
     about = f"release_signers_file: {file}"
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise PortwayError(f"{about} cannot be read ({reason})") from error
-    found = tuple(line.strip() for line in lines if not _COMMENT.match(line))
-    for line in found:
-        if not _SIGNER.search(line):
-            raise PortwayError(
-                f"{about}: this is nobody who signs: {line[:60]}",
-                do="write a line for each as OpenSSH's allowed_signers has it: "
-                "anna@example.com ssh-ed25519 AAAA…",
-            )
-    if not found:
-        raise PortwayError(f"{about} names nobody who may sign releases")
-    return found
+        return signers_of(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise PortwayError(
+            f"{about}: {error}",
+            do="write a line for each as OpenSSH's allowed_signers has it: " + EXAMPLE,
+        ) from error
+    except OSError as error:
+        raise PortwayError(f"{about} cannot be read ({error.strerror})") from error
 
 
-def agent(cluster: Cluster, role: Role, inventory: str) -> WantedNode:
+def agent(
+    cluster: Cluster, role: Role, inventory: str, *, knows_signers: bool = False
+) -> WantedNode:
     """The timer and its unit on a node, for an inventory that a release has.
 
-    PortwayError if a release could not have it under that name.
+    With ``knows_signers``, who may sign its releases stays as it is there.
+    PortwayError if a release could not have the inventory under that name.
     """
     _refuse_unless_in_a_release(inventory)
     settings = cluster.settings
@@ -168,10 +169,6 @@ def agent(cluster: Cluster, role: Role, inventory: str) -> WantedNode:
         seconds=settings.drain_timeout + 60,
     )
     leaves = ManagedFile(str(paths.UNIT_FOLDER / LEAVE), leave, "644")
-    named = settings.release_signers_file
-    signers = render(
-        "release-signers.j2", lines=() if named is None else _signers(Path(named))
-    )
     look = settings.agent_look_interval
     timer = render("portway-agent.timer.j2", seconds=look, spread=look // 3)
     return WantedNode(
@@ -179,7 +176,7 @@ def agent(cluster: Cluster, role: Role, inventory: str) -> WantedNode:
         files=(
             ManagedFile(str(paths.UNIT_FOLDER / UNIT), service, "644"),
             ManagedFile(AGENT.config, timer, "644"),
-            ManagedFile(str(SIGNERS), signers, "644"),
+            *(() if knows_signers else (_signers_file(settings),)),
             *((leaves,) if role is Role.APPLICATION else ()),
         ),
         services=(AGENT,),

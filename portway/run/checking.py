@@ -15,6 +15,7 @@ from portway.errors import GROUP_DATA, PortwayError, Problem
 from portway.model.build import build_cluster, problems_in_any_stack
 from portway.model.clients import Clients, read_clients
 from portway.model.settings import Settings
+from portway.model.signers import EXAMPLE, signers
 from portway.run.group_data import (
     EVERYONE,
     GroupData,
@@ -111,7 +112,7 @@ def _check_groups(
         clients = read_clients(settings.clients_path)
     except PortwayError as error:
         return Checked(_problems(error), ())
-    found = tuple(_with_clients(settings, clients, saved))
+    found = (*_with_clients(settings, clients, saved), *_signers(settings))
     return Checked(found, clients.warnings)
 
 
@@ -125,6 +126,21 @@ def _with_clients(
         build_cluster(saved.stack, settings, clients)
     except PortwayError as error:
         yield from _problems(error)
+
+
+def _signers(settings: Settings) -> Iterator[Problem]:
+    """What is wrong with who may sign releases; nothing if nobody needs to."""
+    file = settings.release_signers_file
+    if file is None:
+        return
+    try:
+        signers(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        text = f"{file} cannot be read ({error.strerror})"
+        yield Problem(GROUP_DATA, "release_signers_file", text)
+    except ValueError as error:
+        text = f"{file}: {error}; write a line for each: {EXAMPLE}"
+        yield Problem(GROUP_DATA, "release_signers_file", text)
 
 
 def _problems(error: PortwayError) -> tuple[Problem, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.system import System
+from tests.lab.system import System, spoiled
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 """Which of the processes this is, if tests run in several; each has its own labs."""
@@ -117,24 +117,23 @@ _deployed_as: dict[str, str] = {}
 """How each lab was deployed, as its tests leave it."""
 _used: dict[str, System] = {}
 """Labs that several modules' tests use."""
-_spoiled: set[str] = set()
-"""Those of them that a failed test may have left in any state."""
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """A test that fails may leave anything: the next module gets another lab."""
     if report.failed:
         _deployed_as.clear()
-        _spoiled.update(_used)
+        spoiled.update(_used)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def intact() -> None:
-    """Make anew what failed tests have used, before another module's tests."""
-    while _spoiled:
-        system = _used[_spoiled.pop()]
-        make_anew(system, "trixie")
-        system.deploy(what="db")
+    """Make labs anew that another module's tests have spoiled."""
+    for name in spoiled & _used.keys():
+        _deployed_as.pop(name, None)
+        make_anew(_used[name], "trixie")
+        _used[name].deploy(what="db")
+    spoiled.clear()
 
 
 @contextmanager

@@ -56,6 +56,10 @@ exit 1
 
 Result = subprocess.CompletedProcess[str]
 
+spoiled: set[str] = set()
+"""Labs in which nodes were replaced, or that a failed test has left in any state: the
+next module's tests get others."""
+
 
 @dataclass(frozen=True)
 class System:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from portway.agent.store import KEPT, Store, _members
+from portway.agent.store import CHECKS, KEPT, Store, _members
 from portway.aws import releases
 from portway.aws.releases import (
     end_trial,
@@ -20,6 +20,7 @@ from portway.aws.releases import (
     put_on_trial,
     release_bucket,
 )
+from portway.contract.archives import ENVIRONMENTS
 from portway.errors import PortwayError
 from portway.model.published import NAMESPACE, Published
 from tests.integration.cloudformation.test_agent import create_agent
@@ -40,11 +41,22 @@ def agent(account: Account) -> Account:
 def make(tmp_path: Path) -> Make:
     """Writes archives like those of ``portway release build``, only smaller."""
 
-    def make(version: str, program: str = "#!/bin/sh\n", name: str = "portway") -> Path:
+    def make(
+        version: str,
+        program: str = "#!/bin/sh\n",
+        name: str = "portway",
+        *,
+        checks: bool = True,
+        wheel: str = "",
+    ) -> Path:
         (tmp_path / "made").mkdir(exist_ok=True)
         part = tmp_path / "made" / "part"
         with tarfile.open(part, "w") as tar:
             files = {f"bin/{name}": program, "bin/pyinfra": "#!/bin/sh\n"}
+            if checks:
+                files[CHECKS] = ""
+            if wheel:
+                files["wheels/one.whl"] = wheel
             for path, content in (files | {"project/config.py": ""}).items():
                 info = tarfile.TarInfo(f"portway-{version}/{path}")
                 info.size, info.mode = len(content), 0o755
@@ -143,6 +155,29 @@ def test_it_goes_back_without_fetching(
     assert store.current == given(old)
 
 
+def test_packages_that_are_the_same_are_shared(
+    agent: Account, make: Make, store: Store
+) -> None:
+    store.update(REGION, put(make("1", wheel="content")))
+    module = Path(ENVIRONMENTS, "here", "module.py")
+
+    def place() -> Path:
+        return store.link.resolve() / module
+
+    unpacked = place()
+    unpacked.parent.mkdir(parents=True)
+    unpacked.write_text("pass\n")
+    store.update(REGION, put(make("2", wheel="content")))
+    assert place().samefile(unpacked)
+    store.update(REGION, put(make("3", wheel="contents")))
+    assert not place().exists()
+    store.update(REGION, put(make("1", wheel="content")))
+    starts = f"#!/bin/sh\n[ ! -e $(dirname $0)/../{module} ]\n"
+    store.update(REGION, put(make("4", starts, wheel="content")))
+    assert not place().exists(), "what is damaged there is not shared"
+    assert store.current.startswith("portway-4-")
+
+
 def test_the_last_ones_in_use_stay(agent: Account, make: Make, store: Store) -> None:
     archives = [make(str(number)) for number in range(KEPT + 2)]
     for number, archive in enumerate((*archives, archives[0])):
@@ -238,7 +273,7 @@ def test_debian_12_takes_a_release(agent: Account, make: Make, store: Store) -> 
     """Its Python has no filters for archives."""
     archive = make("1")
     with tarfile.open(archive) as packed:
-        assert [m.mode for m in _members(packed) if m.isreg()] == [0o755] * 3
+        assert [m.mode for m in _members(packed) if m.isreg()] == [0o755] * 4
     with pytest.MonkeyPatch.context() as patch:
         patch.delattr(tarfile, "data_filter", raising=False)
         patch.setattr(tarfile.TarFile, "extraction_filter", None, raising=False)
@@ -329,6 +364,29 @@ def test_release_that_is_not_signed_changes_nothing(  # noqa: PLR0917 - fixtures
     assert asking.current == given(old)
     assert not asking.has(given(new))
     assert not list((asking.root / "releases").glob(".*"))
+
+
+def test_release_that_would_check_no_signature_is_not_taken(
+    agent: Account, make: Make, asking: Store, store: Store, key: Path
+) -> None:
+    """Where signatures are asked for: it is from before there were any."""
+    old = make("1", checks=False)
+    sign(old, key)
+    with pytest.raises(PortwayError, match="from before signatures were checked"):
+        asking.update(REGION, put(old))
+    assert store.update(REGION, put(old))
+
+
+def test_release_under_the_name_of_another_is_not_taken(
+    agent: Account, make: Make, store: Store
+) -> None:
+    """The other one would never be taken then."""
+    old, new = make("1"), make("2")
+    named = new.with_name(f"portway-3-{old.name.rpartition('-')[2]}")
+    named.write_bytes(old.read_bytes())
+    with pytest.raises(PortwayError, match="has portway-1, which is another one"):
+        store.update(REGION, put(named))
+    assert store.current == ""
 
 
 def test_signers_that_cannot_be_read_are_not_nobody(

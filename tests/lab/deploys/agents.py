@@ -28,7 +28,7 @@ from portway.contract import paths
 from portway.load_balancers.pulled import GOES_BACK
 from portway.model.progress import TAG
 from tests.integration.agent.checkouts import original
-from tests.lab.system import System, shown
+from tests.lab.system import System, shown, spoiled
 
 __all__ = ["original"]
 
@@ -253,22 +253,25 @@ class Timers:
     def interrupt(self, node: str, seen: set[str]) -> bool:
         """Start a turn, and kill it with all that it started at a line that is new.
 
-        Whether it was killed, and did not come to its end. Numbers make no line new.
+        Whether it was killed, and did not come to its end. Numbers make no line new;
+        ``seen`` are those at which one was.
         """
         since = self.system.execute(node, "sh", "-c", BEGIN).strip()
         while True:
             said = self.system.execute(node, "sh", "-c", SAID, "sh", since)
             *lines, state = said.splitlines()
-            for line in lines:
-                kind = re.sub(r"[0-9a-f]{8,}|\d+", "N", line)
-                if kind not in seen and not line.startswith(SYSTEMD):
-                    seen.add(kind)
-                    if state == "activating":
-                        words = ("systemctl", "kill", "--signal=KILL", UNIT)
-                        self.system.execute(node, *words)
-                        return True
             if state != "activating":
                 return False
+            kinds = {
+                re.sub(r"[0-9a-f]{8,}|\d+", "N", line)
+                for line in lines
+                if not line.startswith(SYSTEMD)
+            }
+            if kinds - seen:
+                seen |= kinds
+                words = ("systemctl", "kill", "--signal=KILL", UNIT)
+                self.system.execute(node, *words)
+                return True
 
     def turn(self, node: str) -> str:
         """What a turn says that is due now, as the timer starts it."""
@@ -357,11 +360,20 @@ def give_user_data(system: System, value: str) -> None:
         stack.give({"UserData": value})
 
 
+def instances(system: System) -> set[str]:
+    """The ids of the application nodes."""
+    nodes, names = system.nodes(), system.addresses("application")
+    return {nodes[name]["instance_id"] for name in names}
+
+
 @pytest.fixture
 def first_boot(timers: Timers) -> Iterator[System]:
     """A lab whose groups launch nodes that deploy to themselves."""
     program = (sys.executable, "-m", "portway.cli.main", "agent", "first-boot")
     text = timers.system.operator(*program, "inventories/lab.py").stdout.strip()
     give_user_data(timers.system, text)
+    before = instances(timers.system)
     yield timers.system
     give_user_data(timers.system, "")
+    if instances(timers.system) != before:  # others go by which was launched first
+        spoiled.add(timers.system.name)

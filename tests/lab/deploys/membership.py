@@ -7,9 +7,9 @@ from tests.lab.system import System
 LEAVE = """
 import boto3, sys
 ec2, group = boto3.client("ec2"), boto3.client("autoscaling")
-(found,) = ec2.describe_instances(
-    Filters=[{"Name": "private-ip-address", "Values": [sys.argv[1]]}]
-)["Reservations"]
+(found,) = ec2.describe_instances(Filters=[
+    {"Name": "private-ip-address", "Values": [sys.argv[1]]},
+    {"Name": "instance-state-name", "Values": ["running"]}])["Reservations"]
 instance = found["Instances"][0]["InstanceId"]
 (member,) = group.describe_auto_scaling_instances(
     InstanceIds=[instance])["AutoScalingInstances"]

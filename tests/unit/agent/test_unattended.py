@@ -7,7 +7,7 @@ import itertools
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -214,7 +214,8 @@ def test_first_run_that_sees_nothing_is_followed_by_another(tmp_path: Path) -> N
     node = Node(tmp_path, seen=LookError("curl: (28) Connection timed out"))
     node.publish(node.release("portway-1", "serves"))
     assert node.turn() == 0
-    assert node.memory.places == asdict(PLACES)
+    assert Places(**node.memory.places) == PLACES
+    assert all(node.memory.places.values()), "releases of before know no others"
     assert node.memory.seen == ""
     node.seen = "what a look sees"
     assert node.turn(after=60) == 0

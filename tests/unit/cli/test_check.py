@@ -56,6 +56,26 @@ def test_every_problem_is_told_at_once_with_its_place_and_fix(project: Path) -> 
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        ("anna@example.com ssh-ed25519 AAAA", "this has no whole key"),
+    ],
+)
+def test_who_may_sign_releases_is_checked(
+    project: Path, text: str | None, told: str
+) -> None:
+    """A release that lacks the file would have new nodes wait for ever."""
+    make(project, group_data_prod_py=f'{CLIENTS}release_signers_file = "allowed"\n')
+    if text is not None:
+        (project / "allowed").write_text(text)
+    found = call("check")
+    assert found.exit_code == 2
+    assert "release_signers_file: allowed" in found.stdout
+    assert told in found.stdout
+
+
 def test_template_that_is_broken_is_told_with_its_line(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
