@@ -20,7 +20,7 @@ from portway.aws.releases import (
     put_on_trial,
     release_bucket,
 )
-from portway.contract.archives import ENVIRONMENTS
+from portway.contract.archives import ENVIRONMENTS, PROJECT
 from portway.errors import PortwayError
 from portway.model.published import NAMESPACE, Published
 from tests.integration.cloudformation.test_agent import create_agent
@@ -153,6 +153,13 @@ def test_it_goes_back_without_fetching(
     agent.client("s3").delete_object(Bucket=published.bucket, Key=published.name)
     assert store.update(REGION, published)
     assert store.current == given(old)
+
+
+def test_modules_are_compiled_once(agent: Account, make: Make, store: Store) -> None:
+    """Those of pyinfra's runs, which would not keep them."""
+    store.update(REGION, put(make("1")))
+    (found,) = (store.link / PROJECT).glob("__pycache__/config.*.pyc")
+    assert found.stat().st_size
 
 
 def test_packages_that_are_the_same_are_shared(

@@ -85,10 +85,11 @@ def healed(timers: Timers) -> Iterator[None]:
     faults.heal(Lab(timers.system.name))
     timers.publish(timers.good)
     for node in NODES:
-        timers.turn(node)
-    for node in NODES:
-        has_served = partial(timers.has_served, node, name_of(timers.good))
-        wait_until(has_served, 180, f"a run on {node}")
+        told = timers.status(node)
+        is_as_published = told["release"] == told["served"] == name_of(timers.good)
+        if not is_as_published or told["failures"] or told["refusal"]:
+            timers.turn(node)
+            assert timers.has_served(node, name_of(timers.good))
 
 
 def test_zone_is_whole_again_though_nobody_does_anything(
@@ -139,7 +140,7 @@ def test_aws_and_then_s3_do_not_answer(timers: Timers, tmp_path: Path) -> None:
         for node in NODES:
             assert "not known whether anything has changed" in timers.look(node)
         said = timers.turn(system.standby)
-        assert "cannot" in said, said
+        assert "did not reach AWS" in said, said
         assert timers.agent(system.standby, "status").returncode == 2
         faults.aws(lab, "fail", actions=("GetObject",))
         faults.heal_links(lab)
@@ -164,6 +165,7 @@ s3 = boto3.client("s3")
 body = s3.get_object(**place)["Body"].read()
 s3.put_object(**place, Body=body[:size] if size > 0 else body + b"x")
 """
+REAL_TIME = f"rm -r /run/systemd/system/{UNIT}.d && systemctl daemon-reload"
 SIGNERS = "/etc/portway/release-signers"
 SIGNER = (
     "echo 'anna@example.com ssh-ed25519 "
@@ -260,6 +262,7 @@ def test_clock_that_is_wrong_changes_nothing(timers: Timers) -> None:
             told = timers.status(node)
             assert told["failures"] == 0
             assert abs(told["ran"] - since) < 600
+            system.node(node, REAL_TIME)  # HAProxy's check hangs with the other
 
 
 @pytest.mark.parametrize("node", ["lb", "app-1"])
