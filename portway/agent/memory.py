@@ -95,8 +95,10 @@ class Memory:
         if self.failures:
             wait = RETRY_SECONDS * 2.0 ** min(self.failures - 1, 10)
         is_over = self.refusal is not None and self.refusal.is_over(now)
-        if self.failures or self.was_early or is_over:
+        if self.failures or self.was_early:
             wait = min(interval, wait, RETRY_AT_MOST)
+        if is_over:
+            wait = min(wait, RETRY_SECONDS)
         # A timer is not exact, and a run that it just missed would wait for the next.
         return not 0 <= now - self.ran < wait - RETRY_SECONDS / 4
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from lab.aws import stack
+from lab.faults import interface as faults
 from lab.ground import namespaces
 from lab.machines import commands
 from lab.plan import facts
@@ -27,7 +28,7 @@ from portway.aws.role_drift import AGENT
 from portway.contract import paths
 from portway.load_balancers.pulled import GOES_BACK
 from portway.model.progress import TAG
-from tests.integration.agent.checkouts import original
+from tests.integration.agent.checkouts import original, shared
 from tests.lab.system import System, shown, spoiled
 
 __all__ = ["original"]
@@ -195,8 +196,12 @@ class Agents:
 
 @pytest.fixture(scope="module")
 def built(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    to = tmp_path_factory.mktemp("built")
-    return build(original, ["debian13-amd64"], to, uncommitted=False)
+    def make(folder: Path) -> None:
+        build(original, ["debian13-amd64"], folder, uncommitted=False)
+
+    (file,) = shared(tmp_path_factory, "built", make).iterdir()
+    version = file.name.removeprefix("portway-").rpartition("-")[0]
+    return as_built(file, version)
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +219,16 @@ def agents(site: System, built: Built) -> Iterator[Agents]:
     for node in found.nodes:
         site.node(node, f"rm -rf {FOLDER}")  # it may be another one by now
     site.python(DELETE, STACK, facts.OPERATOR_USER)
+
+
+def calls_from(system: System, node: str, since: float) -> list[str]:
+    """What a node has asked AWS, but for what keeps the address at it."""
+    address = system.nodes()[node]["address"]
+    return [
+        call.action
+        for call in faults.calls(Lab(system.name), since)
+        if call.source == address and call.action not in ("DescribeAddresses",)
+    ]
 
 
 def config(system: System, node: str) -> str:
@@ -249,6 +264,11 @@ class Timers:
     def stop(self, node: str) -> None:
         """Have a node's timer start nothing more until its next look."""
         self.system.execute(node, "sh", "-c", STOP)
+
+    def seconds(self, node: str) -> float:
+        """What a node's last turn took of a processor."""
+        show = ("systemctl", "show", "--property=CPUUsageNSec", "--value", UNIT)
+        return int(self.system.execute(node, *show)) / 1e9
 
     def interrupt(self, node: str, seen: set[str]) -> bool:
         """Start a turn, and kill it with all that it started at a line that is new.
@@ -305,9 +325,13 @@ def changed(built: Built, name: str, to: Path, edits: Mapping[str, Edit]) -> Bui
             more = tarfile.TarInfo(f"portway-{built.version}/{path}")
             more.size = len(text)
             new.addfile(more, io.BytesIO(text))
+    return as_built(file, built.version)
+
+
+def as_built(file: Path, version: str) -> Built:
     with file.open("rb") as archive:
         sha256 = hashlib.file_digest(archive, "sha256").hexdigest()
-    return Built(file, built.version, sha256, file.stat().st_size)
+    return Built(file, version, sha256, file.stat().st_size)
 
 
 def with_settings(

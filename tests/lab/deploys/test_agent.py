@@ -4,7 +4,6 @@ import json
 import time
 from functools import partial
 
-from lab.faults import interface as faults
 from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
 from portway.run.checkout import project_version as version
@@ -19,6 +18,7 @@ from tests.lab.deploys.agents import (
     Timers,
     agents,
     built,
+    calls_from,
     config,
     first_boot,
     original,
@@ -80,25 +80,13 @@ def test_what_is_published_is_deployed_by_the_timers(timers: Timers) -> None:
         since = time.time()
         timers.look(node)
         assert calls_from(system, node, since) == ["GetParameter", "DescribeInstances"]
-        used = ("systemctl", "show", "--property=CPUUsageNSec", "--value", UNIT)
-        seconds = int(system.execute(node, *used)) / 1e9
-        print(f"{node}: a look that found nothing took {seconds:.3f} s of a processor")
-        assert seconds < 0.3, "a tenth where nothing else runs"
+        print(f"{node}: a look that found nothing took {timers.seconds(node):.3f} s")
+        assert timers.seconds(node) < 0.3, "a tenth where nothing else runs"
 
     timers.publish(timers.good)
     for node in (standby, holder):
         timers.turn(node)
         assert timers.has_served(node, good)
-
-
-def calls_from(system: System, node: str, since: float) -> list[str]:
-    """What a node has asked AWS, but for what keeps the address at it."""
-    address = system.nodes()[node]["address"]
-    return [
-        call.action
-        for call in faults.calls(Lab(system.name), since)
-        if call.source == address and call.action not in ("DescribeAddresses",)
-    ]
 
 
 def test_release_that_does_not_serve_gives_way_to_the_one_before(

@@ -22,6 +22,7 @@ from tests.lab.deploys.agents import (
     Timers,
     agents,
     built,
+    calls_from,
     first_boot,
     original,
     timers,
@@ -93,6 +94,17 @@ def test_timers_have_the_application_nodes_up_to_date(timers: Timers) -> None:
         again = timers.agent(node, "status")
         assert again.returncode == 0, shown(again)
         assert f"{node}  no changes" in timers.turn(node)
+    looks = ["GetParameter", "DescribeInstances", "DescribeSecret"]
+
+    def is_idle(node: str) -> bool:
+        since = time.time()
+        timers.look(node)
+        return calls_from(timers.system, node, since) == looks
+
+    for node in NODES:  # once the load balancers tell nothing new
+        wait_until(partial(is_idle, node), 120, "a look that finds nothing")
+        print(f"{node}: a look that found nothing took {timers.seconds(node):.3f} s")
+        assert timers.seconds(node) < 0.3, "a tenth where nothing else runs"
 
 
 def test_new_version_is_on_one_node_after_the_other(

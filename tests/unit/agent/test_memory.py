@@ -57,7 +57,7 @@ def test_release_is_tried_again_before_the_next_run(
     until: float | None, due: bool
 ) -> None:
     refusal = Refusal("portway-2-abc", "why", until)
-    assert Memory(ran=NOW - 290, refusal=refusal).is_due(NOW, 1800) is due
+    assert Memory(ran=NOW - 50, refusal=refusal).is_due(NOW, 1800) is due
 
 
 def test_failed_run_is_tried_again_within_five_minutes() -> None:
