@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from portway.contract import paths
 from portway.load_balancers.pulled import GOES_BACK
 from portway.model.progress import TAG
 from tests.integration.agent.checkouts import original, shared
-from tests.lab.system import System, shown, spoiled
+from tests.lab.system import System, shown, spoiled, wait_until
 
 __all__ = ["original"]
 
@@ -377,6 +378,28 @@ def timers(
     yield found
     for node in NODES:
         system.node(node, REMOVE)
+
+
+def name_of(release: Built) -> str:
+    """What a release is called on a node."""
+    return release.file.name.removesuffix(".tar")
+
+
+@pytest.fixture(autouse=True)
+def healed(timers: Timers) -> Iterator[None]:
+    """Nothing is left broken, and each node is as the good release has it."""
+    for node in NODES:
+        has_served = partial(timers.has_served, node, name_of(timers.good))
+        wait_until(has_served, 180, f"a run on {node}")
+    yield
+    faults.heal(Lab(timers.system.name))
+    timers.publish(timers.good)
+    for node in NODES:
+        told = timers.status(node)
+        is_as_published = told["release"] == told["served"] == name_of(timers.good)
+        if not is_as_published or told["failures"] or told["refusal"]:
+            timers.turn(node)
+            assert timers.has_served(node, name_of(timers.good))
 
 
 def give_user_data(system: System, value: str) -> None:

@@ -14,7 +14,6 @@ import pytest
 from lab.faults import interface as faults
 from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
-from portway.agent.building import Built
 from portway.contract import paths
 from tests.lab.deploys.agents import (
     PORTS,
@@ -24,6 +23,8 @@ from tests.lab.deploys.agents import (
     built,
     calls_from,
     first_boot,
+    healed,
+    name_of,
     original,
     timers,
     with_settings,
@@ -39,7 +40,7 @@ from tests.lab.deploys.test_application import (
 )
 from tests.lab.system import Result, System, output, shown, stream, wait_until
 
-__all__ = ["agents", "built", "first_boot", "original", "timers"]
+__all__ = ["agents", "built", "first_boot", "healed", "original", "timers"]
 
 NODES = ("app-1", "app-2")
 FAULTS = "/etc/message-app/faults.json"
@@ -63,10 +64,6 @@ cloud = boto3.client("cloudformation")
 body = boto3.client("s3").get_object(Bucket=bucket, Key="turns/1")["Body"]
 print(body.read().decode())
 """
-
-
-def name_of(release: Built) -> str:
-    return release.file.name.removesuffix(".tar")
 
 
 def turn(system: System) -> dict[str, Any]:
@@ -216,7 +213,7 @@ def test_run_that_is_killed_in_its_turn_is_gone_on_with(
         wait_until(lambda: is_used(system, node), 60, f"clients on {node}")
         for name in NODES:
             has_served = partial(timers.has_served, name, name_of(new))
-            wait_until(has_served, 120, f"the new version on {name}")
+            wait_until(has_served, 240, f"the new version on {name}")
         load.wait_until_served(time.time())
         report = load.stop()
     assert missing(Lab(system.name), report) == set()

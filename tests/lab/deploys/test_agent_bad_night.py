@@ -27,16 +27,18 @@ from tests.lab.deploys.agents import (
     changed,
     config,
     first_boot,
+    healed,
+    name_of,
     original,
     timers,
     with_settings,
 )
 from tests.lab.deploys.membership import TERMINATE
-from tests.lab.deploys.test_agent_application import is_used, name_of
+from tests.lab.deploys.test_agent_application import is_used
 from tests.lab.deploys.test_application import versions
 from tests.lab.system import System, wait_until
 
-__all__ = ["agents", "built", "first_boot", "original", "timers"]
+__all__ = ["agents", "built", "first_boot", "healed", "original", "timers"]
 
 NEW = "2.0.0"
 FULL = ("/opt/portway", "/var/lib/portway")
@@ -73,23 +75,6 @@ def undisturbed(system: System) -> Iterator[None]:
 def refusal(timers: Timers, node: str) -> str:
     """Why a node does not run what is published; empty if it does."""
     return str((timers.status(node)["refusal"] or {}).get("why", ""))
-
-
-@pytest.fixture(autouse=True)
-def healed(timers: Timers) -> Iterator[None]:
-    """Nothing is left broken, and each node is as the good release has it."""
-    for node in NODES:
-        has_served = partial(timers.has_served, node, name_of(timers.good))
-        wait_until(has_served, 180, f"a run on {node}")
-    yield
-    faults.heal(Lab(timers.system.name))
-    timers.publish(timers.good)
-    for node in NODES:
-        told = timers.status(node)
-        is_as_published = told["release"] == told["served"] == name_of(timers.good)
-        if not is_as_published or told["failures"] or told["refusal"]:
-            timers.turn(node)
-            assert timers.has_served(node, name_of(timers.good))
 
 
 def test_zone_is_whole_again_though_nobody_does_anything(
