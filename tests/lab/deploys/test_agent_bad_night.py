@@ -280,7 +280,7 @@ def test_disk_that_is_full_changes_nothing(
 def test_run_that_is_killed_at_each_of_its_lines_is_gone_on_with(
     timers: Timers, tmp_path: Path
 ) -> None:
-    """With everything that it has started, on a node of each kind; its lease is left."""
+    """With all that it has started, on a node of each kind; its lease is left."""
     system = timers.system
     settings = f'app_version = "{NEW}"\nidle_timeout = 7400\nlease_expiry = 6\n'
     new = with_settings(timers.good, "killed", settings, tmp_path)
