@@ -39,7 +39,8 @@ test: setup
 	$(BIN)/python -m pytest -m alone tests/lab
 
 units: setup
-	$(BIN)/python -m pytest --numprocesses 6 --dist worksteal tests/unit tests/integration
+	$(BIN)/python -m pytest --numprocesses 6 --dist worksteal -m 'not alone' tests/unit tests/integration
+	$(BIN)/python -m pytest -m alone tests/integration
 
 check: setup
 	$(BIN)/ruff check

@@ -76,6 +76,7 @@ def test_better_nodes_take_over_one_after_the_other_between_two_messages(
     assert running.overlaps == []
 
 
+@pytest.mark.alone
 def test_drained_node_s_streams_end_between_two_messages(running: Balancer) -> None:
     old = running.connect(running.ports[0])
     settled_on(running, "app-1")
