@@ -162,7 +162,7 @@ def test_password_rotated_three_times_refuses_no_connection_and_loses_no_message
         assert "not stored" not in said
         assert "the database does not work" not in said
     for user, password in olds:
-        assert answer_to(site, user, password) in ("28P01", "28000")
+        assert answer_to(site, user, password) in ("28P01", "28000"), (user, done)
     assert changes(site.deploy(what="site")) == 0
 
 
