@@ -10,13 +10,14 @@ BIN := $(VENV)/bin
 DEBIAN_PACKAGES := python3-venv chromium debian-archive-keyring haproxy iproute2 iptables \
     keepalived mariadb-server mmdebstrap nftables openssh-client postgresql prometheus socat systemd-container
 
-.PHONY: demo endurance failover test units check format setup lock clean help
+.PHONY: demo endurance failover nights test units check format setup lock clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo      a stack, deployed, and real messages into its database, in the lab; leaves it up"
 	@echo "make failover  everything that can go wrong, and what clients notice of it, in the lab"
 	@echo "make endurance a hundred node changes and forty of clients, under streams, in the lab"
+	@echo "make nights    nodes that deploy to themselves, while much is broken for minutes, in the lab"
 	@echo "make test      lint, types and every test: unit, integration, lab"
 	@echo "make units     unit and integration tests only"
 	@echo "make check     lint and types only"
@@ -33,9 +34,12 @@ failover: setup
 endurance: setup
 	$(BIN)/python -m lab endurance --new-lab --document
 
+nights: setup
+	$(BIN)/python -m pytest -m long tests/lab
+
 test: setup
 	$(MAKE) --no-print-directory --jobs 2 check units
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m 'not alone' tests/lab
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m 'not alone and not long' tests/lab
 	$(BIN)/python -m pytest -m alone tests/lab
 
 units: setup

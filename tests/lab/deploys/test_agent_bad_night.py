@@ -114,6 +114,7 @@ def test_zone_is_whole_again_though_nobody_does_anything(
         assert found["findings"] == [], found
 
 
+@pytest.mark.long
 def test_aws_and_then_s3_do_not_answer(timers: Timers, tmp_path: Path) -> None:
     """A release is published meanwhile, and deployed when they answer again."""
     system, lab = timers.system, Lab(timers.system.name)
@@ -250,6 +251,7 @@ def test_clock_that_is_wrong_changes_nothing(timers: Timers) -> None:
             system.node(node, REAL_TIME)  # HAProxy's check hangs with the other
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("node", ["lb", "app-1"])
 def test_disk_that_is_full_changes_nothing(
     timers: Timers, tmp_path: Path, node: str
@@ -277,6 +279,7 @@ def test_disk_that_is_full_changes_nothing(
         wait_until(has_served, 420, f"what was published on {node}")
 
 
+@pytest.mark.long
 def test_run_that_is_killed_at_each_of_its_lines_is_gone_on_with(
     timers: Timers, tmp_path: Path
 ) -> None:
