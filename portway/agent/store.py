@@ -74,9 +74,9 @@ class Store:
         """Have a release be the current one; whether it was not.
 
         It is fetched unless it is there, verified with its SHA-256 and, if this machine
-        knows signers, its signature, unpacked and started once before the
-        link is changed. The release ``keeps`` stays. PortwayError if any of it fails;
-        the link stays then.
+        knows signers, its signature, unpacked and started once before the link is
+        changed. The release ``keeps`` stays. PortwayError if any of it fails; the link
+        stays then.
         """
         name = published.release
         before = os.umask(0o022)  # root runs what is here
@@ -173,7 +173,7 @@ class Store:
             return
         if (before / ENVIRONMENTS).is_dir():
             words = ("cp", "--archive", "--link", str(before / ENVIRONMENTS))
-            subprocess.run([*words, str(inside)], check=True)  # noqa: S603
+            subprocess.run([*words, str(inside)], check=True)  # noqa: S603 - our paths
 
     def _try_or_remove(self, name: str) -> None:
         """Start a release's programs once; one that cannot start is removed."""
@@ -203,7 +203,7 @@ class Store:
         """
         folders = (self.folder(name) / part for part in (PROJECT, ENVIRONMENTS))
         words = [sys.executable, "-I", "-m", "compileall", "-q", *map(str, folders)]
-        subprocess.run(words, check=False, capture_output=True)  # noqa: S603
+        subprocess.run(words, check=False, capture_output=True)  # noqa: S603 - our own
 
     def _start(self, name: str, *words: str) -> None:
         release = self.folder(name)

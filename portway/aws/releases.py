@@ -72,10 +72,7 @@ def put_on_trial(
 
 
 def end_trial(region: str, stack: str) -> Trial | None:
-    """Have all nodes run what is published; the trial that there was.
-
-    PortwayError if nothing is published.
-    """
+    """Have all nodes run what is published; the trial that there was, if any."""
     found = publication(region, stack)
     if found is None or found.trial is None:
         return None
