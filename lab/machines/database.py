@@ -28,6 +28,10 @@ max_connections = 200
 ssl = on
 ssl_cert_file = '{_TLS}/server.crt'
 ssl_key_file = '{_TLS}/server.key'
+# As in the default parameter groups of RDS.
+tcp_keepalives_idle = 300
+tcp_keepalives_interval = 30
+tcp_keepalives_count = 2
 """
 
 _POSTGRES_HBA = """\
@@ -106,6 +110,7 @@ def _provision_postgres(
         hosts.inside(lab, host, psql),
         stdin=f"CREATE ROLE {user} LOGIN CREATEROLE CREATEDB "
         f"PASSWORD {_literal(password)};\n"
+        f"GRANT pg_monitor TO {user};\n"  # rds_superuser has it
         f"CREATE DATABASE {database} OWNER {user};\n",
     )
 

@@ -179,7 +179,10 @@ def _read_mysql(access: Access, wanted: WantedDatabase) -> tuple[FoundDatabase, 
             rights=rows(mysql_question.rights_question(wanted)),
             finer_rights=rows(mysql_question.finer_rights_question(wanted)),
             roles=rows(mysql_question.roles_question(wanted)),
-            sessions=[user for _, user, *_ in rows(mysql_question.SESSIONS_QUESTION)],
+            sessions=[
+                (user, place)
+                for _, user, place, *_ in rows(mysql_question.SESSIONS_QUESTION)
+            ],
             variables=dict(rows(mysql_question.SERVER_QUESTION)),
             judges=[name for (name,) in rows(mysql_question.JUDGES_QUESTION)],
             maker_rights=_maker_rights(wanted, login, rows) if wanted.files else None,

@@ -109,7 +109,11 @@ def _held_by(
     if nodes.unseen:
         reasons.append(f"nothing says what {', '.join(nodes.unseen)} will use")
     if sessions:
-        reasons.append(f"{sessions} session{'s' * (sessions > 1)} of it")
+        origins = ", ".join(sorted({place for place in sessions if place}))
+        reasons.append(
+            f"{len(sessions)} session{'s' * (len(sessions) > 1)} of it"
+            f"{' from ' * bool(origins)}{origins}"
+        )
     return tuple(reasons)
 
 

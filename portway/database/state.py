@@ -156,7 +156,8 @@ class FoundUser:
     search_path: tuple[str, ...] = ()
     acts_as: str = ""
     """The role that its sessions take when they begin."""
-    sessions: int = 0
+    sessions: tuple[str, ...] = ()
+    """The address that each session comes from, "" where the server hides it."""
     changed: int = 0
     """When its password was set, in seconds; 0 if the engine does not say."""
     rights: Rights = field(default_factory=dict)

@@ -51,8 +51,8 @@ class Answers:
     rights: Sequence[tuple[str, str, str, str, str]]
     finer_rights: Sequence[tuple[str, str, str, str, str, str]]
     roles: Sequence[tuple[str, str, str]]
-    sessions: Sequence[str]
-    """The user of each session."""
+    sessions: Sequence[tuple[str, str]]
+    """The user of each session, and the address and port it comes from."""
     variables: Mapping[str, str] = field(default_factory=dict)
     judges: Sequence[str] = ()
     """Plugins that judge passwords."""
@@ -133,7 +133,13 @@ def _found_user(kept: Account, answers: Answers, password: str) -> FoundUser:
             if whose == name
         ),
         changed=int(kept.changed or 0),
-        sessions=answers.sessions.count(name),
+        sessions=tuple(
+            sorted(
+                place.rpartition(":")[0] or place
+                for u, place in answers.sessions
+                if u == name
+            )
+        ),
         rights=_rights([r[1:] for r in answers.rights if r[0] == account(name)])
         | _finer_rights([r[1:] for r in answers.finer_rights if r[0] == name]),
     )

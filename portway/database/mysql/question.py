@@ -97,7 +97,8 @@ JUDGES_QUESTION = (
 )
 """MariaDB's plugins that judge passwords; what MySQL has judges no hash."""
 SESSIONS_QUESTION = "SHOW PROCESSLIST"
-"""Its second column is the user; every version of both servers has it."""
+"""Its second and third column are the user, and the address and port it comes from;
+every version of both servers has them."""
 
 
 def roles_question(wanted: WantedDatabase) -> str:

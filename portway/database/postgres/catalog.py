@@ -106,7 +106,7 @@ def _found_user(row: Mapping[str, Any]) -> FoundUser:
         expires=row["expires"],
         search_path=tuple(p.strip().strip('"') for p in path.split(",") if p),
         acts_as=row["acts_as"] or "",
-        sessions=row["sessions"],
+        sessions=tuple(row["sessions"]),
         rights=_rights(row["rights"]),
     )
 

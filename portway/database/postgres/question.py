@@ -207,8 +207,9 @@ SELECT pg_catalog.json_build_object(
                 AND settings.name = 'search_path') AS search_path,
             (SELECT value FROM settings WHERE setrole = us.oid
                 AND settings.name = 'role') AS acts_as,
-            (SELECT count(*) FROM pg_catalog.pg_stat_activity
-                WHERE usesysid = us.oid) AS sessions,
+            ARRAY(SELECT coalesce(pg_catalog.host(client_addr), '')
+                FROM pg_catalog.pg_stat_activity
+                WHERE usesysid = us.oid ORDER BY 1) AS sessions,
             (SELECT coalesce(pg_catalog.json_agg(g), '[]') FROM granted g
                 WHERE grantee = us.oid) AS rights
         FROM us, me) u),

@@ -223,7 +223,7 @@ def test_former_login_stays_while_it_has_a_session(place: Place) -> None:
     rotate(place)
     deploy(place)
     place.used_by(app_1="2", app_2="2")
-    assert stage(place).held_by == ("1 session of it",)
+    assert stage(place).held_by == ("1 session of it from 127.0.0.1",)
     assert look(place) == ()
     session.close()
     now = stage(place)

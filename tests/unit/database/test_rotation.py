@@ -101,7 +101,7 @@ def test_new_password_in_the_middle_goes_to_the_login_that_fewer_nodes_use(
 
 
 def test_sessions_that_come_and_go_change_no_choice() -> None:
-    for one, two in ((0, 0), (3, 0), (0, 3)):
+    for one, two in (((), ()), (("10.0.0.1",), ()), ((), ("", "10.0.0.1"))):
         users = replace(OPEN, sessions=one), replace(OPEN, sessions=two)
         assert now(*users).current == TWO
         assert now(*users, a="1", b="2").current == TWO
@@ -161,8 +161,13 @@ def test_former_login_is_locked_when_nodes_left_it(
 
 
 def test_former_login_is_not_locked_under_a_session() -> None:
-    state = now(WORKS, replace(OPEN, sessions=2), a="1")
-    assert (state.former, state.held_by) == (TWO, ("2 sessions of it",))
+    for sessions, why in (
+        (("",), "1 session of it"),
+        (("10.0.0.7", "10.0.0.7"), "2 sessions of it from 10.0.0.7"),
+        (("", "10.0.0.7", "10.0.1.8"), "3 sessions of it from 10.0.0.7, 10.0.1.8"),
+    ):
+        state = now(WORKS, replace(OPEN, sessions=sessions), a="1")
+        assert (state.former, state.held_by) == (TWO, (why,))
 
 
 def test_second_login_has_its_rights_before_it_works_and_files_come_last() -> None:
@@ -234,7 +239,11 @@ def test_mysql_s_answers_tell_the_two_users_apart(engine: str) -> None:
         ],
         finer_rights=[],
         roles=[(TWO, "some", "%")],
-        sessions=[ONE, "portway", ONE],
+        sessions=[
+            (ONE, "10.0.0.7:4711"),
+            ("portway", "10.0.0.7:1"),
+            (ONE, "localhost"),
+        ],
     )
     found = catalog.found_database(wanted, answers, None, "secret").users
     scope = Scope(Kind.DATABASE, ("main",))
@@ -242,7 +251,7 @@ def test_mysql_s_answers_tell_the_two_users_apart(engine: str) -> None:
         ONE: FoundUser(
             keeps_password=False,
             may_log_in=False,
-            sessions=2,
+            sessions=("10.0.0.7", "localhost"),
             changed=7,
             rights={scope: frozenset({"SELECT"})},
         ),
