@@ -334,11 +334,17 @@ def moves(system: System, since: float) -> list[str]:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Look until a condition holds; fail with ``what`` when the time is up."""
-    deadline = time.monotonic() + seconds
+    """Look until a condition holds; fail with ``what`` when the time is up.
+
+    A look that takes long is made less often, so that waiting keeps nobody from work.
+    """
+    began = time.monotonic()
+    deadline = began + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.2)
+        ended = time.monotonic()
+        assert ended < deadline, f"not within {seconds} s: {what}"
+        time.sleep(max(0.2, 2 * (ended - began)))
+        began = time.monotonic()
 
 
 @contextmanager

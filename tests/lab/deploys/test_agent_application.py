@@ -184,8 +184,10 @@ def test_run_that_is_killed_in_its_turn_is_gone_on_with(
 ) -> None:
     """It has taken its node out of service, and waits for a stream to end."""
     system = timers.system
-    settings = f'app_version = "{NEW}"\ndrain_timeout = 60\n'
-    new = with_settings(timers.good, "patient-new", settings, tmp_path)
+    settings = f'app_version = "{NEW}"\n'
+    patient = f"{settings}drain_timeout = 60\n"
+    patient_new = with_settings(timers.good, "patient-new", patient, tmp_path)
+    new = with_settings(timers.good, "new", settings, tmp_path)
 
     def out() -> list[str]:
         look = f"test -e {paths.OUT_OF_SERVICE}"
@@ -195,7 +197,7 @@ def test_run_that_is_killed_in_its_turn_is_gone_on_with(
         load.wait_until_served()
         # One through each node.
         with stream(system, 9001) as one, stream(system, 9001) as other:
-            timers.publish(new)
+            timers.publish(patient_new)
             wait_until(lambda: bool(out()), 90, "a node that is out of service")
             (node,) = out()
             wait_until(lambda: not is_used(system, node), 30, "nobody who uses it")
@@ -211,6 +213,7 @@ def test_run_that_is_killed_in_its_turn_is_gone_on_with(
             faults.heal_links(Lab(system.name))
             one()
             other()
+        timers.publish(new)
         assert "Run release" in timers.turn(node)
         wait_until(lambda: is_used(system, node), 60, f"clients on {node}")
         for name in NODES:
