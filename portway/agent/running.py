@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from portway.errors import PortwayError
+from portway.model.pulled import ON_ITSELF
 from portway.model.stack import Role
-from portway.run.pulled import ON_ITSELF
 
 DEPLOYS = {Role.LOAD_BALANCER: "deploys/lb.py", Role.APPLICATION: "deploys/app.py"}
 INSTALL = "deploys/agent.py"

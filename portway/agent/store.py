@@ -17,7 +17,7 @@ from portway.aws.releases import fetch, fetch_signature
 from portway.contract.archives import ENVIRONMENTS, PROGRAMS, PROJECT, WHEELS
 from portway.errors import PortwayError
 from portway.model.published import Published
-from portway.render.agent import ROOT, SIGNERS
+from portway.model.pulled import ROOT, SIGNERS
 
 CHECKS = f"{PROJECT}/portway/agent/signatures.py"
 """A release that checks signatures has it."""

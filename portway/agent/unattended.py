@@ -44,8 +44,8 @@ from portway.aws.releases import published_release
 from portway.contract.archives import PROGRAMS, PROJECT
 from portway.contract.paths import DEPLOYED, OUT_OF_SERVICE, RUNS
 from portway.errors import PortwayError
-from portway.load_balancers.pulled import DID_NOT_SERVE, GOES_BACK, SERVED, WAITED
 from portway.model.published import Published
+from portway.model.pulled import DID_NOT_SERVE, GOES_BACK, SERVED, WAITED
 from portway.model.runs import read_report
 
 FAILED = 1

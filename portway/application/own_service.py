@@ -16,8 +16,8 @@ from portway.application.doors import CHANGING, FORGET, Doorkeeper, Doors
 from portway.application.facts import PeersHealth
 from portway.contract.paths import OUT_OF_SERVICE
 from portway.errors import PortwayError
-from portway.load_balancers.pulled import DID_NOT_SERVE, WAITED
 from portway.model.cluster import Cluster
+from portway.model.pulled import DID_NOT_SERVE, WAITED
 from portway.model.stack import Node, Role
 from portway.ops.remote import ask, run
 

@@ -22,10 +22,10 @@ from portway.aws.releases import published_release
 from portway.aws.turns import TurnRefused, Turns
 from portway.contract.paths import DOORS, FAILED
 from portway.errors import PortwayError
-from portway.load_balancers.pulled import GOES_BACK, SERVED
 from portway.load_balancers.routes import FoundRoutes
 from portway.model.cluster import Cluster
 from portway.model.progress import Progress, Step
+from portway.model.pulled import GOES_BACK, SERVED
 from portway.model.stack import Node, Role
 from portway.model.turn import EXPIRES_SECONDS, RENEWED_SECONDS
 from portway.ops.connector import is_own

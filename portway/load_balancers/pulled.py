@@ -27,6 +27,7 @@ from portway.model.progress import (
     Verdict,
     judge,
 )
+from portway.model.pulled import DID_NOT_SERVE, GOES_BACK, SERVED
 from portway.ops.connector import is_own
 from portway.ops.differences import (
     FoundNode,
@@ -45,16 +46,6 @@ from portway.render.streams import STREAM_KEEPER
 PAUSE_SECONDS = 2.0
 AT_ONCE_SECONDS = 60.0
 """How long one run waits for the other. The next one goes by what AWS says then."""
-
-SERVED = WAITS.with_name("served")
-"""A run that a node makes of itself leaves it: the node serves with what it has."""
-DID_NOT_SERVE = WAITS.with_name("did-not-serve")
-"""The same, if a backend that had a healthy server before has none any more."""
-GOES_BACK = "PORTWAY_GOES_BACK"
-"""The environment variable of a run that restores what this node served with before."""
-
-WAITED = WAITS.with_name("waited")
-"""The same, if the run came to an end because the node has to wait for others."""
 
 ALL = "*"
 """Stands for all backends, on a node that served nobody before."""

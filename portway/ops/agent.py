@@ -6,6 +6,7 @@ from dataclasses import replace
 from pyinfra import host, state
 
 from portway.model.cluster import Cluster
+from portway.model.pulled import CURRENT, ROOT, SIGNERS
 from portway.model.stack import Role
 from portway.ops.connector import is_own
 from portway.ops.describing import described
@@ -18,11 +19,8 @@ from portway.ops.service_scripts import service_script
 from portway.render.agent import (
     AGENT,
     BOTO3,
-    CURRENT,
     FIRST,
     LEAVE,
-    ROOT,
-    SIGNERS,
     TURNS,
     UNIT,
     agent,

@@ -9,6 +9,7 @@ from pathlib import Path
 from portway.contract import paths
 from portway.errors import PortwayError
 from portway.model.cluster import Cluster
+from portway.model.pulled import CURRENT, ROOT, SIGNERS
 from portway.model.settings import Settings
 from portway.model.signers import EXAMPLE
 from portway.model.signers import signers as signers_of
@@ -25,13 +26,6 @@ LEAVE = "portway-leave.service"
 """Has an application node let its streams end before the machine stops."""
 MOST_USER_DATA = 4096
 """Characters that a parameter of CloudFormation's takes."""
-ROOT = Path("/opt/portway")
-"""Has the releases of a node."""
-CURRENT = ROOT / "current"
-"""The release that it runs; a link."""
-SIGNERS = Path("/etc/portway/release-signers")
-"""Who may sign the releases of a node, as OpenSSH's ``allowed_signers``; without a line
-that names one, they need no signature."""
 PROGRAM = str(CURRENT / "bin" / "portway")
 TURNS = str(CURRENT / "project" / "portway" / "agent" / "unattended.py")
 """A release that a timer can start has it."""

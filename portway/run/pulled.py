@@ -7,11 +7,10 @@ from pyinfra.api.state import State
 
 from portway.aws.own_instance import own_instance_id
 from portway.errors import PortwayError
+from portway.model.pulled import ON_ITSELF
 from portway.model.stack import Node, Role, Stack
 from portway.ops.connector import connect_as_own
 
-ON_ITSELF = "PORTWAY_ON_ITSELF"
-"""The environment variable that a run has which deploys to its own machine."""
 OWN_DATA = {"_sudo": False, "_chdir": "/"}
 """What pyinfra needs to know of such a host: whoever runs this is root, and programs
 must not find Portway's files in their folder."""

@@ -29,8 +29,8 @@ from portway.agent.memory import FOLDER as REMEMBERED
 from portway.agent.memory import Memory
 from portway.aws.role_drift import AGENT
 from portway.contract import paths
-from portway.load_balancers.pulled import GOES_BACK
 from portway.model.progress import TAG
+from portway.model.pulled import GOES_BACK
 from tests.integration.agent.checkouts import original, shared
 from tests.lab.system import System, shown, spoiled, wait_until
 

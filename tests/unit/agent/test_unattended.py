@@ -21,8 +21,8 @@ from portway.application.doors import FORGET
 from portway.aws.looking import LookError, Places
 from portway.contract.paths import DEPLOYED, OUT_OF_SERVICE, RUNS
 from portway.errors import PortwayError
-from portway.load_balancers.pulled import SERVED
 from portway.model.published import Published
+from portway.model.pulled import SERVED
 from portway.model.runs import RunReport
 from portway.model.suspension import Suspension
 from tests.lab.system import wait_until

@@ -34,3 +34,20 @@ def test_turn_without_a_run_loads_nothing_that_runs_need(why: str) -> None:
     loaded = set(json.loads(done.stdout))
     assert loaded & {"pyinfra", "gevent", "boto3", "botocore", "pydantic"} == set()
     assert "click" in loaded
+
+
+@pytest.mark.parametrize(
+    ("module", "unneeded"),
+    [
+        ("unattended", {"pyinfra", "gevent", "paramiko", "jinja2"}),
+        ("running", {"pyinfra", "gevent", "paramiko", "jinja2", "boto3"}),
+    ],
+)
+def test_what_starts_a_run_loads_nothing_that_the_run_loads_itself(
+    module: str, unneeded: set[str]
+) -> None:
+    """The run is a process of its own."""
+    code = f"import sys, portway.agent.{module}; print(*sys.modules)"
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert unneeded & {name.partition(".")[0] for name in done.stdout.split()} == set()

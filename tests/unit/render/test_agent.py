@@ -15,13 +15,11 @@ from portway.cli.agent import turn_command
 from portway.contract.paths import UNIT_FOLDER
 from portway.errors import PortwayError
 from portway.model.build import build_cluster
+from portway.model.pulled import CURRENT, ROOT, SIGNERS
 from portway.model.stack import Role
 from portway.render.agent import (
-    CURRENT,
     FIRST,
     FIRST_BOOT,
-    ROOT,
-    SIGNERS,
     agent,
     first_boot,
     user_data,

@@ -11,6 +11,7 @@ from pyinfra.api.state import State
 from pyinfra.context import ctx_host, ctx_inventory, ctx_state
 
 from portway.load_balancers.asking import ask_if_possible
+from portway.model.pulled import ON_ITSELF
 from portway.model.stack import Role
 from portway.ops.connector import is_own
 from portway.ops.pyinfra_errors import RunStopped
@@ -36,7 +37,7 @@ def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def on(monkeypatch: pytest.MonkeyPatch, instance: str, *deploys: str) -> Any:
     """The groups of a run of these deploys on an instance."""
-    monkeypatch.setenv(pulled.ON_ITSELF, "yes")
+    monkeypatch.setenv(ON_ITSELF, "yes")
     monkeypatch.setattr(pulled, "own_instance_id", lambda: instance)
     context = click.Context(click.Command("pyinfra"))
     context.params = {"operations": deploys}
