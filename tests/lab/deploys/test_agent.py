@@ -4,6 +4,8 @@ import json
 import time
 from functools import partial
 
+import pytest
+
 from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
 from portway.run.checkout import project_version as version
@@ -127,6 +129,7 @@ def test_release_that_does_not_serve_gives_way_to_the_one_before(
         assert timers.status(node)["release"] == good
 
 
+@pytest.mark.long
 def test_pair_is_whole_again_though_nobody_does_anything(
     timers: Timers, first_boot: System
 ) -> None:

@@ -179,6 +179,7 @@ def test_version_that_does_not_start_is_tried_on_one_node_only(
         assert version(system, node) == OLD
 
 
+@pytest.mark.long
 def test_run_that_is_killed_in_its_turn_is_gone_on_with(
     timers: Timers, tmp_path: Path
 ) -> None:
