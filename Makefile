@@ -39,7 +39,7 @@ nights: setup
 
 test: setup
 	$(MAKE) --no-print-directory --jobs 2 check units
-	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder -m 'not alone and not long' tests/lab
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m 'not alone and not long' tests/lab
 	$(BIN)/python -m pytest -m alone tests/lab
 
 units: setup
