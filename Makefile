@@ -17,7 +17,7 @@ help:
 	@echo "make demo      a stack, deployed, and real messages into its database, in the lab; leaves it up"
 	@echo "make failover  everything that can go wrong, and what clients notice of it, in the lab"
 	@echo "make endurance a hundred node changes and forty of clients, under streams, in the lab"
-	@echo "make nights    nodes that deploy to themselves, while much is broken for minutes, in the lab"
+	@echo "make nights    what takes minutes, such as application nodes that deploy to themselves, in the lab"
 	@echo "make test      lint, types and every test: unit, integration, lab"
 	@echo "make units     unit and integration tests only"
 	@echo "make check     lint and types only"

@@ -20,8 +20,6 @@ FIRST = (
     "test_status",
     "test_acceptance",
     "test_bad_night",
-    "test_agent_application",
-    "test_agent_bad_night",
     "test_client_changes",
     "test_debian_12",
     "test_application",

@@ -187,6 +187,7 @@ def test_interrupted_run_leaves_nothing(run: Run, before: Present) -> None:
     assert not (run.folder / STACK / "home").exists()
 
 
+@pytest.mark.long
 def test_run_killed_while_a_node_is_replaced_is_cleaned_up(
     run: Run, before: Present
 ) -> None:

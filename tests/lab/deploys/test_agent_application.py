@@ -44,6 +44,8 @@ from tests.lab.system import Result, System, output, shown, stream, wait_until
 
 __all__ = ["agents", "built", "first_boot", "healed", "original", "timers"]
 
+pytestmark = pytest.mark.long
+
 NODES = ("app-1", "app-2")
 FAULTS = "/etc/message-app/faults.json"
 SOCKETS = "ss -Htn state established '( sport >= :9001 and sport <= :9003 )'"
@@ -179,7 +181,6 @@ def test_version_that_does_not_start_is_tried_on_one_node_only(
         assert version(system, node) == OLD
 
 
-@pytest.mark.long
 def test_run_that_is_killed_in_its_turn_is_gone_on_with(
     timers: Timers, tmp_path: Path
 ) -> None:

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from lab.plan.names import Lab
 from lab.traffic.load import Load, missing
 from tests.lab.deploys.membership import lose
@@ -40,6 +42,7 @@ def test_terminated_holder_comes_back_and_the_address_stays_where_it_went(
         assert missing(Lab(site.name), report) == set()
 
 
+@pytest.mark.long
 def test_stack_of_instances_gets_groups_for_one_fail_over(site: System) -> None:
     """As ``docs/upgrading.md`` says; in the end the lab is as it was."""
     site.up("--load-balancers-as", "instances")
