@@ -83,9 +83,7 @@ def load(system: System, clients: int = 20) -> Iterator[Report]:
 
 def stored(system: System) -> dict[str, str]:
     """The control id of every stored message, and the version that stored it."""
-    psql = ("runuser", "-u", "postgres", "--", "psql", "-qtAX", "-d", "messages")
-    lines = system.execute("db-1", *psql, "-c", QUERY).splitlines()
-    return dict(line.split("|") for line in lines)
+    return dict(line.split("|") for line in ask(system, QUERY))
 
 
 def version(system: System, node: str) -> str:

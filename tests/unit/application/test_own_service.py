@@ -1,6 +1,7 @@
 """An application node that takes itself out of service, as its own run has it."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,14 +35,14 @@ def mark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return mark
 
 
-def itself(may_begin: object = lambda: None) -> ByItself:
+def itself(may_begin: Callable[[], None] = lambda: None) -> ByItself:
     return ByItself(
         CLUSTER,
         NODE,
         frozenset({9001}),
         runs=True,
         is_well=True,
-        may_begin=may_begin,  # type: ignore[arg-type]
+        may_begin=may_begin,
     )
 
 
